@@ -1,0 +1,40 @@
+# The environment lives in .venv and is made from constraints.txt when it is missing or older than what declares it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := protos exporter server client benchmarks examples tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format protos clean
+
+help:  ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+
+install: $(VENV)/.installed  ## Make the environment in .venv and nothing else
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
+	touch $@
+
+demo: install  ## Train, serve, classify, show block statistics and draw them
+	$(BIN)/python examples/demo.py
+
+test: lint  ## Lint, types, stubs, tests
+	$(BIN)/pytest
+
+lint: install  ## Check format, lint and types
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+
+format: install  ## Format the code and mend what ruff can
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+protos: install  ## Write the stubs again from the .proto files
+	$(BIN)/python protos/generate.py
+
+clean:  ## Remove the environment and everything that was made
+	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The wire: .proto files and the stubs that `protos/generate.py` writes from them."""
