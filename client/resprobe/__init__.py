@@ -1,0 +1,49 @@
+"""Ask a resprobe server what it sees in an image, and what each residual block did to get there.
+
+import resprobe
+
+with resprobe.Client("localhost:50051") as client:
+    result = client.classify("cat.jpg", model="resnet56", blocks=True)
+    print(result.labels, result.blocks.ratio)
+"""
+
+from resprobe.client import AsyncClient, Client
+from resprobe.errors import (
+    DatasetError,
+    DeadlineExceeded,
+    Error,
+    InvalidImage,
+    InvalidRequest,
+    ModelNotFound,
+    RequestTooLarge,
+    ServerBusy,
+    ServerError,
+    ServerUnavailable,
+    StatisticsUnavailable,
+    Unauthorized,
+)
+from resprobe.result import Baseline, Block, Model, Result, Timings
+from resprobe.statistics import BlockStatistics
+
+__all__ = [
+    "AsyncClient",
+    "Baseline",
+    "Block",
+    "BlockStatistics",
+    "Client",
+    "DatasetError",
+    "DeadlineExceeded",
+    "Error",
+    "InvalidImage",
+    "InvalidRequest",
+    "Model",
+    "ModelNotFound",
+    "RequestTooLarge",
+    "Result",
+    "ServerBusy",
+    "ServerError",
+    "ServerUnavailable",
+    "StatisticsUnavailable",
+    "Timings",
+    "Unauthorized",
+]

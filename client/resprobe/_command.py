@@ -1,0 +1,90 @@
+"""How the three commands start and how they fail: one line for a person, exit code 1, no traceback for user errors."""
+
+import sys
+from collections.abc import Sequence
+from inspect import cleandoc
+from typing import Annotated, Any, NoReturn, Protocol, Union
+
+import tyro
+from rich.console import Console
+
+from resprobe.errors import Error
+
+# Where a package that the base installation leaves out comes from.
+EXTRAS = {
+    "grpc_health": "server",
+    "grpc_reflection": "server",
+    "matplotlib": "report",
+    "onnx": "exporter",
+    "onnx_ir": "exporter",
+    "onnxruntime": "server",
+    "onnxscript": "exporter",
+    "pyarrow": "report",
+    "safetensors": "exporter",
+    "sklearn": "exporter",
+    "structlog": "server",
+    "torch": "exporter",
+}
+
+
+class Command(Protocol):
+    """A frozen dataclass whose fields are the options and whose docstring is the help."""
+
+    def run(self) -> None:
+        """Does it. Raises resprobe.Error for what a user can mend."""
+
+
+def main(
+    prog: str, description: str, commands: Sequence[type[Command]], arguments: Sequence[str] | None = None
+) -> None:
+    """Parses the command line, runs the command and turns what it raises into an exit code.
+
+    Args:
+        prog: Name of the program, as the user types it.
+        description: What the program is for.
+        commands: One class: its options are the program's. Several: subcommands named like the classes.
+        arguments: Instead of sys.argv[1:].
+
+    Raises:
+        SystemExit: 0 after --help, 1 if the command failed, 2 if the command line is wrong.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    command = _parse(prog, description, commands, arguments)
+    try:
+        command.run()
+    except Error as error:
+        fail(prog, str(error))
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        fail(prog, f"this needs the package {error.name}: pip install 'resprobe[{extra}]'")
+    except KeyboardInterrupt:
+        fail(prog, "interrupted")
+    except BrokenPipeError:  # the reader of our output, for example `head`, has seen enough
+        sys.stderr.close()
+        raise SystemExit(1) from None
+
+
+def fail(prog: str, message: str) -> NoReturn:
+    """Says why on standard error and exits with 1."""
+    Console(stderr=True, soft_wrap=True).print(f"{prog}: {message}", markup=False, highlight=False)
+    raise SystemExit(1)
+
+
+def _parse(prog: str, description: str, commands: Sequence[type[Command]], arguments: Sequence[str]) -> Command:
+    configuration = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
+    if len(commands) == 1:
+        form: Any = commands[0]
+    else:
+        form = Union[tuple(_subcommand(command, arguments) for command in commands)]  # noqa: UP007
+    parsed: Command = tyro.cli(form, prog=prog, description=description, args=arguments, config=configuration)
+    return parsed
+
+
+def _subcommand(command: type[Command], arguments: Sequence[str]) -> Any:
+    """In the list of commands a line is enough; a command's own help shows all of its docstring."""
+    name, text = command.__name__.lower(), cleandoc(command.__doc__ or "")
+    if name not in arguments[:1]:
+        text = text.partition("\n")[0]
+    return Annotated[command, tyro.conf.subcommand(name, description=text)]

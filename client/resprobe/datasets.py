@@ -1,0 +1,187 @@
+"""Labelled images from the user's disk, or scikit-learn's digits: what to train on and what to ask a server about.
+
+CIFAR is read in its official binary layout (https://www.cs.toronto.edu/~kriz/cifar.html), never from pickles.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from resprobe.errors import DatasetError
+from resprobe.images import fit
+
+Name = Literal["digits", "cifar10", "cifar100", "folder"]
+Split = Literal["train", "test"]
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+DIGITS_TEST_IMAGES = 360
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled images.
+
+    Attributes:
+        name: Which data set.
+        images: uint8 [n, height, width, channels], or paths of n picture files.
+        labels: int64 [n], each an index into `classes`.
+        classes: Names of the classes.
+    """
+
+    name: Name
+    images: npt.NDArray[np.uint8] | Sequence[Path]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def head(self, count: int | None) -> "Dataset":
+        """The first `count` images, or all of them."""
+        return Dataset(self.name, self.images[:count], self.labels[:count], self.classes)
+
+
+def load(name: Name, directory: Path | None = None, split: Split = "test") -> Dataset:
+    """Reads a data set.
+
+    Args:
+        name: digits (embedded in scikit-learn), cifar10 or cifar100 (binary files in `directory`) or folder (one
+            sub-directory of pictures for each class).
+        directory: Where the files are. For CIFAR, the directory of the .bin files or its parent.
+        split: Which part. A folder has no parts of its own: if it contains `train` and `test`, that one is read,
+            otherwise all of it, whatever is asked for.
+
+    Raises:
+        DatasetError: A file is missing, truncated or unreadable, a label is out of range or a class is empty.
+    """
+    if name == "digits":
+        return _digits(split)
+    if directory is None:
+        raise DatasetError(f"--dataset {name} needs --data DIR")
+    if not directory.is_dir():
+        raise DatasetError(f"{directory} is not a directory; expected the files of {name} there")
+    if name == "folder":
+        return _folder(directory, split)
+    if name in CIFAR:
+        return _cifar(name, directory, split)
+    raise DatasetError(f"unknown data set {name!r}; there are {', '.join(get_args(Name))}")
+
+
+def _digits(split: Split) -> Dataset:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]  # 0…16 in the source
+    labels = digits.target.astype(np.int64)
+    order = np.arange(len(labels))
+    train, test = train_test_split(order, test_size=DIGITS_TEST_IMAGES, stratify=labels, random_state=0)
+    rows = np.sort(train if split == "train" else test)
+    return Dataset("digits", images[rows], labels[rows], tuple(str(name) for name in digits.target_names))
+
+
+@dataclass(frozen=True)
+class _Cifar:
+    folder: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    names: str
+    classes: int
+    label_bytes: int  # CIFAR-100 has a coarse label before the fine one
+
+
+CIFAR: dict[Name, _Cifar] = {
+    "cifar10": _Cifar(
+        folder="cifar-10-batches-bin",
+        train=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+        test=("test_batch.bin",),
+        names="batches.meta.txt",
+        classes=10,
+        label_bytes=1,
+    ),
+    "cifar100": _Cifar(
+        folder="cifar-100-binary",
+        train=("train.bin",),
+        test=("test.bin",),
+        names="fine_label_names.txt",
+        classes=100,
+        label_bytes=2,
+    ),
+}
+
+
+def _cifar(name: Name, directory: Path, split: Split) -> Dataset:
+    layout = CIFAR[name]
+    if (directory / layout.folder).is_dir():
+        directory = directory / layout.folder
+    classes = tuple(_read(directory / layout.names).decode().split())
+    if len(classes) != layout.classes:
+        raise DatasetError(f"{directory / layout.names} names {len(classes)} classes; expected {layout.classes}")
+    files = layout.train if split == "train" else layout.test
+    parts = [_cifar_file(directory / file, layout) for file in files]
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Dataset(name, images, labels, classes)
+
+
+def _cifar_file(path: Path, layout: _Cifar) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    record = layout.label_bytes + 3 * 32 * 32
+    data = np.frombuffer(_read(path), np.uint8)
+    if len(data) == 0 or len(data) % record:
+        raise DatasetError(f"{path} has {len(data)} bytes; expected a whole number of records of {record} bytes each")
+    rows = data.reshape(-1, record)
+    labels = rows[:, layout.label_bytes - 1].astype(np.int64)
+    if (wrong := np.flatnonzero(labels >= layout.classes)).size:
+        at = int(wrong[0])
+        raise DatasetError(f"{path}: record {at} has label {labels[at]}; expected 0 to {layout.classes - 1}")
+    images = rows[:, layout.label_bytes :].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(images), labels
+
+
+def _folder(directory: Path, split: Split) -> Dataset:
+    if (directory / "train").is_dir() and (directory / "test").is_dir():
+        directory = directory / split
+    classes = sorted(path.name for path in directory.iterdir() if path.is_dir())
+    if len(classes) < 2:
+        found = f"only {classes[0]}" if classes else "none"
+        raise DatasetError(f"{directory} should hold one directory for each class, at least two; there is {found}")
+    images: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        files = sorted(path for path in (directory / name).iterdir() if path.suffix.lower() in SUFFIXES)
+        if not files:
+            raise DatasetError(f"class {name} is empty: no {', '.join(sorted(SUFFIXES))} file in {directory / name}")
+        images += files
+        labels += [label] * len(files)
+    return Dataset("folder", images, np.array(labels, np.int64), tuple(classes))
+
+
+def read_picture(path: Path, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
+    """Reads a picture file at a given size (bilinear), grey or colour.
+
+    Returns:
+        uint8 [height, width, channels].
+
+    Raises:
+        DatasetError: The file is missing or is no readable picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            return fit(picture, height, width, channels)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def read_pictures(paths: Sequence[Path], height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
+    """Reads picture files of any sizes as one array, uint8 [n, height, width, channels]; see `read_picture`."""
+    return np.stack([read_picture(path, height, width, channels) for path in paths])
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error

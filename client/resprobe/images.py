@@ -1,0 +1,119 @@
+"""What users call an image, turned into what travels: a file's bytes, or raw pixels. No protobuf here."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from resprobe.errors import InvalidImage, InvalidRequest
+
+ImageLike: TypeAlias = "npt.NDArray[np.uint8] | str | PathLike[str] | bytes | Image.Image"
+Images: TypeAlias = "ImageLike | Sequence[ImageLike]"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The bytes of a JPEG, PNG or WebP file; `source` is what to call it in an error."""
+
+    data: bytes
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """height × width × channels bytes, row by row, channels last, 1 (grey) or 3 (RGB) of them."""
+
+    height: int
+    width: int
+    channels: int
+    data: bytes
+    source: str
+
+
+def fit(picture: Image.Image, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
+    """Converts a picture to grey or colour and, where its size differs, resizes it (bilinear).
+
+    The one rule for it: the exporter trains on pictures that went through here, and the server classifies them so.
+
+    Returns:
+        uint8 [height, width, channels].
+    """
+    picture = picture.convert("L" if channels == 1 else "RGB")
+    if picture.size != (width, height):
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(picture).reshape(height, width, channels)
+
+
+def collect(images: Images) -> list[Encoded | Pixels]:
+    """Everything that `Client.classify` takes, as a list with one entry for each image.
+
+    Args:
+        images: uint8 array [n, h, w, c] or [h, w, c], a path, a PIL image, encoded bytes, or a list of these.
+
+    Raises:
+        InvalidImage: An image has another shape or dtype, or its file cannot be read.
+        InvalidRequest: There are no images.
+    """
+    found = [entry for index, image in enumerate(_each(images)) for entry in _one(image, index)]
+    if not found:
+        raise InvalidRequest("no images were given; expected at least one")
+    return found
+
+
+def _each(images: Images) -> Iterator[Any]:
+    if isinstance(images, np.ndarray) and images.ndim == 4:
+        _check(images, None)
+        yield from images
+    elif isinstance(images, list | tuple):
+        yield from images
+    else:
+        yield images
+
+
+def _one(image: Any, index: int) -> Iterator[Encoded | Pixels]:
+    match image:
+        case np.ndarray():
+            _check(image, index)
+            yield _pixels(image, f"image {index}")
+        case bytes() | bytearray() | memoryview():
+            yield Encoded(bytes(image), f"image {index}")
+        case str() | PathLike():
+            yield _file(Path(image), index)
+        case Image.Image():
+            grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
+            picture = np.asarray(image.convert("L" if grey else "RGB"))
+            yield _pixels(picture[..., None] if grey else picture, f"image {index}")
+        case _:
+            raise InvalidImage(
+                f"image {index} is a {type(image).__name__}; "
+                "expected a uint8 array, a path, a PIL image or the bytes of a picture file",
+                index=index,
+            )
+
+
+def _check(image: npt.NDArray[Any], index: int | None) -> None:
+    what = "images" if index is None else f"image {index}"
+    if image.dtype != np.uint8:
+        hint = "; scale to 0…255 and cast" if image.dtype.kind == "f" else ""
+        raise InvalidImage(f"{what}: dtype {image.dtype}; expected uint8 pixels{hint}", index=index)
+    shape = image.shape[-3:]
+    if image.ndim - (index is None) != 3 or shape[-1] not in (1, 3) or 0 in shape:
+        expected = "[n, height, width, 1 or 3]" if index is None else "[height, width, 1 or 3]"
+        raise InvalidImage(f"{what}: shape {list(image.shape)}; expected {expected}", index=index)
+
+
+def _pixels(image: npt.NDArray[np.uint8], source: str) -> Pixels:
+    height, width, channels = image.shape
+    return Pixels(height, width, channels, image.tobytes(), source)
+
+
+def _file(path: Path, index: int) -> Encoded:
+    try:
+        return Encoded(path.read_bytes(), str(path))
+    except OSError as error:
+        raise InvalidImage(f"{path} cannot be read: {error.strerror}", index=index) from error

@@ -1,0 +1,119 @@
+"""Draws the ratio ‖F(x)‖ / ‖s(x)‖ of every block, in layer order, as SVG or PNG. Needs matplotlib."""
+
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from resprobe.errors import Error
+from resprobe.result import Model
+from resprobe.statistics import BlockStatistics
+
+SUFFIXES = (".svg", ".png")
+# Okabe and Ito's colours, which people with colour blindness can tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+GREY = "#d4d4d4"
+LOW, HIGH = 0.1, 0.9  # the spread that is shown
+FEW = 120  # blocks; more are too narrow for a line each
+
+
+def check_path(path: Path) -> None:
+    """Raises Error if no plot can be written there; to be called before the images are sent."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise Error(f"{path}: a plot is written as {' or '.join(SUFFIXES)}")
+    if not path.parent.is_dir():
+        raise Error(f"{path.parent} is not a directory; the plot cannot be written there")
+
+
+def plot_ratios(blocks: BlockStatistics, model: Model, source: str, path: Path) -> None:
+    """Draws bars of the mean over images, the spread over images, and the model's baseline behind them.
+
+    Args:
+        blocks: Of n images.
+        model: That they were measured with.
+        source: What the images are, for the title.
+        path: To write; .svg or .png.
+
+    Raises:
+        Error: It ends in something else, or cannot be written.
+    """
+    check_path(path)
+    count = len(model.blocks)
+    figure = Figure(figsize=(float(np.clip(3 + 0.16 * count, 7, 16)), 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    handles = [*_draw_baseline(axes, model), *_draw_ratios(axes, blocks, model)]
+    _label_stages(axes, model)
+    axes.set_xlim(-0.7, count - 0.3)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("ratio  ‖F(x)‖ / ‖s(x)‖")
+    axes.set_title(f"{model.name} version {model.version}: {source}", loc="left", fontsize=10, pad=30)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.yaxis.grid(True, color="#eeeeee")
+    axes.set_axisbelow(True)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise Error(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _draw_baseline(axes: Axes, model: Model) -> list[Patch]:
+    """Wider than the bars, so that it can be seen behind them; in front of them where there are many."""
+    known = [(place, block.baseline["ratio"]) for place, block in enumerate(model.blocks) if "ratio" in block.baseline]
+    if not known:
+        return []
+    places = np.array([place for place, _ in known])
+    low, high = (np.array([one.quantiles[probability] for _, one in known]) for probability in (LOW, HIGH))
+    if len(model.blocks) <= FEW:
+        axes.bar(places, high - low, bottom=low, width=1, color=GREY, linewidth=0)
+    else:  # bars without gaps would hide it
+        axes.fill_between(places, low, high, step="mid", color=GREY, alpha=0.7, linewidth=0, zorder=3)
+    return [Patch(color=GREY, label=f"baseline on {model.dataset}, {LOW:.0%} to {HIGH:.0%}")]
+
+
+def _draw_ratios(axes: Axes, blocks: BlockStatistics, model: Model) -> list[Patch]:
+    """One colour for each stage; the spread is left out for a single image."""
+    places = np.arange(len(blocks.names))
+    colours = [COLOURS[(block.stage - 1) % len(COLOURS)] for block in model.blocks]
+    width = 0.6 if len(places) <= FEW else 1.0
+    axes.bar(places, _finite_mean(blocks), width=width, color=colours, linewidth=0, alpha=0.9)
+    handles = [Patch(color=COLOURS[0], label="mean over images" if len(blocks) > 1 else "this image")]
+    if len(blocks) > 1:
+        low, high = np.quantile(blocks.ratio, (LOW, HIGH), axis=0)
+        if len(places) <= FEW:
+            axes.vlines(places, low, high, color="black", linewidth=1.2)
+        else:
+            axes.step(places, low, where="mid", color="black", linewidth=0.5, zorder=4)
+            axes.step(places, high, where="mid", color="black", linewidth=0.5, zorder=4)
+        handles.append(Patch(color="black", label=f"{LOW:.0%} to {HIGH:.0%} of images"))
+    return handles
+
+
+def _finite_mean(blocks: BlockStatistics) -> np.ndarray:
+    """Without images whose shortcut is zero: their ratio is infinite."""
+    finite = np.isfinite(blocks.ratio)
+    mean: np.ndarray = np.where(finite, blocks.ratio, 0).sum(axis=0) / np.maximum(finite.sum(axis=0), 1)
+    return mean
+
+
+def _label_stages(axes: Axes, model: Model) -> None:
+    """Numbers the blocks within their stage, draws lines between stages, and names them above."""
+    blocks = list(enumerate(model.blocks))
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if len(blocks) / step <= 60)
+    shown = [(place, block) for place, block in blocks if block.index % step == 0]
+    axes.set_xticks([place for place, _ in shown], [str(block.index) for _, block in shown], fontsize=8)
+    axes.set_xlabel("block within its stage")
+    for stage, members in groupby(blocks, key=lambda one: one[1].stage):
+        places = [(place, block) for place, block in members]
+        first, block = places[0]
+        if first:
+            axes.axvline(first - 0.5, color="#999999", linewidth=0.8)
+        text = f"stage {stage}\n{block.channels}×{block.height}×{block.width}"
+        colour = COLOURS[(stage - 1) % len(COLOURS)]
+        at = (first + places[-1][0]) / 2
+        axes.text(
+            at, 1.01, text, ha="center", va="bottom", fontsize=8, color=colour, transform=axes.get_xaxis_transform()
+        )

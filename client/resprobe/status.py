@@ -1,0 +1,62 @@
+"""From the status of a failed call to an exception of the tree in errors.py; reads the details of google.rpc."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from resprobe import errors
+
+DETAILS = "grpc-status-details-bin"  # where gRPC carries a google.rpc.Status
+ERRORS: Mapping[grpc.StatusCode, type[errors.Error]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequest,
+    grpc.StatusCode.NOT_FOUND: errors.ModelNotFound,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.StatisticsUnavailable,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.RequestTooLarge,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
+    grpc.StatusCode.UNAVAILABLE: errors.ServerUnavailable,
+    grpc.StatusCode.UNAUTHENTICATED: errors.Unauthorized,
+    grpc.StatusCode.PERMISSION_DENIED: errors.Unauthorized,
+}
+
+
+def raise_error(error: grpc.RpcError, address: str, sources: Sequence[str] = ()) -> NoReturn:
+    """Raises what a failed call means, as the tree in errors.py.
+
+    Args:
+        error: What gRPC raised.
+        address: Of the server.
+        sources: What to call each image of the request in the text, instead of images[0], images[1] …
+    """
+    assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
+    code, message = error.code(), error.details() or ""
+    kind = ERRORS.get(code, errors.ServerError)
+    extra: dict[str, Any] = {}
+    for detail in _details(error):
+        if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            retry = error_details_pb2.RetryInfo()
+            detail.Unpack(retry)
+            kind, extra = errors.ServerBusy, {"retry_after": retry.retry_delay.ToNanoseconds() / 1e9}
+        elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR) and sources:
+            request = error_details_pb2.BadRequest()
+            detail.Unpack(request)
+            field = request.field_violations[0].field
+            if field.startswith("images["):
+                index = int(field[len("images[") : -1])
+                kind, extra = errors.InvalidImage, {"index": index}
+                message = message.replace(field, sources[index])
+    if kind is errors.ServerUnavailable:
+        message = f"no answer from {address}: {message}"
+    elif kind is errors.RequestTooLarge:
+        message = f"{message}; send fewer images at a time, as Client.stream does"
+    elif kind is errors.DeadlineExceeded:
+        message = f"no answer from {address} in the time given: {message}"
+    raise kind(message, status=code.name, **extra) from error
+
+
+def _details(error: "grpc.Call | grpc.aio.AioRpcError") -> Any:
+    for key, value in error.trailing_metadata() or ():
+        if key == DETAILS:
+            return status_pb2.Status.FromString(value).details
+    return ()

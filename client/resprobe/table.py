@@ -1,0 +1,140 @@
+"""What the command shows: tables for people, plain values for --json."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich import box
+from rich.table import Table
+
+from resprobe.result import Model, Result
+from resprobe.statistics import STATISTICS, BlockStatistics
+
+QUANTILES = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
+
+
+def grid(*headings: str, left: int = 1) -> Table:
+    """An empty table; the first `left` columns are text, the others numbers."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if place < left else "right", no_wrap=True)
+    return table
+
+
+def models_table(models: Sequence[Model]) -> Table:
+    """One row for each version."""
+    table = grid(
+        "model", "version", "family", "depth", "parameters", "image", "classes", "blocks", "accuracy", "provider"
+    )
+    for model in models:
+        table.add_row(
+            model.name,
+            f"{model.version}{'*' if model.is_default else ''}",
+            model.family or "–",
+            str(model.depth or "–"),
+            f"{model.parameters:,}" if model.parameters else "–",
+            f"{model.height}×{model.width}×{model.channels}",
+            str(len(model.classes)),
+            str(len(model.blocks)) if model.has_blocks else "–",
+            "–" if model.accuracy is None else f"{model.accuracy:.4f}",
+            model.provider.removesuffix("ExecutionProvider"),
+        )
+    return table
+
+
+def models_json(models: Sequence[Model]) -> list[dict[str, Any]]:
+    """Without the blocks' baselines, which are long."""
+    return [
+        {
+            "name": model.name,
+            "version": model.version,
+            "default": model.is_default,
+            "family": model.family,
+            "depth": model.depth,
+            "parameters": model.parameters,
+            "image": {"height": model.height, "width": model.width, "channels": model.channels},
+            "classes": list(model.classes),
+            "accuracy": model.accuracy,
+            "dataset": model.dataset,
+            "blocks": [block.name for block in model.blocks],
+            "has_blocks": model.has_blocks,
+            "has_block_scale": model.has_block_scale,
+            "provider": model.provider,
+            "max_batch": model.max_batch,
+        }
+        for model in models
+    ]
+
+
+def classes_table(sources: Sequence[str], result: Result, labels: Sequence[str]) -> Table:
+    """One row for each image, best class first."""
+    table = grid("image", *(f"{place}." for place in range(1, result.classes.shape[1] + 1)))
+    for source, indices, probabilities in zip(sources, result.classes, result.probabilities, strict=True):
+        pairs = zip(indices, probabilities, strict=True)
+        table.add_row(source, *(f"  {labels[index]} {probability:.3f}" for index, probability in pairs))
+    return table
+
+
+def classes_json(sources: Sequence[str], result: Result, labels: Sequence[str]) -> list[dict[str, Any]]:
+    """The same for programs."""
+    return [
+        {
+            "image": source,
+            "classes": [
+                {"index": int(index), "label": labels[index], "probability": float(probability)}
+                for index, probability in zip(indices, probabilities, strict=True)
+            ],
+        }
+        for source, indices, probabilities in zip(sources, result.classes, result.probabilities, strict=True)
+    ]
+
+
+def blocks_table(blocks: BlockStatistics, model: Model) -> Table:
+    """One row for each block: means over the images, and the spread of the ratio if there are several."""
+    several = len(blocks) > 1
+    spread = ["ratio\n10 %", "ratio\n90 %"] if several else []
+    table = grid("block", "‖F(x)‖", "‖s(x)‖", "ratio", *spread, "ratio\nbaseline", "cosine", "std\nof F(x)")
+    means = {name: getattr(blocks, name).mean(axis=0, dtype=np.float64) for name in STATISTICS}
+    low, high = np.quantile(blocks.ratio, (QUANTILES["q10"], QUANTILES["q90"]), axis=0)
+    for place, block in enumerate(model.blocks):
+        baseline = block.baseline.get("ratio")
+        table.add_row(
+            block.name,
+            f"{means['branch_l2'][place]:.2f}",
+            f"{means['shortcut_l2'][place]:.2f}",
+            f"{means['ratio'][place]:.3f}",
+            *([f"{low[place]:.3f}", f"{high[place]:.3f}"] if several else []),
+            "–" if baseline is None else f"{baseline.mean:.3f}",
+            f"{means['cosine'][place]:+.3f}",
+            f"{means['branch_std'][place]:.3f}",
+        )
+    return table
+
+
+def blocks_json(sources: Sequence[str], result: Result, labels: Sequence[str]) -> dict[str, Any]:
+    """Every statistic of every image; what is not finite is null."""
+    assert result.blocks is not None
+    images = [
+        {**entry, **{name: finite(getattr(result.blocks, name)[row]) for name in STATISTICS}}
+        for row, entry in enumerate(classes_json(sources, result, labels))
+    ]
+    return {"model": result.model, "version": result.version, "blocks": result.blocks.names, "images": images}
+
+
+def summary_json(blocks: BlockStatistics) -> list[dict[str, Any]]:
+    """Mean and quantiles over the images, for each block and statistic."""
+    summary: list[dict[str, Any]] = [{"name": name} for name in blocks.names]
+    for name in STATISTICS:
+        values = getattr(blocks, name).astype(np.float64)
+        means = finite(values.mean(axis=0))
+        quantiles = [finite(np.quantile(values, probability, axis=0)) for probability in QUANTILES.values()]
+        for place, entry in enumerate(summary):
+            spread = {label: row[place] for label, row in zip(QUANTILES, quantiles, strict=True)}
+            entry[name] = {"mean": means[place], **spread}
+    return summary
+
+
+def finite(values: npt.NDArray[Any]) -> list[float | None]:
+    """JSON has no word for infinity."""
+    return [float(value) if np.isfinite(value) else None for value in values]
