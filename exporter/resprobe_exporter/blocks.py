@@ -1,0 +1,123 @@
+"""The blocks that nets are made of, residual and plain, as modules whose names end up in the exported graph.
+
+A module's `norm_after` says which of its convolutions a batch norm reads: those two can be folded into one.
+"""
+
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+Shortcut = Literal["A", "B", "C"]
+WIDTHS = (16, 32, 64)  # channels of the three stages
+
+
+class Addition(nn.Module):
+    """F(x) + s(x). A module of its own, so that the addition has a name in the exported graph."""
+
+    def forward(self, branch: Tensor, shortcut: Tensor) -> Tensor:
+        """Both [n, c, h, w]; so is the sum."""
+        return branch + shortcut
+
+
+class PadShortcut(nn.Module):
+    """Option A: every `stride`-th position of x, with zero channels added on both sides; no parameters."""
+
+    def __init__(self, stride: int, added: int) -> None:
+        super().__init__()
+        self.stride, self.before, self.after = stride, added // 2, added - added // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, c, h, w] to [n, c + added, ⌈h / stride⌉, ⌈w / stride⌉]."""
+        return functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
+
+
+class Projection(nn.Module):
+    """Options B and C: a 1×1 convolution, with a batch norm in post-activation nets."""
+
+    norm_after: ClassVar = {"conv": "bn"}
+
+    def __init__(self, inputs: int, outputs: int, stride: int, norm: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+        self.bn: nn.Module = nn.BatchNorm2d(outputs) if norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, inputs, h, w] to [n, outputs, ⌈h / stride⌉, ⌈w / stride⌉]."""
+        projected: Tensor = self.bn(self.conv(x))
+        return projected
+
+
+def conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    """A padded 3×3 convolution without a bias: a batch norm follows or precedes it."""
+    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+
+
+def make_shortcut(option: Shortcut, inputs: int, outputs: int, stride: int, *, norm: bool) -> nn.Module:
+    """What carries x to the addition; `norm` adds a batch norm to a projection (post-activation nets)."""
+    grows = stride != 1 or inputs != outputs
+    if option == "C" or (option == "B" and grows):
+        return Projection(inputs, outputs, stride, norm)
+    return PadShortcut(stride, outputs - inputs) if grows else nn.Identity()
+
+
+class PlainBlock(nn.Module):
+    """Two 3×3 layers, each with batch norm and ReLU; no shortcut."""
+
+    norm_after: ClassVar = {"conv1": "bn1", "conv2": "bn2"}
+
+    def __init__(self, inputs: int, outputs: int, stride: int, option: Shortcut) -> None:
+        del option  # a plain net has no shortcuts; the argument keeps the blocks interchangeable
+        super().__init__()
+        self.conv1, self.bn1 = conv3x3(inputs, outputs, stride), nn.BatchNorm2d(outputs)
+        self.conv2, self.bn2 = conv3x3(outputs, outputs), nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, inputs, h, w] to [n, outputs, h / stride, w / stride]."""
+        x = functional.relu(self.bn1(self.conv1(x)))
+        return functional.relu(self.bn2(self.conv2(x)))
+
+
+class BasicBlock(nn.Module):
+    """relu(F(x) + s(x)) with F = bn(conv(relu(bn(conv(x))))): He et al. 2015, Fig. 2."""
+
+    norm_after: ClassVar = {"conv1": "bn1", "conv2": "bn2"}
+
+    def __init__(self, inputs: int, outputs: int, stride: int, option: Shortcut) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = conv3x3(inputs, outputs, stride), nn.BatchNorm2d(outputs)
+        self.conv2, self.bn2 = conv3x3(outputs, outputs), nn.BatchNorm2d(outputs)
+        self.shortcut = make_shortcut(option, inputs, outputs, stride, norm=True)
+        self.add = Addition()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, inputs, h, w] to [n, outputs, h / stride, w / stride]."""
+        branch = functional.relu(self.bn1(self.conv1(x)))
+        branch = self.bn2(self.conv2(branch))
+        return functional.relu(self.add(branch, self.shortcut(x)))
+
+
+class PreactBlock(nn.Module):
+    """F(x) + s(x) with F = conv(relu(bn(conv(relu(bn(x)))))): He et al. 2016, Fig. 1b.
+
+    Where the shape changes, the shortcut too starts from the first activation.
+    """
+
+    norm_after: ClassVar = {"conv1": "bn2"}
+
+    def __init__(self, inputs: int, outputs: int, stride: int, option: Shortcut) -> None:
+        super().__init__()
+        self.bn1, self.conv1 = nn.BatchNorm2d(inputs), conv3x3(inputs, outputs, stride)
+        self.bn2, self.conv2 = nn.BatchNorm2d(outputs), conv3x3(outputs, outputs)
+        self.shortcut = make_shortcut(option, inputs, outputs, stride, norm=False)
+        self.add = Addition()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, inputs, h, w] to [n, outputs, h / stride, w / stride]."""
+        active = functional.relu(self.bn1(x))
+        branch = self.conv2(functional.relu(self.bn2(self.conv1(active))))
+        total: Tensor = self.add(branch, self.shortcut(x if isinstance(self.shortcut, nn.Identity) else active))
+        return total
+
+
+BLOCKS = {"resnet": BasicBlock, "plain": PlainBlock, "preact": PreactBlock}

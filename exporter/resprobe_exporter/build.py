@@ -1,0 +1,171 @@
+"""`exporter build` and `exporter convert`: from a data set, or from somebody's checkpoint, to a new model version."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from resprobe import datasets
+
+from resprobe_exporter import checkpoint, data, describe, progress, repository, train
+from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.publish import LabelledImages, Preprocessing, publish
+from resprobe_exporter.resnet import Architecture, ResNet
+
+
+@dataclass(frozen=True)
+class Built:
+    """A version that was written, and the seconds that training and everything together took."""
+
+    description: describe.Model
+    directory: Path
+    training_seconds: float
+    seconds: float
+
+
+def build(
+    architecture: Architecture,
+    loaded: data.Data,
+    recipe: train.Recipe,
+    seed: int,
+    device: torch.device,
+    root: Path,
+    name: str,
+) -> Built:
+    """Trains a net and writes it as the next version of a model.
+
+    Args:
+        architecture: Of the net; its image and classes fit the data.
+        loaded: To train on and to measure with.
+        recipe: How to train.
+        seed: Of the weights, the order of the images and their augmentation.
+        device: To train on.
+        root: The model repository.
+        name: Of the model.
+    """
+    begin = time.perf_counter()
+    repository.check_name(name)  # before the time is spent
+    torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic = True
+    net = ResNet(architecture).to(device)
+    moved = replace(loaded, train=loaded.train.to(device), test=loaded.test.to(device))
+    progress.say(
+        f"training {name}: {net.parameter_count:,} parameters, {len(loaded.train):,} images of {loaded.name}, "
+        f"{recipe.epochs} epochs on {device.type}"
+    )
+    with progress.TrainingDisplay(recipe.epochs) as display:
+        train.train(net, moved, recipe, seed, display.report)
+    trained = time.perf_counter() - begin
+    description, directory = publish(
+        net,
+        Preprocessing(loaded.mean, loaded.std),
+        loaded.classes,
+        describe.Origin("trained here", seed, recipe.epochs),
+        _as_test_set(loaded),
+        root,
+        name,
+        progress.say,
+    )
+    return Built(description, directory, trained, time.perf_counter() - begin)
+
+
+def convert(
+    architecture: Architecture,
+    path: Path,
+    preprocessing: Preprocessing,
+    labels: tuple[str, ...] | None,
+    test_set: LabelledImages | None,
+    root: Path,
+    name: str,
+) -> Built:
+    """Writes the weights of a checkpoint as the next version of a model.
+
+    Args:
+        architecture: Of the net that the checkpoint was made with; the number of classes is taken from elsewhere.
+        path: Of the checkpoint.
+        preprocessing: That the net was trained with.
+        labels: Of the classes; None: those of the test set, else numbers.
+        test_set: For the accuracy and the baseline; None leaves both out.
+        root: The model repository.
+        name: Of the model.
+
+    Raises:
+        CheckpointError: It cannot be read or does not fit; nothing is written.
+        ExporterError: The preprocessing does not fit.
+    """
+    begin = time.perf_counter()
+    repository.check_name(name)
+    for what, values in (("mean", preprocessing.mean), ("std", preprocessing.std)):
+        if len(values) != architecture.channels:
+            raise ExporterError(f"--{what} has {len(values)} values; expected {architecture.channels}, one a channel")
+    if min(preprocessing.std) <= 0:
+        raise ExporterError(f"--std {min(preprocessing.std)}: expected numbers above 0")
+    tensors = checkpoint.read(path)
+    if labels is None:
+        count = checkpoint.class_count(tensors) or architecture.classes
+        labels = tuple(map(str, range(count))) if test_set is None else test_set.classes
+    net = ResNet(replace(architecture, classes=len(labels)))
+    checkpoint.fill(net, tensors, path)
+    origin = describe.Origin(path.name)
+    description, directory = publish(net, preprocessing, labels, origin, test_set, root, name, progress.say)
+    return Built(description, directory, 0.0, time.perf_counter() - begin)
+
+
+def read_labels(text: str) -> tuple[str, ...]:
+    """Labels from a file with one on each line, or from a,b,c.
+
+    Raises:
+        ExporterError: There are fewer than two.
+    """
+    path = Path(text)
+    separator = "\n" if path.is_file() else ","
+    content = path.read_text(encoding="utf-8") if path.is_file() else text
+    labels = tuple(label for part in content.split(separator) if (label := part.strip()))
+    if len(labels) < 2:
+        raise ExporterError(f"--classes {text}: expected a file with one label on each line, or a,b,c")
+    return labels
+
+
+def load_test_set(
+    dataset: datasets.Name, directory: Path | None, shape: tuple[int, int, int], limit: int | None = None
+) -> LabelledImages:
+    """Reads the test part of a data set as a model takes it.
+
+    Args:
+        dataset: Which one.
+        directory: Where its files are.
+        shape: Height, width and channels of the model's images.
+        limit: How many images; None: all.
+
+    Raises:
+        ExporterError: The images are of another size.
+        DatasetError: They cannot be read.
+    """
+    part = datasets.load(dataset, directory, "test").head(limit)
+    images = part.images if isinstance(part.images, np.ndarray) else datasets.read_pictures(part.images, *shape)
+    if images.shape[1:] != shape:
+        raise ExporterError(f"images of {dataset} are {_times(images.shape[1:])}; the model takes {_times(shape)}")
+    return LabelledImages(dataset, images, part.labels, part.classes)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device of this name; `auto` takes CUDA where there is a GPU.
+
+    Raises:
+        ExporterError: There is no such device here.
+    """
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ExporterError("--device cuda: PyTorch finds no GPU here; use --device cpu")
+    return torch.device(wanted)
+
+
+def _as_test_set(loaded: data.Data) -> LabelledImages:
+    images = loaded.test.images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return LabelledImages(loaded.name, images, loaded.test.labels.cpu().numpy(), loaded.classes)
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))

@@ -1,0 +1,133 @@
+"""Writes and reads model.json: the message resprobe.v1.Model, which is all that servers and clients know of a model."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from google.protobuf import json_format
+from resprobe.statistics import STATISTICS as DERIVED
+from resprobe_protos import resprobe_pb2 as pb
+
+from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.graph import probe
+from resprobe_exporter.graph.residual import ResidualAddition
+from resprobe_exporter.measure import Measurement
+from resprobe_exporter.repository import DESCRIPTION, WEIGHTS, Draft
+from resprobe_exporter.resnet import ResNet
+
+Model = pb.Model
+PROBABILITIES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+PACKAGES = ("resprobe", "torch", "onnx", "onnx-ir", "onnxscript", "numpy")
+KINDS = {
+    "identity": pb.SHORTCUT_KIND_IDENTITY,
+    "pad": pb.SHORTCUT_KIND_PAD,
+    "projection": pb.SHORTCUT_KIND_PROJECTION,
+}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the weights come from. `seed` is None and `epochs` 0 for a net that was not trained here."""
+
+    source: str
+    seed: int | None = None
+    epochs: int = 0
+
+
+def describe(
+    draft: Draft, net: ResNet, additions: Sequence[ResidualAddition], classes: Sequence[str], origin: Origin
+) -> Model:
+    """Everything that is known before the graphs run.
+
+    Args:
+        draft: Its directory already holds the weights.
+        net: As it was exported.
+        additions: As they stand in model.onnx, one for each of the net's blocks, in their order.
+        classes: Labels.
+        origin: Of the weights.
+    """
+    shape = net.architecture
+    model = pb.Model(
+        name=draft.name,
+        version=str(draft.version),
+        family=shape.family,
+        depth=shape.depth,
+        parameter_count=net.parameter_count,
+        image=pb.ImageFormat(height=shape.height, width=shape.width, channels=shape.channels),
+        classes=classes,
+        statistics=probe.STATISTICS if net.blocks else (),
+        provenance=pb.Provenance(
+            source=origin.source,
+            seed=origin.seed,
+            epochs=origin.epochs,
+            packages={name: metadata.version(name) for name in PACKAGES},
+            weights_sha256=hashlib.sha256((draft.directory / WEIGHTS).read_bytes()).hexdigest(),
+        ),
+    )
+    model.provenance.create_time.GetCurrentTime()
+    for info, addition in zip(net.blocks, additions, strict=True):
+        model.blocks.add(
+            name=info.name,
+            stage=info.stage,
+            index=info.index,
+            channels=info.channels,
+            height=info.height,
+            width=info.width,
+            stride=info.stride,
+            shortcut=KINDS[info.shortcut],
+            branch_tensor=addition.branch.name or "",
+            shortcut_tensor=addition.shortcut.name or "",
+            sum_tensor=addition.node.outputs[0].name or "",
+            response_std=info.response_std,
+        )
+    return model
+
+
+def add_measurement(model: Model, dataset: str, measured: Measurement) -> None:
+    """Adds the accuracy and the baseline of a data set."""
+    model.evaluation.CopyFrom(
+        pb.Evaluation(
+            dataset=dataset,
+            accuracy=measured.score.accuracy,
+            loss=measured.score.loss,
+            image_count=measured.image_count,
+        )
+    )
+    if measured.blocks is None:
+        return
+    model.baseline.CopyFrom(
+        pb.BaselineInfo(dataset=dataset, image_count=measured.image_count, probabilities=PROBABILITIES)
+    )
+    for name in DERIVED:
+        values = getattr(measured.blocks, name).astype(np.float64)
+        quantiles = np.quantile(values, PROBABILITIES, axis=0).T
+        for block, mean, row in zip(model.blocks, values.mean(axis=0), quantiles, strict=True):
+            block.baseline[name].CopyFrom(pb.BaselineStatistic(mean=mean, quantiles=row.tolist()))
+
+
+def sizes(model: Model) -> list[int]:
+    """Values in each block's branch: channels × height × width."""
+    return [block.channels * block.height * block.width for block in model.blocks]
+
+
+def write(model: Model, directory: Path) -> None:
+    """Writes model.json into a version's directory."""
+    (directory / DESCRIPTION).write_text(json_format.MessageToJson(model, indent=1), encoding="utf-8")
+
+
+def read(directory: Path) -> Model:
+    """Reads model.json of a version's directory.
+
+    Raises:
+        ExporterError: There is none, or it is no resprobe.v1.Model.
+    """
+    path = directory / DESCRIPTION
+    try:
+        return json_format.Parse(path.read_text(encoding="utf-8"), Model())
+    except OSError as error:
+        raise ExporterError(f"{path} cannot be read: {error.strerror}") from error
+    except (json_format.ParseError, UnicodeDecodeError) as error:
+        raise ExporterError(f"{path} is no model description: {error}") from error

@@ -1,0 +1,19 @@
+"""What the exporter raises for a user to mend; part of the tree in resprobe.errors."""
+
+from resprobe import Error
+
+
+class ExporterError(Error):
+    """A wrong option, an unusable file, or a graph that failed its check. Nothing was written."""
+
+
+class ArchitectureError(ExporterError):
+    """There is no net like this; the text says which there are."""
+
+
+class CheckpointError(ExporterError):
+    """The checkpoint does not fit the net; the text lists the keys."""
+
+
+class CheckFailed(ExporterError):
+    """An exported graph does not compute what PyTorch computes; the text names the block and the two numbers."""

@@ -1,0 +1,126 @@
+"""One net, one new version: exports, adds the taps, checks, measures, describes, and renames into place."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from resprobe_exporter import describe, repository
+from resprobe_exporter.check import check
+from resprobe_exporter.errors import CheckFailed
+from resprobe_exporter.export import SCOPES, Served, to_onnx
+from resprobe_exporter.graph.probe import AddBlockStatistics
+from resprobe_exporter.graph.residual import ResidualAddition, find
+from resprobe_exporter.measure import measure
+from resprobe_exporter.resnet import ResNet
+from resprobe_exporter.runtime import Graph
+
+CHECK_IMAGES = 4
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Labelled images to measure with: uint8 [n, height, width, channels], int64 [n] and the labels' names."""
+
+    name: str
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Of pixels in [0, 1], for each channel: the mean is subtracted, then the rest is divided by the deviation."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+
+
+def publish(
+    net: ResNet,
+    preprocessing: Preprocessing,
+    classes: Sequence[str],
+    origin: describe.Origin,
+    test_set: LabelledImages | None,
+    root: Path,
+    name: str,
+    report: Callable[[str], None],
+) -> tuple[describe.Model, Path]:
+    """Writes the next version of a model.
+
+    Args:
+        net: Trained; on any device.
+        preprocessing: Becomes part of the graph.
+        classes: Labels, one for each class of the net.
+        origin: Of the weights.
+        test_set: For the accuracy and the baseline; None leaves both out.
+        root: The model repository.
+        name: Of the model.
+        report: Told what comes next.
+
+    Returns:
+        The description and the directory of the version.
+
+    Raises:
+        CheckFailed: The graphs do not compute what the net computes; nothing is left behind.
+        ExporterError: The repository cannot be written.
+    """
+    with repository.new_version(root, name) as draft:
+        report("exporting")
+        model = to_onnx(net, preprocessing.mean, preprocessing.std)
+        additions = list(find(model.graph))
+        _check_names(additions, net)
+        probe = _write_graphs(model, draft.directory, bool(additions))
+        report("comparing with PyTorch")
+        reference = copy.deepcopy(net).cpu().double().eval()
+        served = Served(reference, preprocessing.mean, preprocessing.std)
+        lean = draft.directory / repository.LEAN
+        check(served, _check_images(net, test_set), lean, probe)
+        description = describe.describe(draft, net, additions, classes, origin)
+        if test_set is not None:
+            report(f"measuring on {test_set.name}")
+            names = [block.name for block in description.blocks]
+            graph = Graph(probe or lean)
+            measured = measure(graph, test_set.images, test_set.labels, names, describe.sizes(description))
+            describe.add_measurement(description, test_set.name, measured)
+        describe.write(description, draft.directory)
+    return description, draft.target
+
+
+def _check_names(additions: Sequence[ResidualAddition], net: ResNet) -> None:
+    """The additions that the search finds must be the net's own, each in its module."""
+    found = [addition.node.metadata_props.get(SCOPES, "") for addition in additions]
+    expected = [block.name for block in net.blocks]
+    if len(found) != len(expected) or not all(
+        f"{name}.add'" in scope for name, scope in zip(expected, found, strict=True)
+    ):
+        raise CheckFailed(f"found {len(found)} residual additions in the graph; the net has {len(expected)}: {found}")
+
+
+def _write_graphs(model: ir.Model, directory: Path, residual: bool) -> Path | None:
+    """Writes the lean graph and, for a residual net, the probe graph over the same weights."""
+    ir.external_data.unload_from_model(model, directory, repository.WEIGHTS, size_threshold_bytes=256)
+    probe = model.clone() if residual else None
+    _save(model, directory / repository.LEAN)
+    if probe is None:
+        return None
+    AddBlockStatistics()(probe)
+    _save(probe, directory / repository.PROBE)
+    return directory / repository.PROBE
+
+
+def _save(model: ir.Model, path: Path) -> None:
+    for node in model.graph:
+        node.metadata_props.clear()  # torch's record of the modules has served its purpose
+    ir.save(model, path)
+
+
+def _check_images(net: ResNet, test_set: LabelledImages | None) -> npt.NDArray[np.uint8]:
+    """Noise, which reaches every value of a pixel, and real images where there are some."""
+    shape = net.architecture.height, net.architecture.width, net.architecture.channels
+    noise = np.random.default_rng(0).integers(0, 256, (CHECK_IMAGES, *shape), dtype=np.uint8)
+    return noise if test_set is None else np.concatenate([noise, test_set.images[:CHECK_IMAGES]])
