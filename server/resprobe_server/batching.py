@@ -1,0 +1,226 @@
+"""Gathers the requests for one graph into batches, and hands each request its rows of what comes out.
+
+Requests larger than a batch are split and their rows joined again. Requests that were cancelled or whose deadline
+passed are dropped before they reach the device. When a batch runs is the device's business: device.py.
+"""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from resprobe_server.errors import Expired, QueueFull
+from resprobe_server.session import Arrays
+
+PATIENCE = 0.1  # seconds of waiting that put an analysis ahead of a newer classification
+FIRST_GUESS = 100.0  # images/s, before anything was measured
+
+
+class Graph(Protocol):
+    """What a batcher runs: a session."""
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """See Session.run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a request.
+
+    Attributes:
+        outputs: By name, each [n, …] in the order of the request's images.
+        batch_size: Images in the largest batch that a part of it was run in.
+        queued: Seconds from its arrival to the start of its first batch.
+        ran: Seconds from the start of its first batch to the end of its last.
+    """
+
+    outputs: Arrays
+    batch_size: int
+    queued: float
+    ran: float
+
+
+@dataclass(eq=False, slots=True)
+class Work:
+    """A request on its way: `taken` rows are in batches, the outputs of finished ones are in `parts`."""
+
+    inputs: Arrays
+    rows: int
+    deadline: float
+    arrived: float
+    future: "asyncio.Future[Outcome]"
+    taken: int = 0
+    started: float = 0.0
+    largest: int = 0
+    parts: list[Arrays] = field(default_factory=list)
+
+    def finish(self, now: float) -> Outcome:
+        """Joins the parts."""
+        outputs = self.parts[0]
+        if len(self.parts) > 1:
+            outputs = {name: np.concatenate([part[name] for part in self.parts]) for name in outputs}
+        return Outcome(outputs, self.largest, self.started - self.arrived, now - self.started)
+
+
+# What a request ends with; None: its caller has gone.
+Answer: TypeAlias = Outcome | BaseException | None
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Rows `start` to `stop` of a request, which are rows of one batch."""
+
+    work: Work
+    start: int
+    stop: int
+
+
+class Batcher:
+    """The requests that wait for one graph.
+
+    `submit` and `deliver` are called on the event loop, all else on the device's thread.
+
+    Attributes:
+        max_batch: Images in a batch at the most.
+        pending: Images that were accepted and not yet answered; kept on the event loop.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        put: "Callable[[Batcher, Work], None]",
+        max_batch: int,
+        max_queue: int,
+        max_wait: float = 0.0,
+        urgent: bool = True,
+    ) -> None:
+        """Makes a batcher.
+
+        Args:
+            graph: To run.
+            put: Hands an accepted request to the device's thread.
+            max_batch: Images in a batch at the most.
+            max_queue: Images that may wait.
+            max_wait: Seconds that a batch that is not full waits for more.
+            urgent: Whether it goes ahead of those that are not: classification before analysis.
+        """
+        self._graph, self._put = graph, put
+        self._max_queue, self._max_wait = max_queue, max_wait
+        self._patience = 0.0 if urgent else PATIENCE
+        self._queue: deque[Work] = deque()
+        self._rate = FIRST_GUESS
+        self.max_batch = max_batch
+        self.pending = 0
+
+    def submit(self, inputs: Arrays, deadline: float = math.inf) -> "asyncio.Future[Outcome]":
+        """Accepts a request. Call it on the event loop.
+
+        Args:
+            inputs: By name, each [n, …] with the same n ≥ 1.
+            deadline: On the clock of time.monotonic.
+
+        Returns:
+            A future; cancelling it drops what has not reached the device. It may raise Expired.
+
+        Raises:
+            QueueFull: Too many images wait. A request that finds nothing waiting is accepted whatever its size.
+        """
+        rows = len(next(iter(inputs.values())))
+        if self.pending and self.pending + rows > self._max_queue:
+            raise QueueFull(
+                f"{self.pending} images are waiting, and {rows} more would be over the limit of {self._max_queue}; "
+                "try again later",
+                retry_after=self.pending / self._rate,
+            )
+        work = Work(inputs, rows, deadline, time.monotonic(), asyncio.get_running_loop().create_future())
+        self.pending += rows
+        self._put(self, work)
+        return work.future
+
+    def deliver(self, answers: Sequence[tuple[Work, Answer]]) -> None:
+        """Gives requests their answers."""
+        for work, answer in answers:
+            self.pending -= work.rows
+            if work.future.done():
+                continue
+            if isinstance(answer, BaseException):
+                work.future.set_exception(answer)
+            elif answer is not None:
+                work.future.set_result(answer)
+
+    def enqueue(self, work: Work) -> None:
+        """Adds a request."""
+        self._queue.append(work)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to run or to drop."""
+        return bool(self._queue)
+
+    def due(self) -> float:
+        """When the oldest request is to be served, as the order among batchers; something must be waiting."""
+        return self._queue[0].arrived + self._patience
+
+    def ready_at(self) -> float:
+        """When to run a batch: at once if it is full, else when its oldest request has waited for max_wait."""
+        if not self._max_wait or sum(work.rows - work.taken for work in self._queue) >= self.max_batch:
+            return 0.0
+        return self._queue[0].arrived + self._max_wait
+
+    def take(self, now: float) -> tuple[list[Slice], list[tuple[Work, Answer]]]:
+        """The rows of the next batch, oldest first, and the requests that are dropped instead, with the reason."""
+        batch: list[Slice] = []
+        dropped: list[tuple[Work, Answer]] = []
+        room = self.max_batch
+        while self._queue and room:
+            work = self._queue[0]
+            if work.future.cancelled():
+                dropped.append((self._queue.popleft(), None))
+                continue
+            if work.deadline <= now:
+                dropped.append((self._queue.popleft(), Expired("the deadline passed while the request was waiting")))
+                continue
+            count = min(room, work.rows - work.taken)
+            batch.append(Slice(work, work.taken, work.taken + count))
+            work.taken += count
+            room -= count
+            if work.taken == work.rows:
+                self._queue.popleft()
+        return batch, dropped
+
+    def run(self, batch: Sequence[Slice]) -> list[tuple[Work, Answer]]:
+        """Runs a batch. Returns the requests that are answered by it; all of them if it fails."""
+        begin = time.monotonic()
+        rows = sum(part.stop - part.start for part in batch)
+        try:
+            outputs = self._graph.run(_gather(batch))
+            if wrong := {name: len(array) for name, array in outputs.items() if len(array) != rows}:
+                raise RuntimeError(f"a batch of {rows} images came back with {wrong} rows")
+        except Exception as error:  # the callers are told; the device's thread must live on
+            if self._queue and self._queue[0] is batch[-1].work:
+                self._queue.popleft()  # what is left of a split request
+            return [(part.work, error) for part in batch]
+        now = time.monotonic()
+        self._rate = 0.9 * self._rate + 0.1 * rows / (now - begin)
+        row = 0
+        for part in batch:
+            work, count = part.work, part.stop - part.start
+            work.started = work.started or begin
+            work.largest = max(work.largest, rows)
+            work.parts.append({name: array[row : row + count] for name, array in outputs.items()})
+            row += count
+        return [(part.work, part.work.finish(now)) for part in batch if part.stop == part.work.rows]
+
+
+def _gather(batch: Sequence[Slice]) -> Arrays:
+    """The inputs of a batch: without a copy if it is one request's."""
+    if len(batch) == 1:
+        work, start, stop = batch[0].work, batch[0].start, batch[0].stop
+        return work.inputs if stop - start == work.rows else {name: a[start:stop] for name, a in work.inputs.items()}
+    names = batch[0].work.inputs
+    return {name: np.concatenate([part.work.inputs[name][part.start : part.stop] for part in batch]) for name in names}

@@ -1,0 +1,37 @@
+"""What can be configured: one frozen dataclass; its fields are the options of the command."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Configuration of a server."""
+
+    repository: tyro.conf.Positional[Path] = Path("models")
+    """Model repository: NAME/VERSION/model.onnx."""
+    address: str = "127.0.0.1:50051"
+    """HOST:PORT to listen on; port 0 takes a free one."""
+    device: DeviceName = "auto"
+    """auto: CUDA where there is a GPU, else the CPU. cuda: refuse to start without one."""
+    threads: int = 0
+    """Inference threads of each session on the CPU; 0: all cores."""
+    decode_threads: int = 2
+    """Threads that decode and resize pictures."""
+    max_batch: int = 32
+    """Images in a batch at the most. Larger requests are split."""
+    max_queue: int = 4096
+    """Images waiting for a graph at the most; more are refused with RESOURCE_EXHAUSTED."""
+    max_wait: float = 0.0
+    """Milliseconds that a batch waits to be filled while the device is idle."""
+    max_message: int = 64
+    """MiB in a message at the most."""
+    max_pixels: int = 50
+    """Megapixels in an encoded picture at the most."""
+    drain: float = 30.0
+    """Seconds to finish what was accepted when told to stop."""

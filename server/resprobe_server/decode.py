@@ -1,0 +1,101 @@
+"""From what a request holds to what a model takes: uint8 [height, width, channels]. Runs in a thread pool."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+from resprobe.images import Encoded, Pixels, fit
+
+from resprobe_server.errors import InvalidRequest
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+Array = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Format:
+    """The images that a model takes."""
+
+    height: int
+    width: int
+    channels: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """[height, width, channels]."""
+        return self.height, self.width, self.channels
+
+
+def stack(images: Sequence[Encoded | Pixels], wanted: Format) -> Array | None:
+    """All images as one array, uint8 [n, height, width, channels], if every one is raw pixels of the wanted format.
+
+    The common case of a busy server: bytes are joined once, and nothing is decoded. None if it is not that case.
+    """
+    size = wanted.height * wanted.width * wanted.channels
+    for image in images:
+        if (
+            type(image) is not Pixels
+            or (image.height, image.width, image.channels) != wanted.shape
+            or len(image.data) != size
+        ):
+            return None
+    data = images[0].data if len(images) == 1 else b"".join([image.data for image in images])
+    return np.frombuffer(data, np.uint8).reshape(len(images), *wanted.shape)
+
+
+def decode(image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Array:
+    """One image in the wanted format: decoded, converted to grey or colour, and resized where it differs.
+
+    Args:
+        image: Its `source` names it in errors and in the field of InvalidRequest.
+        wanted: What the model takes.
+        max_pixels: Of an encoded picture; checked before it is decoded.
+
+    Returns:
+        uint8 [height, width, channels].
+
+    Raises:
+        InvalidRequest: It is no picture, is damaged, is too large, or its bytes do not match its shape.
+    """
+    picture = _from_pixels(image) if isinstance(image, Pixels) else _open(image, max_pixels)
+    try:
+        return fit(picture, *wanted.shape)
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises where the data ends or makes no sense
+        raise InvalidRequest(f"{image.source} is damaged or cut short: {error}", image.source) from error
+
+
+def _open(image: Encoded, max_pixels: int) -> Image.Image:
+    try:
+        picture = Image.open(BytesIO(image.data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        kinds = "a JPEG, PNG or WebP file"
+        found = f"{len(image.data)} bytes that are not {kinds}" if image.data else f"empty; expected {kinds}"
+        raise InvalidRequest(f"{image.source} is {found}", image.source) from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InvalidRequest(f"{image.source} cannot be opened: {error}", image.source) from error
+    if picture.width * picture.height > max_pixels:
+        raise InvalidRequest(
+            f"{image.source} has {picture.width}×{picture.height} pixels; at most {max_pixels / 1e6:g} megapixels "
+            "are decoded here: send it smaller",
+            image.source,
+        )
+    return picture
+
+
+def _from_pixels(image: Pixels) -> Image.Image:
+    if image.channels not in (1, 3) or min(image.height, image.width) < 1:
+        raise InvalidRequest(
+            f"{image.source} has shape [{image.height}, {image.width}, {image.channels}]; "
+            "expected [height, width, 1 or 3]",
+            image.source,
+        )
+    if len(image.data) != image.height * image.width * image.channels:
+        raise InvalidRequest(
+            f"{image.source} has {len(image.data)} bytes; its shape [{image.height}, {image.width}, "
+            f"{image.channels}] needs {image.height * image.width * image.channels}",
+            image.source,
+        )
+    return Image.frombytes("L" if image.channels == 1 else "RGB", (image.width, image.height), image.data)

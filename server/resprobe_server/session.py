@@ -1,0 +1,114 @@
+"""One ONNX graph on one device. The only file that knows ONNX Runtime."""
+
+import ctypes
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from resprobe_server.config import DeviceName
+from resprobe_server.errors import StartError
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of a graph. A dimension that is free is None; `dtype` is ONNX Runtime's name."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+class Session:
+    """Runs a graph. Its `provider` is the one that is really used."""
+
+    def __init__(self, path: Path, provider: str, threads: int) -> None:
+        """Loads a graph.
+
+        Args:
+            path: Of the ONNX file.
+            provider: CPU or CUDA.
+            threads: On the CPU; 0: all cores.
+
+        Raises:
+            Exception: Whatever ONNX Runtime raises for a file that it cannot run.
+            StartError: ONNX Runtime took another provider.
+        """
+        self._session = _open(path, provider, threads)
+        self.provider: str = self._session.get_providers()[0]
+        if self.provider != provider:
+            raise StartError(f"{path} does not run on {provider}; ONNX Runtime took {self.provider}")
+        self.inputs = [_describe(value) for value in self._session.get_inputs()]
+        self.outputs = [_describe(value) for value in self._session.get_outputs()]
+        self._names = [output.name for output in self.outputs]
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Runs one batch.
+
+        Args:
+            inputs: By name, each with the images as its first axis.
+
+        Returns:
+            All outputs by name, each with the same first axis.
+        """
+        return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
+
+
+def choose_provider(device: DeviceName, path: Path) -> str:
+    """The provider to use for all graphs.
+
+    Args:
+        device: As configured.
+        path: Of any graph that is going to be served: ONNX Runtime tells only by trying.
+
+    Raises:
+        StartError: `cuda` was asked for and does not work here.
+    """
+    if device == "cpu":
+        return CPU
+    if not _has_gpu():
+        if device == "cuda":
+            raise StartError(
+                "--device cuda: there is no NVIDIA GPU here, or no driver; --device auto takes the CPU then"
+            )
+        return CPU
+    if CUDA in onnxruntime.get_available_providers():
+        onnxruntime.preload_dlls(directory="")  # finds the CUDA and cuDNN that came with pip
+        if _open(path, CUDA, 1).get_providers()[0] == CUDA:
+            return CUDA
+    if device == "cuda":
+        raise StartError("--device cuda: ONNX Runtime cannot use the GPU; it has said why above")
+    return CPU
+
+
+def _has_gpu() -> bool:
+    """Whether NVIDIA's driver is here and has a device: asked of the driver, since ONNX Runtime fails loudly."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+
+
+def _open(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    options.intra_op_num_threads = threads
+    # Threads that spin for work take the cores from those that receive and decode.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # A search for the fastest kernel takes seconds for each new batch size.
+    providers = [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}), CPU] if provider == CUDA else [CPU]
+    return onnxruntime.InferenceSession(path, options, providers=providers)
+
+
+def _describe(value: onnxruntime.NodeArg) -> Tensor:
+    shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+    return Tensor(value.name, value.type, shape)

@@ -1,0 +1,52 @@
+"""From an exception to the status of a call: google.rpc.Status with its details, and the log's line about it."""
+
+import uuid
+from typing import Any, NoReturn
+
+import grpc
+import structlog
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
+
+from resprobe_server.errors import STATUS, InvalidRequest, QueueFull
+
+Context = grpc.aio.ServicerContext[Any, Any]
+DETAILS = "grpc-status-details-bin"  # where gRPC carries a google.rpc.Status
+log = structlog.get_logger()
+
+
+async def abort(context: Context, error: Exception, identifier: str) -> NoReturn:
+    """Ends a call with the status of an error.
+
+    Args:
+        context: Of the call.
+        error: A RequestError, whose text the caller sees, or anything else, which only the log shows.
+        identifier: Of the request, for the log; may be empty.
+    """
+    status = make_status(error, context, identifier)
+    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
+    await context.abort(code, status.message, ((DETAILS, status.SerializeToString()),))
+    raise AssertionError("abort returns never")
+
+
+def make_status(error: Exception, context: Context, identifier: str) -> status_pb2.Status:
+    """What the caller is told, with google.rpc details where there are some; writes the log's line about it."""
+    code = next((code for kind, code in STATUS.items() if isinstance(error, kind)), None)
+    if code is None:
+        identifier = identifier or uuid.uuid4().hex
+        log.error("failed", id=identifier, peer=context.peer(), exc_info=error)
+        message = f"internal error; the server's log has the details under the id {identifier}"
+        return status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0], message=message)
+    log.info("refused", status=code.name, reason=str(error), id=identifier, peer=context.peer())
+    status = status_pb2.Status(code=code.value[0], message=str(error))
+    if isinstance(error, QueueFull):
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=duration(error.retry_after)))
+    elif isinstance(error, InvalidRequest) and error.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=str(error))
+        status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+    return status
+
+
+def duration(seconds: float) -> Duration:
+    """As protobuf has it."""
+    return Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
