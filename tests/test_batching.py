@@ -1,0 +1,265 @@
+"""Batching: no row ever goes to another request, whatever is sent, split, cancelled or late."""
+
+import asyncio
+import math
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from resprobe_server.batching import PATIENCE, Batcher, Outcome, Work
+from resprobe_server.device import Device
+from resprobe_server.errors import Expired, QueueFull
+from resprobe_server.session import CPU, Arrays, Session
+
+REQUESTS = st.lists(
+    st.tuples(
+        st.integers(1, 21),  # images
+        st.booleans(),  # with block statistics
+        st.sampled_from(["", "", "", "cancel at once", "cancel later", "expired"]),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+@pytest.fixture(scope="module")
+def sessions(repository: Path) -> tuple[Session, Session]:
+    directory = repository / "digits" / "1"
+    return Session(directory / "model.onnx", CPU, 1), Session(directory / "probe.onnx", CPU, 1)
+
+
+@given(requests=REQUESTS, max_batch=st.integers(1, 9), max_wait=st.sampled_from([0, 0.002]))
+@settings(deadline=None, max_examples=60)
+def test_every_row_goes_to_the_request_that_asked(
+    sessions: tuple[Session, Session],
+    test_images: npt.NDArray[np.uint8],
+    requests: list[tuple[int, bool, str]],
+    max_batch: int,
+    max_wait: float,
+) -> None:
+    async def drive() -> None:
+        async with Device() as device:
+            lean, probe = (device.batcher(session, max_batch, 10**6, max_wait) for session in sessions)
+            futures, at = [], 0
+            for count, with_blocks, fate in requests:
+                images = test_images[at : at + count]
+                at = (at + count) % 300
+                deadline = time.monotonic() - 1 if fate == "expired" else math.inf
+                future = (probe if with_blocks else lean).submit({"image": images}, deadline)
+                if fate == "cancel at once":
+                    future.cancel()
+                futures.append((future, images, with_blocks, fate))
+            await asyncio.sleep(0)
+            for future, _, _, fate in futures:
+                if fate == "cancel later":
+                    future.cancel()
+            answers = await asyncio.gather(*(future for future, *_ in futures), return_exceptions=True)
+            for answer, (_, images, with_blocks, fate) in zip(answers, futures, strict=True):
+                check_answer(answer, images, with_blocks, fate)
+        assert (lean.pending, probe.pending) == (0, 0)
+
+    def check_answer(answer: object, images: npt.NDArray[np.uint8], with_blocks: bool, fate: str) -> None:
+        if fate == "expired":
+            assert isinstance(answer, Expired)
+        elif fate.startswith("cancel"):
+            assert isinstance(answer, asyncio.CancelledError)
+        else:
+            assert isinstance(answer, Outcome)
+            assert answer.batch_size <= max_batch
+            expected = sessions[with_blocks].run({"image": images})
+            assert answer.outputs.keys() == expected.keys()
+            for name, array in expected.items():
+                assert np.allclose(answer.outputs[name], array, rtol=1e-4, atol=1e-4)
+
+    asyncio.run(drive())
+
+
+class Recorder:
+    """A graph that returns what it gets, notes every batch, and waits to be let go on."""
+
+    def __init__(self, held: bool = False) -> None:
+        self.batches: list[list[int]] = []
+        self.go = threading.Event()
+        self.entered = threading.Event()
+        if not held:
+            self.go.set()
+
+    def run(self, inputs: Arrays) -> Arrays:
+        self.batches.append(inputs["image"].tolist())
+        self.entered.set()
+        assert self.go.wait(10)
+        return {"same": inputs["image"]}
+
+    async def until_entered(self) -> None:
+        await asyncio.to_thread(self.entered.wait, 10)
+
+
+def numbers(start: int, count: int) -> dict[str, npt.NDArray[np.generic]]:
+    return {"image": np.arange(start, start + count)}
+
+
+def test_while_a_batch_runs_the_next_gathers() -> None:
+    async def drive() -> None:
+        graph = Recorder(held=True)
+        async with Device() as device:
+            batcher = device.batcher(graph, 4, 100)
+            futures = [batcher.submit(numbers(0, 1))]
+            await graph.until_entered()
+            futures += [batcher.submit(numbers(index, 1)) for index in range(1, 7)]
+            graph.go.set()
+            outcomes = await asyncio.gather(*futures)
+        assert graph.batches == [[0], [1, 2, 3, 4], [5, 6]]
+        assert [outcome.batch_size for outcome in outcomes] == [1, 4, 4, 4, 4, 2, 2]
+        assert all(outcome.queued >= 0 and outcome.ran >= 0 for outcome in outcomes)
+
+    asyncio.run(drive())
+
+
+def test_a_large_request_is_split_and_joined_in_order() -> None:
+    async def drive() -> None:
+        graph = Recorder()
+        async with Device() as device:
+            outcome = await device.batcher(graph, 4, 2).submit(numbers(0, 10))
+        assert graph.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+        assert outcome.outputs["same"].tolist() == list(range(10))
+        assert outcome.batch_size == 4
+
+    asyncio.run(drive())
+
+
+def test_what_was_cancelled_or_is_late_never_reaches_the_device() -> None:
+    async def drive() -> None:
+        graph = Recorder(held=True)
+        async with Device() as device:
+            batcher = device.batcher(graph, 8, 100)
+            first = batcher.submit(numbers(0, 1))
+            await graph.until_entered()
+            late = batcher.submit(numbers(10, 1), deadline=time.monotonic() - 1e-6)
+            gone = batcher.submit(numbers(20, 1))
+            kept = batcher.submit(numbers(30, 1))
+            gone.cancel()
+            graph.go.set()
+            await asyncio.gather(first, kept)
+            with pytest.raises(Expired, match="deadline passed"):
+                await late
+        assert graph.batches == [[0], [30]]
+        assert batcher.pending == 0
+
+    asyncio.run(drive())
+
+
+def test_the_rest_of_a_split_request_is_dropped_when_its_caller_goes() -> None:
+    async def drive() -> None:
+        graph = Recorder(held=True)
+        async with Device() as device:
+            batcher = device.batcher(graph, 2, 100)
+            large = batcher.submit(numbers(0, 6))
+            await graph.until_entered()
+            large.cancel()
+            graph.go.set()
+            await batcher.submit(numbers(90, 1))
+        assert graph.batches == [[0, 1], [90]]
+
+    asyncio.run(drive())
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
+    async def drive() -> None:
+        graph = Recorder(held=True)
+        async with Device() as device:
+            batcher = device.batcher(graph, 2, 3)
+            accepted = [batcher.submit(numbers(0, 2)), batcher.submit(numbers(2, 1))]
+            with pytest.raises(
+                QueueFull, match="3 images are waiting, and 1 more would be over the limit of 3"
+            ) as full:
+                batcher.submit(numbers(3, 1))
+            assert full.value.retry_after > 0
+            graph.go.set()
+            await asyncio.gather(*accepted)
+            assert (await batcher.submit(numbers(0, 9))).outputs["same"].tolist() == list(range(9))
+
+    asyncio.run(drive())
+
+
+def test_a_batch_that_fails_tells_its_requests_and_nobody_else() -> None:
+    class Fragile(Recorder):
+        def run(self, inputs: Arrays) -> Arrays:
+            outputs = super().run(inputs)
+            if 13 in inputs["image"]:
+                raise RuntimeError("out of memory")
+            return outputs
+
+    async def drive() -> None:
+        graph = Fragile(held=True)
+        async with Device() as device:
+            batcher = device.batcher(graph, 2, 100)
+            futures = [batcher.submit(numbers(0, 1))]
+            await graph.until_entered()
+            futures += [batcher.submit(numbers(start, count)) for start, count in ((1, 1), (12, 5), (20, 1))]
+            graph.go.set()
+            answers = await asyncio.gather(*futures, return_exceptions=True)
+        kinds = [type(answer) for answer in answers]
+        assert kinds == [Outcome, Outcome, RuntimeError, Outcome]
+        assert graph.batches == [[0], [1, 12], [13, 14], [20]]  # 15 and 16 are not run any more
+        assert batcher.pending == 0
+
+    asyncio.run(drive())
+
+
+def test_a_graph_that_loses_rows_is_caught() -> None:
+    class Lossy:
+        def run(self, inputs: Arrays) -> Arrays:
+            return {"same": inputs["image"][1:]}
+
+    async def drive() -> None:
+        async with Device() as device:
+            with pytest.raises(RuntimeError, match="a batch of 3 images came back with"):
+                await device.batcher(Lossy(), 4, 10).submit(numbers(0, 3))
+
+    asyncio.run(drive())
+
+
+def test_classification_goes_ahead_of_analysis_but_not_for_ever() -> None:
+    async def drive() -> None:
+        graph = Recorder(held=True)
+        async with Device() as device:
+            analysis, urgent = (device.batcher(graph, 1, 100, urgent=urgent) for urgent in (False, True))
+            futures = [urgent.submit(numbers(0, 1))]
+            await graph.until_entered()
+            futures += [analysis.submit(numbers(10, 1)), urgent.submit(numbers(1, 1)), analysis.submit(numbers(11, 1))]
+            graph.go.set()
+            await asyncio.gather(*futures)
+        assert graph.batches == [[0], [1], [10], [11]]
+
+    asyncio.run(drive())
+    old, new = (Batcher(Recorder(), lambda *_: None, 1, 9, urgent=urgent) for urgent in (False, True))
+    for batcher, arrived in ((old, 0.0), (new, PATIENCE * 1.01)):
+        batcher.enqueue(Work({}, 1, math.inf, arrived, None))  # type: ignore[arg-type]
+    assert min(old, new, key=Batcher.due) is old
+
+
+def test_waiting_for_more_is_off_unless_configured() -> None:
+    async def drive(max_wait: float) -> list[list[int]]:
+        graph = Recorder()
+        async with Device() as device:
+            batcher = device.batcher(graph, 3, 100, max_wait)
+            await asyncio.gather(*(batcher.submit(numbers(index, 1)) for index in range(3)))
+        return graph.batches
+
+    assert asyncio.run(drive(60)) == [[0, 1, 2]]  # full: nobody waits for the minute to pass
+
+
+def test_leaving_runs_what_was_accepted() -> None:
+    async def drive() -> None:
+        graph = Recorder()
+        async with Device() as device:
+            batcher = device.batcher(graph, 2, 100, max_wait=60)
+            futures = [batcher.submit(numbers(index, 1)) for index in range(3)]
+        assert [future.result().outputs["same"].tolist() for future in futures] == [[0], [1], [2]]
+
+    asyncio.run(drive())
