@@ -97,7 +97,7 @@ class Loop:
 
 @pytest.fixture(scope="session")
 def start() -> Serve:
-    """To start servers with: `with start(repository, max_batch=4) as address`."""
+    """A function that starts a server with a repository and options; its context gives the address."""
 
     @contextmanager
     def run(repository: Path, at: str = "127.0.0.1:0", **options: object) -> Iterator[str]:

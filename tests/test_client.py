@@ -175,8 +175,12 @@ def test_each_status_has_its_exception(
 
 def test_a_request_over_the_servers_limit(start: Serve, repository: Path) -> None:
     message = r"larger than max.*; send fewer images at a time"
-    with start(repository, max_message=1) as address, resprobe.Client(address) as client:
-        pytest.raises(resprobe.RequestTooLarge, client.classify, zeros(20_000, 8, 8, 1)).match(message)
+    with (
+        start(repository, max_message=1) as address,
+        resprobe.Client(address) as client,
+        pytest.raises(resprobe.RequestTooLarge, match=message),
+    ):
+        client.classify(zeros(20_000, 8, 8, 1))
 
 
 def test_nobody_there() -> None:
