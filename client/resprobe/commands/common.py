@@ -1,0 +1,33 @@
+"""What the subcommands share: how to reach a server, which model to ask, and where output goes."""
+
+import json
+import os
+from dataclasses import dataclass
+
+from rich.console import Console
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Options of every command."""
+
+    address: str = os.environ.get("RESPROBE_ADDRESS", "localhost:50051")
+    """HOST:PORT of the server; the environment variable RESPROBE_ADDRESS changes the default."""
+    json: bool = False
+    """Print JSON."""
+
+    def show(self, value: object) -> None:
+        """Prints JSON."""
+        print(json.dumps(value))
+
+
+@dataclass(frozen=True)
+class Selection(Connection):
+    """Options of the commands that ask a model."""
+
+    model: str = ""
+    """Name of the model. Default: the only one that is served."""
+    version: str = ""
+    """Version of the model. Default: the highest."""

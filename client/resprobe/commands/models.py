@@ -1,0 +1,26 @@
+"""`resprobe models`."""
+
+from dataclasses import dataclass
+
+from resprobe import table
+from resprobe.client import Client
+from resprobe.commands.common import Connection, console
+
+
+@dataclass(frozen=True)
+class Models(Connection):
+    """List the models that the server serves; * marks the default version.
+
+    Examples:
+      resprobe models
+      resprobe models --address gpu-host:50051 --json
+    """
+
+    def run(self) -> None:
+        """Asks and prints."""
+        with Client(self.address) as client:
+            models = client.models()
+        if self.json:
+            self.show(table.models_json(models))
+        else:
+            console.print(table.models_table(models))
