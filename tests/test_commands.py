@@ -104,6 +104,8 @@ def test_classify(run: Run, address: str, picture: Path) -> None:
         "resprobe", "classify", str(picture), "--address", address, "--model", "digits", "--top-k", "99", "--json"
     )[1]
     (found,) = json.loads(text)
+    long = run("resprobe", "classify", str(picture), "--address", address, "--model", "digits", "--top-k", "99")[1]
+    assert len(long.splitlines()) == 2 + 10  # a heading, and a row for each class
     assert found["image"] == str(picture)
     assert len(found["classes"]) == 10
     assert found["classes"][0]["label"] in out

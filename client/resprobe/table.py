@@ -12,6 +12,7 @@ from resprobe.result import Model, Result
 from resprobe.statistics import STATISTICS, BlockStatistics
 
 QUANTILES = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
+WIDE = 4  # classes in one row of a table
 
 
 def grid(*headings: str, left: int = 1) -> Table:
@@ -24,9 +25,7 @@ def grid(*headings: str, left: int = 1) -> Table:
 
 def models_table(models: Sequence[Model]) -> Table:
     """One row for each version."""
-    table = grid(
-        "model", "version", "family", "depth", "parameters", "image", "classes", "blocks", "accuracy", "provider"
-    )
+    table = grid("model", "version", "family", "depth", "params", "image", "classes", "blocks", "accuracy", "provider")
     for model in models:
         table.add_row(
             model.name,
@@ -68,11 +67,18 @@ def models_json(models: Sequence[Model]) -> list[dict[str, Any]]:
 
 
 def classes_table(sources: Sequence[str], result: Result, labels: Sequence[str]) -> Table:
-    """One row for each image, best class first."""
-    table = grid("image", *(f"{place}." for place in range(1, result.classes.shape[1] + 1)))
-    for source, indices, probabilities in zip(sources, result.classes, result.probabilities, strict=True):
-        pairs = zip(indices, probabilities, strict=True)
-        table.add_row(source, *(f"  {labels[index]} {probability:.3f}" for index, probability in pairs))
+    """Best class first: one row for each image, or, where they would not fit in it, one row for each class."""
+    rows = zip(sources, result.classes, result.probabilities, strict=True)
+    if result.classes.shape[1] <= WIDE:
+        table = grid("image", *(f"{place}." for place in range(1, result.classes.shape[1] + 1)))
+        for source, indices, probabilities in rows:
+            pairs = zip(indices, probabilities, strict=True)
+            table.add_row(source, *(f"  {labels[index]} {probability:.3f}" for index, probability in pairs))
+        return table
+    table = grid("image", "class", "probability", left=2)
+    for source, indices, probabilities in rows:
+        for place, (index, probability) in enumerate(zip(indices, probabilities, strict=True)):
+            table.add_row("" if place else source, labels[index], f"{probability:.3f}")
     return table
 
 
