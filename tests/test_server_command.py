@@ -18,8 +18,9 @@ import resprobe
 from conftest import Serve
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
-from resprobe_server import models
 from resprobe_server.errors import StartError
+from resprobe_server.repository import Found
+from resprobe_server.version import Loader, Version
 
 
 @contextmanager
@@ -138,15 +139,15 @@ def test_nothing_that_loads_is_an_error(start: Serve, tmp_path: Path) -> None:
 def test_requests_while_models_are_loaded_are_told_to_come_back(
     start: Serve, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load, begun, go = models.Models.load, threading.Event(), threading.Event()
+    load, begun, go = Loader.load, threading.Event(), threading.Event()
     ports: list[int] = []
 
-    def slow(self: models.Models, *arguments: object) -> None:
+    def slow(self: Loader, found: Found) -> Version:
         begun.set()
         assert go.wait(30)
-        load(self, *arguments)  # type: ignore[arg-type]
+        return load(self, found)
 
-    monkeypatch.setattr(models.Models, "load", slow)
+    monkeypatch.setattr(Loader, "load", slow)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         ports.append(free.getsockname()[1])

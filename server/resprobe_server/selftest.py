@@ -57,9 +57,9 @@ async def self_test(config: Config) -> list[Row]:
 
 def table(rows: Sequence[Row]) -> Table:
     """For a person; why a version failed is in the log."""
-    shown = Table(box=None)
-    for header in ("model", "version", "graph", "provider", "load ms", "first run ms (batch size)"):
-        shown.add_column(header, no_wrap=True)
+    shown = Table(box=None, pad_edge=False)
+    for header in ("model", "version", "graph", "provider", "load ms", "run ms (batch)"):
+        shown.add_column(header, overflow="fold")
     for row in rows:
         runs = "  ".join(f"{1000 * seconds:.1f} ({size})" for size, seconds in row.runs.items())
         if row.failure:
