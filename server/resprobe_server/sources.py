@@ -23,6 +23,7 @@ FILE = "config"  # --config and RESPROBE_SERVER_CONFIG name the file
 # What Kubernetes puts into the environment for a service that happens to be called resprobe-server.
 KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_.*)?")
 KINDS = get_type_hints(Config)
+PARSERS: dict[Any, Callable[[str], object]] = {int: int, float: float, bool: {"true": True, "false": False}.__getitem__}
 EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 
 
@@ -84,12 +85,12 @@ def _value(name: str, value: object, where: str, spell: Callable[[str], str]) ->
         raise Error(f"{where} is not known; {hint}")
     try:
         return _convert(KINDS[name], value)
-    except ValueError as error:
-        raise Error(f"{where} is {value!r}; expected {error}") from error
+    except TypeError as error:
+        raise Error(f"{where} is {value!r}; expected {_expected(KINDS[name])}") from error
 
 
 def _convert(kind: Any, value: object) -> Any:
-    """A value of TOML as a field of this type has it. Raises ValueError with what would be right."""
+    """A value of TOML as a field of this type has it. Raises TypeError if it cannot be."""
     kind = _without_none(kind)
     if get_origin(kind) is tuple and isinstance(value, list):
         return tuple(_convert(get_args(kind)[0], one) for one in value)
@@ -102,7 +103,7 @@ def _convert(kind: Any, value: object) -> Any:
     else:
         fits = type(value) is kind
     if not fits:
-        raise ValueError(_expected(kind))
+        raise TypeError(kind)
     return kind(value) if kind in (Path, float) else value
 
 
@@ -111,17 +112,16 @@ def _parse(kind: Any, text: str) -> object:
     kind = _without_none(kind)
     if get_origin(kind) is tuple:
         return [_parse(get_args(kind)[0], one.strip()) for one in text.split(",") if one.strip()]
-    if kind in (int, float, bool):
-        try:
-            return tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            return text
-    return text
+    try:
+        return PARSERS[kind](text.strip()) if kind in PARSERS else text
+    except (ValueError, KeyError):
+        return text
 
 
 def _expected(kind: Any) -> str:
+    kind = _without_none(kind)
     if get_origin(kind) is tuple:
-        return f"a list, of each {_expected(get_args(kind)[0])}"
+        return f"a list of {_expected(get_args(kind)[0])}"
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
     return EXPECTED[kind]
