@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,8 +19,9 @@ import resprobe
 from conftest import Serve
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
-from resprobe_server import models
 from resprobe_server.errors import StartError
+from resprobe_server.repository import Found
+from resprobe_server.version import Loader, Version
 
 
 @contextmanager
@@ -128,6 +130,53 @@ def test_a_version_that_does_not_load_leaves_the_others_serving(start: Serve, re
         assert [(model.name, model.version, model.is_default) for model in client.models()] == [("digits", "1", True)]
 
 
+def self_test(*arguments: str) -> tuple[int, str, str]:
+    command = [sys.executable, "-m", "resprobe_server", *arguments, "--self-test"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr.splitlines()[-1]
+
+
+def test_the_self_test_runs_every_graph(repository: Path) -> None:
+    code, out, _ = self_test(str(repository), "--max-batch", "4", "--json")
+    rows = json.loads(out)
+    assert code == 0
+    assert [(row["model"], row["version"], row["graph"]) for row in rows] == [
+        ("colour", 1, "model.onnx"),
+        ("colour", 1, "probe.onnx"),
+        ("digits", 1, "model.onnx"),
+        ("digits", 1, "probe.onnx"),
+        ("digits", 2, "model.onnx"),
+        ("digits", 2, "probe.onnx"),
+        ("plain", 1, "model.onnx"),
+    ]
+    for row in rows:
+        assert row["load"] > 0
+        assert list(row["runs"]) == ["1", "4"]
+        assert row["provider"].endswith("ExecutionProvider")
+
+
+def test_the_self_test_names_what_does_not_load(repository: Path, tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        shutil.copytree(repository / "digits" / "1", tmp_path / "digits" / version)
+    (tmp_path / "digits" / "2" / "probe.onnx").write_bytes(b"this is no graph")
+    code, out, last = self_test(str(tmp_path))
+    assert (code, last) == (1, "resprobe-server: failed to load: digits version 2")
+    assert [line.split()[:3] for line in out.splitlines()[1:]] == [
+        ["digits", "1", "model.onnx"],
+        ["digits", "1", "probe.onnx"],
+        ["digits", "2", "failed"],
+    ]
+
+
+def test_a_value_in_the_environment_that_is_wrong_is_an_error(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESPROBE_SERVER_THREADS", "all")
+    code, message = start_and_fail(str(repository))
+    assert code == 1
+    assert message == ("resprobe-server: environment: RESPROBE_SERVER_THREADS is 'all'; expected a whole number")
+
+
 def test_nothing_that_loads_is_an_error(start: Serve, tmp_path: Path) -> None:
     (tmp_path / "digits" / "1").mkdir(parents=True)
     (tmp_path / "digits" / "1" / "model.onnx").write_bytes(b"this is no graph")
@@ -138,15 +187,15 @@ def test_nothing_that_loads_is_an_error(start: Serve, tmp_path: Path) -> None:
 def test_requests_while_models_are_loaded_are_told_to_come_back(
     start: Serve, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load, begun, go = models.Models.load, threading.Event(), threading.Event()
+    load, begun, go = Loader.load, threading.Event(), threading.Event()
     ports: list[int] = []
 
-    def slow(self: models.Models, *arguments: object) -> None:
+    def slow(self: Loader, found: Found) -> Version:
         begun.set()
         assert go.wait(30)
-        load(self, *arguments)  # type: ignore[arg-type]
+        return load(self, found)
 
-    monkeypatch.setattr(models.Models, "load", slow)
+    monkeypatch.setattr(Loader, "load", slow)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         ports.append(free.getsockname()[1])

@@ -22,8 +22,10 @@ EXTRAS = {
     "pyarrow": "report",
     "safetensors": "exporter",
     "sklearn": "exporter",
+    "tomli_w": "server",
     "structlog": "server",
     "torch": "exporter",
+    "watchfiles": "server",
 }
 
 
@@ -35,7 +37,11 @@ class Command(Protocol):
 
 
 def main(
-    prog: str, description: str, commands: Sequence[type[Command]], arguments: Sequence[str] | None = None
+    prog: str,
+    description: str,
+    commands: Sequence[type[Command]],
+    arguments: Sequence[str] | None = None,
+    default: Command | None = None,
 ) -> None:
     """Parses the command line, runs the command and turns what it raises into an exit code.
 
@@ -44,12 +50,13 @@ def main(
         description: What the program is for.
         commands: One class: its options are the program's. Several: subcommands named like the classes.
         arguments: Instead of sys.argv[1:].
+        default: Of the only command: its values are those of the options that are not given.
 
     Raises:
         SystemExit: 0 after --help, 1 if the command failed, 2 if the command line is wrong.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    command = _parse(prog, description, commands, arguments)
+    command = _parse(prog, description, commands, arguments, default)
     try:
         command.run()
     except Error as error:
@@ -72,13 +79,24 @@ def fail(prog: str, message: str) -> NoReturn:
     raise SystemExit(1)
 
 
-def _parse(prog: str, description: str, commands: Sequence[type[Command]], arguments: Sequence[str]) -> Command:
-    configuration = (tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
+def _parse(
+    prog: str,
+    description: str,
+    commands: Sequence[type[Command]],
+    arguments: Sequence[str],
+    default: Command | None,
+) -> Command:
+    configuration: list[Any] = [tyro.conf.DisallowNone]
+    options: dict[str, Any] = {"prog": prog, "description": description, "args": arguments}
+    if default is None:
+        configuration.append(tyro.conf.FlagCreatePairsOff)
+    else:  # a flag may already be on: then --flag must still be right, and --no-flag possible
+        options["default"] = default
     if len(commands) == 1:
         form: Any = commands[0]
     else:
         form = Union[tuple(_subcommand(command, arguments) for command in commands)]  # noqa: UP007
-    parsed: Command = tyro.cli(form, prog=prog, description=description, args=arguments, config=configuration)
+    parsed: Command = tyro.cli(form, config=configuration, **options)
     return parsed
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import tyro
 
+Mode = Literal["watch", "explicit", "once"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
@@ -15,6 +16,12 @@ class Config:
 
     repository: tyro.conf.Positional[Path] = Path("models")
     """Model repository: NAME/VERSION/model.onnx."""
+    mode: Mode = "watch"
+    """watch: follow the repository. explicit: load and unload by request. once: load all at the start and no more."""
+    load: tuple[str, ...] = ()
+    """Models to load at the start in explicit mode; * means all."""
+    poll: float = 5.0
+    """Seconds between looks at the repository where the system notifies of no change, as on network file systems."""
     address: str = "127.0.0.1:50051"
     """HOST:PORT to listen on; port 0 takes a free one."""
     device: DeviceName = "auto"

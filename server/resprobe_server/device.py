@@ -42,13 +42,16 @@ class Device:
 
     def _main(self) -> None:
         while self._wait():
-            batcher = min(self._active, key=Batcher.due)
-            batch, answers = batcher.take(time.monotonic())
-            if batch:
-                answers += batcher.run(batch)
-            if not batcher.waiting:
-                self._active.remove(batcher)
-            self._loop.call_soon_threadsafe(batcher.deliver, answers)
+            self._run_one()  # what it holds is let go of while nothing is to do: a version that was replaced is freed
+
+    def _run_one(self) -> None:
+        batcher = min(self._active, key=Batcher.due)
+        batch, answers = batcher.take(time.monotonic())
+        if batch:
+            answers += batcher.run(batch)
+        if not batcher.waiting:
+            self._active.remove(batcher)
+        self._loop.call_soon_threadsafe(batcher.deliver, answers)
 
     def _wait(self) -> bool:
         """Waits until a batch is to run. False: nothing is left, and nothing will come."""
