@@ -124,7 +124,7 @@ UNSUPPORTED = grpc.StatusCode.FAILED_PRECONDITION
         (
             {"model": "plain", "view": pb.VIEW_BLOCKS},
             UNSUPPORTED,
-            "model plain has no block statistics: it has no residual blocks; ask for VIEW_BASIC",
+            "model plain has no block statistics: it has no residual blocks; ask without them",
             "",
         ),
         (

@@ -1,6 +1,8 @@
 """From what a request holds to what a model takes: uint8 [height, width, channels]. Runs in a thread pool."""
 
+import asyncio
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -44,6 +46,13 @@ def stack(images: Sequence[Encoded | Pixels], wanted: Format) -> Array | None:
             return None
     data = images[0].data if len(images) == 1 else b"".join([image.data for image in images])
     return np.frombuffer(data, np.uint8).reshape(len(images), *wanted.shape)
+
+
+async def decode_all(images: Sequence[Encoded | Pixels], wanted: Format, max_pixels: int, decoders: Executor) -> Array:
+    """Images of any kind as one array, uint8 [n, height, width, channels]; at least one. See `decode`."""
+    loop = asyncio.get_running_loop()
+    jobs = [loop.run_in_executor(decoders, decode, image, wanted, max_pixels) for image in images]
+    return np.stack(await asyncio.gather(*jobs))
 
 
 def decode(image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Array:

@@ -1,6 +1,6 @@
 """The model repository as the server sees it: NAME/VERSION/model.onnx, probe.onnx, model.json."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from resprobe_server.config import Config
 from resprobe_server.decode import Format
 from resprobe_server.device import Device
 from resprobe_server.errors import InvalidRequest, NotFound, NotReady, NotSupported, StartError
-from resprobe_server.session import CPU, Session, choose_provider
+from resprobe_server.session import CPU, Session, Tensor, Whole, choose_provider
 
 LEAN, PROBE, DESCRIPTION = "model.onnx", "probe.onnx", "model.json"
 IMAGE, LOGITS, BLOCKS = "image", "logits", "blocks"
@@ -28,6 +28,9 @@ class Version:
         description: What model.json says, with the serving part filled in.
         number: Of the version.
         format: Of the images; None if the graph does not take uint8 images under the name `image`.
+        inputs: What its graphs take.
+        outputs: What model.onnx returns.
+        batched: Whether they have a batch axis. If not, a batcher's row is what one request sent.
         lean: Runs model.onnx.
         probe: Runs probe.onnx; None if there is none.
     """
@@ -35,6 +38,9 @@ class Version:
     description: pb.Model
     number: int
     format: Format | None
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+    batched: bool
     lean: Batcher
     probe: Batcher | None
 
@@ -52,7 +58,7 @@ class Version:
             return self.lean
         if self.probe is None:
             why = "it has no residual blocks" if self.description.depth else f"it comes without {PROBE}"
-            raise NotSupported(f"model {self.description.name} has no block statistics: {why}; ask for VIEW_BASIC")
+            raise NotSupported(f"model {self.description.name} has no block statistics: {why}; ask without them")
         return self.probe
 
 
@@ -143,22 +149,25 @@ def scan(root: Path) -> Iterator[tuple[str, int, Path]]:
 
 
 def _load(name: str, number: int, directory: Path, provider: str, config: Config, device: Device) -> Version:
+    def batcher(session: Session, urgent: bool) -> Batcher:
+        graph, max_batch = (session, config.max_batch) if session.batched else (Whole(session), 1)
+        return device.batcher(graph, max_batch, config.max_queue, config.max_wait / 1000, urgent)
+
     lean = Session(directory / LEAN, provider, config.threads)
-    description = _describe(name, number, directory, lean)
-    limits = config.max_batch, config.max_queue, config.max_wait / 1000
     probe = None
     if (directory / PROBE).is_file():
-        session = Session(directory / PROBE, provider, config.threads)
-        probe = device.batcher(session, *limits, urgent=False)
+        probe = batcher(Session(directory / PROBE, provider, config.threads), urgent=False)
+    description = _describe(name, number, directory, lean)
     description.serving.CopyFrom(
         pb.Serving(provider=lean.provider, has_blocks=probe is not None, max_batch=config.max_batch)
     )
-    return Version(description, number, _format(lean), device.batcher(lean, *limits), probe)
+    inputs, outputs = ({tensor.name: tensor for tensor in tensors} for tensors in (lean.inputs, lean.outputs))
+    return Version(description, number, _format(lean), inputs, outputs, lean.batched, batcher(lean, urgent=True), probe)
 
 
 def _format(session: Session) -> Format | None:
     match session.inputs:
-        case [image] if image.name == IMAGE and image.dtype == "tensor(uint8)" and len(image.shape) == 4:
+        case [image] if session.batched and (image.name, image.dtype, len(image.shape)) == (IMAGE, "tensor(uint8)", 4):
             _, height, width, channels = image.shape
             return Format(height, width, channels) if height and width and channels in (1, 3) else None
     return None

@@ -1,8 +1,5 @@
 """resprobe.v1.ResidualService: translates between messages and what the rest of the server works with."""
 
-import asyncio
-import math
-import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
 from typing import Any
@@ -14,11 +11,11 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
 from resprobe_server.batching import Outcome
-from resprobe_server.decode import Array, Format, decode, stack
+from resprobe_server.decode import Array, Format, decode_all, stack
 from resprobe_server.errors import InvalidRequest, NotReady, NotSupported
 from resprobe_server.models import BLOCKS, IMAGE, LOGITS, Models, Version
-from resprobe_server.multiplex import Multiplexer
-from resprobe_server.status import Context, abort, duration, make_status
+from resprobe_server.multiplex import Streams
+from resprobe_server.status import Context, abort, deadline_of, duration, make_status
 
 DEFAULT_TOP_K = 5
 
@@ -35,13 +32,12 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
             max_pixels: Of an encoded picture.
         """
         self._models, self._decoders, self._max_pixels = models, decoders, max_pixels
-        self._streams: set[Multiplexer[pb.ClassifyRequest, pb.ClassifyResponse]] = set()
-        self._draining = False
+        self._streams = Streams()
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """See resprobe.proto."""
         try:
-            return await self._classify(request, _deadline(context))
+            return await self._classify(request, deadline_of(context))
         except Exception as error:
             await abort(context, error, request.id)
 
@@ -49,7 +45,7 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         self, requests: AsyncIterator[pb.ClassifyRequest], context: Context
     ) -> AsyncIterator[pb.ClassifyResponse]:
         """See resprobe.proto."""
-        deadline = _deadline(context)
+        deadline = deadline_of(context)
 
         async def answer(request: pb.ClassifyRequest) -> pb.ClassifyResponse:
             try:
@@ -57,21 +53,15 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
             except Exception as error:
                 return pb.ClassifyResponse(id=request.id, error=make_status(error, context, request.id))
 
-        stream = Multiplexer(answer)
-        self._streams.add(stream)
         try:
-            async for response in stream.run(requests):
+            async for response in self._streams.run(answer, requests):
                 yield response
-        finally:
-            self._streams.discard(stream)
-        if self._draining:
-            await abort(context, NotReady("the server is shutting down; what it had read is answered"), "")
+        except NotReady as error:
+            await abort(context, error, "")
 
     def drain(self) -> None:
         """Ends the streams after what they have read so far."""
-        self._draining = True
-        for stream in self._streams:
-            stream.close()
+        self._streams.close()
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         """See resprobe.proto."""
@@ -108,9 +98,7 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         stacked = stack(sources, wanted)
         if stacked is not None:
             return stacked
-        loop = asyncio.get_running_loop()
-        jobs = [loop.run_in_executor(self._decoders, decode, source, wanted, self._max_pixels) for source in sources]
-        return np.stack(await asyncio.gather(*jobs))
+        return await decode_all(sources, wanted, self._max_pixels, self._decoders)
 
 
 def _source(image: pb.Image, name: str) -> Encoded | Pixels:
@@ -160,9 +148,3 @@ def best_classes(logits: npt.NDArray[Any], top_k: int) -> tuple[npt.NDArray[np.i
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
     return order, np.take_along_axis(probabilities, order, axis=1)
-
-
-def _deadline(context: Context) -> float:
-    """On the clock of time.monotonic; infinite if the caller set none."""
-    remaining = context.time_remaining()
-    return math.inf if remaining is None else time.monotonic() + remaining

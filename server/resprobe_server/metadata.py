@@ -1,0 +1,82 @@
+"""What the Open Inference Protocol and Triton's extensions say about the server and its models, as messages."""
+
+import importlib.metadata
+from collections.abc import Iterable, Sequence
+
+from resprobe_protos import open_inference_pb2 as pb
+
+from resprobe_server.models import IMAGE, LEAN, Version
+from resprobe_server.session import CPU, Tensor
+from resprobe_server.tensors import BYTES, datatype_of
+
+PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"  # Triton's names of what runs it
+EXTENSIONS = ("classification", "model_configuration", "model_repository", "parameters", "statistics")
+
+
+def server() -> pb.ServerMetadataResponse:
+    """Name, version, and what is served beyond the protocol, in Triton's words."""
+    return pb.ServerMetadataResponse(
+        name="resprobe-server", version=importlib.metadata.version("resprobe"), extensions=EXTENSIONS
+    )
+
+
+def model(version: Version, served: Iterable[Version]) -> pb.ModelMetadataResponse:
+    """A model's inputs, and the outputs that are returned by default.
+
+    Args:
+        version: That was asked for.
+        served: Every version of every model.
+    """
+
+    def describe(tensor: Tensor) -> pb.ModelMetadataResponse.TensorMetadata:
+        datatype = datatype_of(tensor.dtype, tensor.name).name
+        return pb.ModelMetadataResponse.TensorMetadata(name=tensor.name, datatype=datatype, shape=_sizes(tensor.shape))
+
+    name = version.description.name
+    return pb.ModelMetadataResponse(
+        name=name,
+        versions=[one.description.version for one in served if one.description.name == name],
+        platform=PLATFORM,
+        inputs=[describe(tensor) for tensor in version.inputs.values()],
+        outputs=[describe(tensor) for tensor in version.outputs.values()],
+    )
+
+
+def config(version: Version) -> pb.ModelConfig:
+    """A model as Triton would have it configured."""
+    model, first = version.description, 1 if version.batched else 0
+    is_image = version.format is not None
+    nhwc, none = pb.ModelInput.FORMAT_NHWC, pb.ModelInput.FORMAT_NONE
+    kind = pb.ModelInstanceGroup.KIND_CPU if model.serving.provider == CPU else pb.ModelInstanceGroup.KIND_GPU
+    return pb.ModelConfig(
+        name=model.name,
+        platform=PLATFORM,
+        backend=BACKEND,
+        version_policy=pb.ModelVersionPolicy(all=pb.ModelVersionPolicy.All()),
+        max_batch_size=model.serving.max_batch if version.batched else 0,
+        input=[
+            pb.ModelInput(
+                name=tensor.name,
+                data_type=_data_type(tensor),
+                format=nhwc if is_image and tensor.name == IMAGE else none,
+                dims=_sizes(tensor.shape[first:]),
+            )
+            for tensor in version.inputs.values()
+        ],
+        output=[
+            pb.ModelOutput(name=tensor.name, data_type=_data_type(tensor), dims=_sizes(tensor.shape[first:]))
+            for tensor in version.outputs.values()
+        ],
+        instance_group=[pb.ModelInstanceGroup(name=model.name, count=1, kind=kind)],
+        default_model_filename=LEAN,
+        dynamic_batching=pb.ModelDynamicBatching(),
+    )
+
+
+def _sizes(shape: Sequence[int | None]) -> list[int]:
+    return [-1 if size is None else size for size in shape]
+
+
+def _data_type(tensor: Tensor) -> pb.DataType:
+    name = datatype_of(tensor.dtype, tensor.name).name
+    return pb.DataType.Value(f"TYPE_{'STRING' if name == BYTES else name}")
