@@ -73,10 +73,53 @@ def config(version: Version) -> pb.ModelConfig:
     )
 
 
+def statistics(version: Version) -> pb.ModelStatistics:
+    """What a version has done since it was loaded, by all of its graphs together.
+
+    A request counts as computing from the start of its first batch to the end of its last; gathering its rows and
+    handing them back is within that, so that compute_input and compute_output are 0. Refused and late requests count
+    as failed.
+    """
+    counters = [batcher.counters for batcher in {version.lean, version.probe} if batcher is not None]
+    served, waited = sum(one.served for one in counters), sum(one.queue.sum for one in counters)
+    in_all = sum(one.served_seconds for one in counters)
+    unanswered = sum(one.failed + one.refused + one.expired for one in counters)
+    nothing = _duration(served, 0)
+    return pb.ModelStatistics(
+        name=version.description.name,
+        version=version.description.version,
+        last_inference=int(max(one.last for one in counters) * 1000),
+        inference_count=sum(one.images for one in counters),
+        execution_count=sum(one.batches for one in counters),
+        inference_stats=pb.InferStatistics(
+            success=_duration(served, in_all),
+            fail=_duration(unanswered, sum(one.failed_seconds for one in counters)),
+            queue=_duration(sum(one.queue.count for one in counters), waited),
+            compute_input=nothing,
+            compute_infer=_duration(served, max(0.0, in_all - waited)),
+            compute_output=nothing,
+        ),
+        batch_stats=[
+            pb.InferBatchStatistics(
+                batch_size=size,
+                compute_input=_duration(count, 0),
+                compute_infer=_duration(count, sum(one.size_seconds[size] for one in counters)),
+                compute_output=_duration(count, 0),
+            )
+            for size, count in enumerate(map(sum, zip(*(one.sizes for one in counters), strict=True)))
+            if count
+        ],
+    )
+
+
+def _duration(count: int, seconds: float) -> pb.StatisticDuration:
+    return pb.StatisticDuration(count=count, ns=int(seconds * 1e9))
+
+
 def _sizes(shape: Sequence[int | None]) -> list[int]:
     return [-1 if size is None else size for size in shape]
 
 
-def _data_type(tensor: Tensor) -> pb.DataType:
+def _data_type(tensor: Tensor) -> pb.DataType.ValueType:
     name = datatype_of(tensor.dtype, tensor.name).name
     return pb.DataType.Value(f"TYPE_{'STRING' if name == BYTES else name}")

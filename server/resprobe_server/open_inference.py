@@ -1,5 +1,6 @@
 """The Open Inference Protocol v2 with Triton's extensions: inference.GRPCInferenceService."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
@@ -8,7 +9,7 @@ from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos import open_inference_pb2_grpc
 
 from resprobe_server import metadata
-from resprobe_server.errors import NotReady, RequestError
+from resprobe_server.errors import InvalidRequest, NotReady, RequestError
 from resprobe_server.infer import InputReader, read_outputs, respond, timeout_of
 from resprobe_server.models import Models
 from resprobe_server.multiplex import Streams
@@ -67,6 +68,64 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         except Exception as error:
             await abort(context, error, "")
 
+    async def ModelStatistics(
+        self, request: pb.ModelStatisticsRequest, context: Context
+    ) -> pb.ModelStatisticsResponse:
+        """See open_inference.proto."""
+        try:
+            if request.version:
+                versions = [self._models.get(request.name, request.version)]
+            else:
+                name = request.name and self._models.get(request.name, "").description.name
+                versions = [one for one in self._models.all() if name in ("", one.description.name)]
+            return pb.ModelStatisticsResponse(model_stats=[metadata.statistics(version) for version in versions])
+        except Exception as error:
+            await abort(context, error, "")
+
+    async def RepositoryIndex(
+        self, request: pb.RepositoryIndexRequest, context: Context
+    ) -> pb.RepositoryIndexResponse:
+        """See open_inference.proto."""
+        try:
+            _check_repository(request)
+            found = await asyncio.to_thread(self._models.index)
+            return pb.RepositoryIndexResponse(
+                models=[
+                    pb.RepositoryIndexResponse.ModelIndex(
+                        name=one.name, version=str(one.version), state=one.state, reason=one.reason
+                    )
+                    for one in found
+                    if not request.ready or one.state == READY
+                ]
+            )
+        except Exception as error:
+            await abort(context, error, "")
+
+    async def RepositoryModelLoad(
+        self, request: pb.RepositoryModelLoadRequest, context: Context
+    ) -> pb.RepositoryModelLoadResponse:
+        """See open_inference.proto."""
+        try:
+            _check_repository(request)
+            if request.parameters:
+                given = ", ".join(sorted(request.parameters))
+                raise InvalidRequest(f"parameters {given}: models load as they are in the repository", "parameters")
+            await self._models.load_model(request.model_name)
+            return pb.RepositoryModelLoadResponse()
+        except Exception as error:
+            await abort(context, error, "")
+
+    async def RepositoryModelUnload(
+        self, request: pb.RepositoryModelUnloadRequest, context: Context
+    ) -> pb.RepositoryModelUnloadResponse:
+        """See open_inference.proto."""
+        try:
+            _check_repository(request)
+            await self._models.unload_model(request.model_name)
+            return pb.RepositoryModelUnloadResponse()
+        except Exception as error:
+            await abort(context, error, "")
+
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         """See open_inference.proto."""
         try:
@@ -107,3 +166,10 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         batcher = version.batcher(with_blocks)
         outcome = await batcher.submit(await self._reader.read(request, version), deadline)
         return respond(request.id, version, wanted, outcome.outputs)
+
+
+def _check_repository(
+    request: pb.RepositoryIndexRequest | pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest,
+) -> None:
+    if request.repository_name:
+        raise InvalidRequest("there is one repository; leave repository_name empty", "repository_name")

@@ -174,7 +174,8 @@ def best_classes(values: Array, count: int, labels: Sequence[str]) -> Array:
     rows = values.reshape(len(values), -1)
     order = np.argsort(-rows.astype(np.float64), axis=1, kind="stable")[:, :count]
     found = np.empty(order.shape, object)
-    for (row, place), index in np.ndenumerate(order):
-        label = f":{labels[index]}" if labels else ""
-        found[row, place] = f"{rows[row, index]:f}:{index}{label}".encode()
+    for row, indices in enumerate(order.tolist()):
+        for place, index in enumerate(indices):
+            label = f":{labels[index]}" if labels else ""
+            found[row, place] = f"{rows[row, index]:f}:{index}{label}".encode()
     return found
