@@ -68,9 +68,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         except Exception as error:
             await abort(context, error, "")
 
-    async def ModelStatistics(
-        self, request: pb.ModelStatisticsRequest, context: Context
-    ) -> pb.ModelStatisticsResponse:
+    async def ModelStatistics(self, request: pb.ModelStatisticsRequest, context: Context) -> pb.ModelStatisticsResponse:
         """See open_inference.proto."""
         try:
             if request.version:
@@ -82,9 +80,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         except Exception as error:
             await abort(context, error, "")
 
-    async def RepositoryIndex(
-        self, request: pb.RepositoryIndexRequest, context: Context
-    ) -> pb.RepositoryIndexResponse:
+    async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Context) -> pb.RepositoryIndexResponse:
         """See open_inference.proto."""
         try:
             _check_repository(request)
@@ -95,7 +91,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
                         name=one.name, version=str(one.version), state=one.state, reason=one.reason
                     )
                     for one in found
-                    if not request.ready or one.state == READY
+                    if not request.ready or one.state == "READY"
                 ]
             )
         except Exception as error:
