@@ -24,6 +24,7 @@ EXTRAS = {
     "sklearn": "exporter",
     "structlog": "server",
     "torch": "exporter",
+    "watchfiles": "server",
 }
 
 

@@ -1,6 +1,5 @@
 """Puts the server together. The only file that imports all of it; `serve` is what the command and the tests call."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from resprobe_server.errors import StartError
 from resprobe_server.models import Models
 from resprobe_server.open_inference import OpenInferenceService
 from resprobe_server.service import ResidualService
+from resprobe_server.watch import watching
 
 MIB = 1 << 20
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -43,10 +43,14 @@ async def serve(config: Config) -> AsyncIterator[int]:
     Raises:
         StartError: It cannot listen at this address, or has nothing to serve.
     """
-    models = Models()
     health = health_aio.HealthServicer()
+
+    async def show(name: str, serving: bool) -> None:
+        await health.set(name, SERVING if serving else NOT_SERVING)
+
     with ThreadPoolExecutor(config.decode_threads, "decode") as decoders:
         async with Device() as device:
+            models = Models(config, device, show)
             server = grpc.aio.server(options=_options(config))
             collaborators = models, decoders, int(config.max_pixels * 1e6)
             service, open_inference = ResidualService(*collaborators), OpenInferenceService(*collaborators)
@@ -59,11 +63,12 @@ async def serve(config: Config) -> AsyncIterator[int]:
             port = _listen(server, config.address)
             await server.start()
             try:
-                await asyncio.to_thread(models.load, config, device)
-                for name in ("", *SERVICES, *models.names()):
-                    await health.set(name, SERVING)
+                await models.start()
+                for name in ("", *SERVICES):
+                    await show(name, True)
                 log.info("started", address=config.address, port=port, models=models.names())
-                yield port
+                async with watching(config, models):
+                    yield port
             finally:
                 await health.enter_graceful_shutdown()
                 service.drain()

@@ -6,6 +6,7 @@ from typing import Literal
 
 import tyro
 
+Mode = Literal["watch", "explicit", "once"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
@@ -15,6 +16,14 @@ class Config:
 
     repository: tyro.conf.Positional[Path] = Path("models")
     """Model repository: NAME/VERSION/model.onnx."""
+    mode: Mode = "watch"
+    """watch: follow the repository as it changes. explicit: load and unload models by request only. once: load all at
+    the start, and look no more."""
+    load: tuple[str, ...] = ()
+    """Models to load at the start in explicit mode; * means all."""
+    poll: float = 5.0
+    """Seconds after which the repository is looked at even if the system has notified of no change: network file
+    systems notify of none."""
     address: str = "127.0.0.1:50051"
     """HOST:PORT to listen on; port 0 takes a free one."""
     device: DeviceName = "auto"

@@ -23,6 +23,10 @@ class NotSupported(RequestError):
     """The model has no graph that answers this."""
 
 
+class LoadFailed(RequestError):
+    """A model's files are not fit to be served."""
+
+
 class QueueFull(RequestError):
     """Too much is waiting. `retry_after` is when there should be room, in seconds."""
 
@@ -43,6 +47,7 @@ STATUS: dict[type[RequestError], grpc.StatusCode] = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     NotFound: grpc.StatusCode.NOT_FOUND,
     NotSupported: grpc.StatusCode.FAILED_PRECONDITION,
+    LoadFailed: grpc.StatusCode.FAILED_PRECONDITION,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Expired: grpc.StatusCode.DEADLINE_EXCEEDED,
     NotReady: grpc.StatusCode.UNAVAILABLE,

@@ -16,8 +16,9 @@ from resprobe_protos import open_inference_pb2 as pb
 from resprobe_server import tensors
 from resprobe_server.decode import decode_all
 from resprobe_server.errors import InvalidRequest
-from resprobe_server.models import BLOCKS, IMAGE, LOGITS, Version
+from resprobe_server.repository import BLOCKS, IMAGE, LOGITS
 from resprobe_server.session import Arrays, Tensor
+from resprobe_server.version import Version
 
 Outputs = Sequence[tuple[str, int]]  # name, and how many best classes to return instead of values; 0: values
 Input = pb.ModelInferRequest.InferInputTensor

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 
 from resprobe_protos import open_inference_pb2 as pb
 
-from resprobe_server.models import IMAGE, LEAN, Version
+from resprobe_server.repository import IMAGE, LEAN
 from resprobe_server.session import CPU, Tensor
 from resprobe_server.tensors import BYTES, datatype_of
+from resprobe_server.version import Version
 
 PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"  # Triton's names of what runs it
 EXTENSIONS = ("classification", "model_configuration", "model_repository", "parameters", "statistics")

@@ -1,104 +1,171 @@
-"""The model repository as the server sees it: NAME/VERSION/model.onnx, probe.onnx, model.json."""
+"""The table of models that are served, and how it follows the repository.
 
-from collections.abc import Iterator, Mapping
+A version is loaded beside the one that it replaces, and the two are exchanged at once. Who has found a version in the
+table may use it for as long as it likes: what was accepted is finished by the version that accepted it, and the last
+one to let go of it frees its sessions.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Sequence, Set
 from dataclasses import dataclass
-from pathlib import Path
+from enum import StrEnum
 
 import structlog
-from google.protobuf import json_format
-from resprobe_protos import resprobe_pb2 as pb
 
-from resprobe_server.batching import Batcher
 from resprobe_server.config import Config
-from resprobe_server.decode import Format
 from resprobe_server.device import Device
-from resprobe_server.errors import InvalidRequest, NotFound, NotReady, NotSupported, StartError
-from resprobe_server.session import CPU, Session, Tensor, Whole, choose_provider
+from resprobe_server.errors import InvalidRequest, LoadFailed, NotFound, NotReady, NotSupported, StartError
+from resprobe_server.repository import LEAN, Found, Key, Stamp, scan
+from resprobe_server.version import Loader, Version
 
-LEAN, PROBE, DESCRIPTION = "model.onnx", "probe.onnx", "model.json"
-IMAGE, LOGITS, BLOCKS = "image", "logits", "blocks"
+ALL = "*"  # --load: every model
 log = structlog.get_logger()
 
 
+class State(StrEnum):
+    """What a version in the repository can be."""
+
+    READY = "READY"
+    LOADING = "LOADING"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
 @dataclass(frozen=True)
-class Version:
-    """A loaded version of a model.
+class Status:
+    """A version in the repository. `reason` says why it does not serve, or why its newest content does not."""
 
-    Attributes:
-        description: What model.json says, with the serving part filled in.
-        number: Of the version.
-        format: Of the images; None if the graph does not take uint8 images under the name `image`.
-        inputs: What its graphs take.
-        outputs: What model.onnx returns.
-        batched: Whether they have a batch axis. If not, a batcher's row is what one request sent.
-        lean: Runs model.onnx.
-        probe: Runs probe.onnx; None if there is none.
-    """
+    name: str
+    version: int
+    state: State
+    reason: str
 
-    description: pb.Model
-    number: int
-    format: Format | None
-    inputs: Mapping[str, Tensor]
-    outputs: Mapping[str, Tensor]
-    batched: bool
-    lean: Batcher
-    probe: Batcher | None
 
-    def images(self) -> Format:
-        """The images that it classifies. Raises NotSupported if it takes something else."""
-        if self.format is None:
-            raise NotSupported(
-                f"model {self.description.name} takes no input `image` of uint8 [n, height, width, channels]"
-            )
-        return self.format
+@dataclass(frozen=True)
+class Attempt:
+    """The last content of a version directory that was loaded, and why it failed; empty if it did not."""
 
-    def batcher(self, with_blocks: bool) -> Batcher:
-        """The graph that answers. Raises NotSupported if it has no block statistics."""
-        if not with_blocks:
-            return self.lean
-        if self.probe is None:
-            why = "it has no residual blocks" if self.description.depth else f"it comes without {PROBE}"
-            raise NotSupported(f"model {self.description.name} has no block statistics: {why}; ask without them")
-        return self.probe
+    stamp: Stamp
+    failure: str = ""
 
 
 class Models:
-    """All loaded versions, by name and number."""
+    """All loaded versions, by name and number. Lives on the event loop.
 
-    def __init__(self) -> None:
+    Attributes:
+        loads: Versions loaded so far, by model.
+        failures: Versions that failed to load so far, by model.
+    """
+
+    def __init__(self, config: Config, device: Device, show: Callable[[str, bool], Awaitable[None]]) -> None:
+        """Makes an empty table.
+
+        Args:
+            config: Of the server.
+            device: To run on.
+            show: Told the name of each model that begins or ceases to be served, and which of the two.
+        """
+        self._config, self._device, self._show = config, device, show
+        self._loader: Loader
         self._versions: dict[str, dict[int, Version]] = {}
-        self._loading = True
+        self._attempts: dict[Key, Attempt] = {}
+        self._pending: set[Key] = set()
+        self._lock = asyncio.Lock()  # of all that changes the table
+        self._started = False
+        self.loads: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
 
-    def load(self, config: Config, device: Device) -> None:
-        """Loads every version in the repository. Slow; call it on a thread of its own.
-
-        A version that does not load is left out, and the log says why.
+    async def start(self) -> None:
+        """Loads what the configuration says. A version that does not load is left out, and the log says why.
 
         Raises:
             StartError: The repository does not exist or holds nothing that loads, or the device cannot be used.
         """
-        found = list(scan(config.repository))
+        config = self._config
+        self._loader = await asyncio.to_thread(Loader, config, self._device)
+        try:
+            found = await asyncio.to_thread(scan, config.repository)
+        except OSError as error:
+            raise StartError(f"{config.repository} cannot be read: {error.strerror}") from error
+        wanted = self._wanted({one.name for one in found})
+        async with self._lock:
+            await self._follow([one for one in found if one.name in wanted], set())
+        if not self._versions and (wanted or config.mode != "explicit"):
+            count = len(self._attempts)
+            raise StartError(f"none of the {count} model versions in {config.repository} could be loaded")
+        self._started = True
+        for name in self.names():
+            await self._show(name, True)
+
+    def _wanted(self, there: set[str]) -> set[str]:
+        """The models to load at the start."""
+        config, load = self._config, set(self._config.load)
+        if config.mode != "explicit":
+            if load:
+                raise StartError(f"--load needs --mode explicit; --mode {config.mode} loads all models")
+            if not there:
+                raise StartError(f"{config.repository} holds no NAME/VERSION/{LEAN}; `exporter build` writes one")
+            return there
+        if ALL in load:
+            return there
+        if missing := load - there:
+            raise StartError(f"--load {min(missing)}: {config.repository} has no such model; {_listed(there)}")
+        return load
+
+    async def refresh(self) -> None:
+        """Makes the table what the repository holds now: loads what is new or has changed, drops what is gone.
+
+        Raises:
+            OSError: The repository cannot be read; the table is as it was.
+        """
+        async with self._lock:
+            await self._follow(await asyncio.to_thread(scan, self._config.repository), set(self._attempts))
+
+    async def load_model(self, name: str) -> None:
+        """Loads all versions of a model, those too that have failed before; what has not changed is left alone.
+
+        Raises:
+            NotSupported: The server does not run in explicit mode.
+            NotFound: The repository has no such model.
+            LoadFailed: A version did not load; the others are served, and so is what it was to replace.
+        """
+        self._check_explicit()
+        async with self._lock:
+            everything = await asyncio.to_thread(scan, self._config.repository)
+            found = [one for one in everything if one.name == name]
+            known = {key for key in self._attempts if key[0] == name}
+            for key in known:
+                if self._attempts[key].failure:
+                    del self._attempts[key]
+            await self._follow(found, known)
+            failed = [f"version {one.number}: {self._attempts[one.key].failure}" for one in found if self._failed(one)]
         if not found:
-            raise StartError(f"{config.repository} holds no NAME/VERSION/{LEAN}; `exporter build` writes one")
-        provider = CPU
-        for index, (name, number, directory) in enumerate(found):
-            try:
-                if index == 0 or not self._versions:
-                    provider = choose_provider(config.device, directory / LEAN)
-                version = _load(name, number, directory, provider, config, device)
-            except StartError:
-                raise
-            except Exception as error:  # a file of somebody else's making can fail in any way; the others must serve
-                log.error("model failed to load", model=name, version=number, reason=str(error))
-                continue
-            self._versions.setdefault(name, {})[number] = version
-            shown = {"blocks": len(version.description.blocks), "provider": version.description.serving.provider}
-            log.info("model loaded", model=name, version=number, **shown)
-        if not self._versions:
-            raise StartError(f"none of the {len(found)} model versions in {config.repository} could be loaded")
-        for versions in self._versions.values():
-            versions[max(versions)].description.serving.is_default = True
-        self._loading = False
+            raise NotFound(f"the repository has no model {name!r}; {_listed({one.name for one in everything})}")
+        if failed:
+            raise LoadFailed(f"model {name} could not be loaded, {'; '.join(failed)}")
+
+    async def unload_model(self, name: str) -> None:
+        """Takes a model out of the table; requests that were accepted are answered.
+
+        Raises:
+            NotSupported: The server does not run in explicit mode.
+            NotFound: It is not loaded.
+        """
+        self._check_explicit()
+        async with self._lock:
+            if name not in self._versions:
+                raise NotFound(f"no model {name!r} is loaded; {_listed(self._versions)}")
+            for key in [key for key in self._attempts if key[0] == name]:
+                await self._drop(key)
+
+    def index(self) -> list[Status]:
+        """Every version that the repository holds or the table still has, by name and number.
+
+        Raises:
+            OSError: The repository cannot be read.
+        """
+        there = {one.key for one in scan(self._config.repository)}
+        return [self._status(key) for key in sorted(there | self._attempts.keys())]
 
     def get(self, name: str, version: str) -> Version:
         """The version that a request names.
@@ -112,14 +179,13 @@ class Models:
             NotFound: There is no such model or version; the text says which there are.
             NotReady: Models are still being loaded.
         """
-        if self._loading:
-            raise NotReady("models are still being loaded; try again in a moment")
-        served = ", ".join(sorted(self._versions))
+        self._check_started()
         if not name and len(self._versions) > 1:
+            served = ", ".join(sorted(self._versions))
             raise InvalidRequest(f"the request names no model, and several are served: {served}", "model")
-        versions = self._versions.get(name or served)
+        versions = self._versions.get(name or next(iter(self._versions), ""))
         if versions is None:
-            raise NotFound(f"no model {name!r}; there are: {served}")
+            raise NotFound(f"no model {name!r}; {_listed(self._versions)}")
         if not version:
             return versions[max(versions)]
         if not version.isdecimal() or int(version) not in versions:
@@ -129,61 +195,84 @@ class Models:
 
     def all(self) -> list[Version]:
         """Every version, by name and number. Raises NotReady while they are being loaded."""
-        if self._loading:
-            raise NotReady("models are still being loaded; try again in a moment")
+        self._check_started()
         return [versions[number] for _, versions in sorted(self._versions.items()) for number in sorted(versions)]
 
     def names(self) -> list[str]:
         """Of the models that are served."""
         return sorted(self._versions)
 
+    async def _follow(self, found: Sequence[Found], known: Set[Key]) -> None:
+        """Loads what of `found` has changed, and drops what of `known` was not found."""
+        changed = [one for one in found if one.key not in self._attempts or self._attempts[one.key].stamp != one.stamp]
+        self._pending = {one.key for one in changed}
+        try:
+            for one in changed:
+                await self._load(one)
+        finally:
+            self._pending.clear()
+        for key in known - {one.key for one in found}:
+            await self._drop(key)
 
-def scan(root: Path) -> Iterator[tuple[str, int, Path]]:
-    """Name, number and directory of every version in a repository; what is not a version is passed over."""
-    if root.is_dir():
-        for model in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
-            numbered = ((int(path.name), path) for path in model.iterdir() if path.name.isdecimal())
-            for number, directory in sorted(numbered):
-                if (directory / LEAN).is_file():
-                    yield model.name, number, directory
+    async def _load(self, found: Found) -> None:
+        """Loads a version beside what is served under its number, and puts it in that one's place if it is fit."""
+        name, number = found.key
+        replaces = number in self._versions.get(name, ())
+        try:
+            version = await asyncio.to_thread(self._loader.load, found)
+        except Exception as error:  # a file of somebody else's making can fail in any way; the others must serve
+            self.failures[name] += 1
+            self._attempts[found.key] = Attempt(found.stamp, str(error))
+            log.error("model failed to load", model=name, version=number, reason=str(error), old_serves=replaces)
+            return
+        finally:
+            self._pending.discard(found.key)
+        self.loads[name] += 1
+        self._attempts[found.key] = Attempt(found.stamp)
+        await self._serve(name, {**self._versions.get(name, {}), number: version})
+        shown = {"blocks": len(version.description.blocks), "provider": version.description.serving.provider}
+        log.info("model loaded", model=name, version=number, replaces=replaces, **shown)
+
+    async def _drop(self, key: Key) -> None:
+        name, number = key
+        self._attempts.pop(key, None)
+        versions = self._versions.get(name, {})
+        if number in versions:
+            await self._serve(name, {other: version for other, version in versions.items() if other != number})
+            log.info("model removed", model=name, version=number)
+
+    async def _serve(self, name: str, versions: dict[int, Version]) -> None:
+        """Exchanges the versions of a model at once."""
+        for number, version in versions.items():
+            version.description.serving.is_default = number == max(versions)
+        self._versions[name] = versions
+        if not versions:
+            del self._versions[name]
+        if self._started:
+            await self._show(name, bool(versions))
+
+    def _status(self, key: Key) -> Status:
+        name, number = key
+        serves = number in self._versions.get(name, ())
+        if key in self._pending:
+            state, reason = State.LOADING, ""
+        elif key in self._attempts:
+            state, reason = State.UNAVAILABLE, self._attempts[key].failure
+        else:
+            state, reason = State.UNAVAILABLE, "not loaded"
+        return Status(name, number, State.READY if serves else state, reason)
+
+    def _failed(self, found: Found) -> bool:
+        return bool(self._attempts[found.key].failure)
+
+    def _check_explicit(self) -> None:
+        if (mode := self._config.mode) != "explicit":
+            raise NotSupported(f"models are loaded and unloaded by request with --mode explicit only; this is {mode}")
+
+    def _check_started(self) -> None:
+        if not self._started:
+            raise NotReady("models are still being loaded; try again in a moment")
 
 
-def _load(name: str, number: int, directory: Path, provider: str, config: Config, device: Device) -> Version:
-    def batcher(session: Session, urgent: bool) -> Batcher:
-        graph, max_batch = (session, config.max_batch) if session.batched else (Whole(session), 1)
-        return device.batcher(graph, max_batch, config.max_queue, config.max_wait / 1000, urgent)
-
-    lean = Session(directory / LEAN, provider, config.threads)
-    probe = None
-    if (directory / PROBE).is_file():
-        probe = batcher(Session(directory / PROBE, provider, config.threads), urgent=False)
-    description = _describe(name, number, directory, lean)
-    description.serving.CopyFrom(
-        pb.Serving(provider=lean.provider, has_blocks=probe is not None, max_batch=config.max_batch)
-    )
-    inputs, outputs = ({tensor.name: tensor for tensor in tensors} for tensors in (lean.inputs, lean.outputs))
-    return Version(description, number, _format(lean), inputs, outputs, lean.batched, batcher(lean, urgent=True), probe)
-
-
-def _format(session: Session) -> Format | None:
-    match session.inputs:
-        case [image] if session.batched and (image.name, image.dtype, len(image.shape)) == (IMAGE, "tensor(uint8)", 4):
-            _, height, width, channels = image.shape
-            return Format(height, width, channels) if height and width and channels in (1, 3) else None
-    return None
-
-
-def _describe(name: str, number: int, directory: Path, session: Session) -> pb.Model:
-    """From model.json, or, where there is none, from the graph itself."""
-    path = directory / DESCRIPTION
-    if path.is_file():
-        model = json_format.Parse(path.read_text(encoding="utf-8"), pb.Model(), ignore_unknown_fields=True)
-    else:
-        model = pb.Model(provenance=pb.Provenance(source=LEAN))
-        if (taken := _format(session)) is not None:
-            height, width, channels = taken.shape
-            model.image.CopyFrom(pb.ImageFormat(height=height, width=width, channels=channels))
-            count = next((output.shape[-1] for output in session.outputs if output.name == LOGITS), None)
-            model.classes.extend(str(index) for index in range(count or 0))
-    model.name, model.version = name, str(number)  # where it stands decides
-    return model
+def _listed(names: Collection[str]) -> str:
+    return f"there are: {', '.join(sorted(names)) or 'none'}"

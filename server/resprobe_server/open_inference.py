@@ -11,7 +11,7 @@ from resprobe_protos import open_inference_pb2_grpc
 from resprobe_server import metadata
 from resprobe_server.errors import InvalidRequest, NotReady, RequestError
 from resprobe_server.infer import InputReader, read_outputs, respond, timeout_of
-from resprobe_server.models import Models
+from resprobe_server.models import Models, State
 from resprobe_server.multiplex import Streams
 from resprobe_server.status import Context, abort, deadline_of, make_status
 
@@ -91,7 +91,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
                         name=one.name, version=str(one.version), state=one.state, reason=one.reason
                     )
                     for one in found
-                    if not request.ready or one.state == "READY"
+                    if not request.ready or one.state is State.READY
                 ]
             )
         except Exception as error:

@@ -13,9 +13,11 @@ from resprobe_protos import resprobe_pb2_grpc
 from resprobe_server.batching import Outcome
 from resprobe_server.decode import Array, Format, decode_all, stack
 from resprobe_server.errors import InvalidRequest, NotReady, NotSupported
-from resprobe_server.models import BLOCKS, IMAGE, LOGITS, Models, Version
+from resprobe_server.models import Models
 from resprobe_server.multiplex import Streams
+from resprobe_server.repository import BLOCKS, IMAGE, LOGITS
 from resprobe_server.status import Context, abort, deadline_of, duration, make_status
+from resprobe_server.version import Version
 
 DEFAULT_TOP_K = 5
 

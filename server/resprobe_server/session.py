@@ -14,6 +14,11 @@ from resprobe_server.config import DeviceName
 from resprobe_server.errors import StartError
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+# A graph of one node, y = Identity(x): enough to learn whether a provider works.
+IDENTITY = bytes.fromhex(
+    "08083a370a100a017812017922084964656e746974791201675a0f0a0178120a0a08080112040a020801"
+    "620f0a0179120a0a08080112040a02080142040a001011"
+)
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
@@ -46,12 +51,12 @@ class Session:
 
         Raises:
             Exception: Whatever ONNX Runtime raises for a file that it cannot run.
-            StartError: ONNX Runtime took another provider.
+            RuntimeError: It took another provider.
         """
         self._session = _open(path, provider, threads)
         self.provider: str = self._session.get_providers()[0]
         if self.provider != provider:
-            raise StartError(f"{path} does not run on {provider}; ONNX Runtime took {self.provider}")
+            raise RuntimeError(f"{path} does not run on {provider}; ONNX Runtime took {self.provider}")
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self.inputs = [_describe(value) for value in inputs]
         self.outputs = [_describe(value) for value in outputs]
@@ -83,12 +88,11 @@ class Whole:
         return {name: np.asarray(array)[np.newaxis] for name, array in outputs.items()}
 
 
-def choose_provider(device: DeviceName, path: Path) -> str:
+def choose_provider(device: DeviceName) -> str:
     """The provider to use for all graphs.
 
     Args:
         device: As configured.
-        path: Of any graph that is going to be served: ONNX Runtime tells only by trying.
 
     Raises:
         StartError: `cuda` was asked for and does not work here.
@@ -103,11 +107,21 @@ def choose_provider(device: DeviceName, path: Path) -> str:
         return CPU
     if CUDA in onnxruntime.get_available_providers():
         onnxruntime.preload_dlls(directory="")  # finds the CUDA and cuDNN that came with pip
-        if _open(path, CUDA, 1).get_providers()[0] == CUDA:
+        if _open(IDENTITY, CUDA, 1).get_providers()[0] == CUDA:  # ONNX Runtime tells only by trying
             return CUDA
     if device == "cuda":
         raise StartError("--device cuda: ONNX Runtime cannot use the GPU; it has said why above")
     return CPU
+
+
+def batch_sizes(provider: str, max_batch: int) -> tuple[int, ...]:
+    """The batch sizes to run before a graph serves, in ascending order: the first run of each is slow.
+
+    On CUDA kernels are chosen for each shape: powers of two. On the CPU memory is laid out once for the largest.
+    """
+    if provider == CPU:
+        return tuple(sorted({1, max_batch}))
+    return (*(1 << power for power in range((max_batch - 1).bit_length())), max_batch)
 
 
 def _has_gpu() -> bool:
@@ -120,7 +134,7 @@ def _has_gpu() -> bool:
     return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
 
 
-def _open(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSession:
+def _open(graph: Path | bytes, provider: str, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     options.intra_op_num_threads = threads
@@ -128,7 +142,7 @@ def _open(path: Path, provider: str, threads: int) -> onnxruntime.InferenceSessi
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # A search for the fastest kernel takes seconds for each new batch size.
     providers = [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}), CPU] if provider == CUDA else [CPU]
-    return onnxruntime.InferenceSession(path, options, providers=providers)
+    return onnxruntime.InferenceSession(graph, options, providers=providers)
 
 
 def _describe(value: onnxruntime.NodeArg) -> Tensor:

@@ -1,0 +1,63 @@
+"""The model repository on disk: NAME/VERSION/ with model.onnx, probe.onnx and model.json. Says what is there."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+LEAN, PROBE, DESCRIPTION = "model.onnx", "probe.onnx", "model.json"
+IMAGE, LOGITS, BLOCKS = "image", "logits", "blocks"  # inputs and outputs of the graphs
+Key: TypeAlias = tuple[str, int]
+Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A version directory.
+
+    Attributes:
+        name: Of the model.
+        number: Of the version.
+        directory: Where it is.
+        stamp: Name, inode, size and time of modification of every file: another stamp means other content.
+    """
+
+    name: str
+    number: int
+    directory: Path
+    stamp: Stamp
+
+    @property
+    def key(self) -> Key:
+        """Name and number."""
+        return self.name, self.number
+
+
+def scan(root: Path) -> list[Found]:
+    """Every version in a repository, by name and number; what is not a version is passed over.
+
+    Hidden names are passed over too: that is where versions and files are written before they are renamed into place.
+
+    Raises:
+        OSError: The repository cannot be read, which does not mean that its models are gone.
+    """
+    models = sorted(path for path in root.iterdir() if not path.name.startswith("."))
+    return [found for model in models for found in _versions(model)]
+
+
+def _versions(model: Path) -> Iterator[Found]:
+    # A directory that goes away meanwhile is no version; nor is one that is not ours, for example lost+found.
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        numbered = sorted((int(path.name), path) for path in model.iterdir() if path.name.isdecimal())
+        for number, directory in numbered:
+            with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                stamp = _stamp(directory)
+                if any(name == LEAN for name, *_ in stamp):
+                    yield Found(model.name, number, directory, stamp)
+
+
+def _stamp(directory: Path) -> Stamp:
+    files = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+    states = [(path.name, path.stat()) for path in files]
+    return tuple((name, state.st_ino, state.st_size, state.st_mtime_ns) for name, state in states)
