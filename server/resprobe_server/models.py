@@ -1,4 +1,4 @@
-"""The model repository as the server sees it: NAME/VERSION/model.onnx, probe.onnx, model.json."""
+"""The model repository as the server sees it: NAME/VERSION/model.onnx, what is made from it, and model.json."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +15,9 @@ from resprobe_server.device import Device
 from resprobe_server.errors import InvalidRequest, NotFound, NotReady, NotSupported, StartError
 from resprobe_server.session import CPU, Session, choose_provider
 
-LEAN, PROBE, DESCRIPTION = "model.onnx", "probe.onnx", "model.json"
-IMAGE, LOGITS, BLOCKS = "image", "logits", "blocks"
+LEAN, PROBE, LESION, LESION_PROBE = "model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx"
+DESCRIPTION = "model.json"
+IMAGE, BLOCK_SCALE, LOGITS, BLOCKS = "image", "block_scale", "logits", "blocks"
 log = structlog.get_logger()
 
 
@@ -29,7 +30,9 @@ class Version:
         number: Of the version.
         format: Of the images; None if the graph does not take uint8 images under the name `image`.
         lean: Runs model.onnx.
-        probe: Runs probe.onnx; None if there is none.
+        probe: Runs probe.onnx, which returns block statistics too; None if there is none.
+        lesion: Runs lesion.onnx, which takes a block scale too; None if there is none.
+        lesion_probe: Runs lesion_probe.onnx, which does both; None if there is none.
     """
 
     description: pb.Model
@@ -37,6 +40,8 @@ class Version:
     format: Format | None
     lean: Batcher
     probe: Batcher | None
+    lesion: Batcher | None
+    lesion_probe: Batcher | None
 
     def images(self) -> Format:
         """The images that it classifies. Raises NotSupported if it takes something else."""
@@ -46,14 +51,19 @@ class Version:
             )
         return self.format
 
-    def batcher(self, with_blocks: bool) -> Batcher:
-        """The graph that answers. Raises NotSupported if it has no block statistics."""
-        if not with_blocks:
-            return self.lean
-        if self.probe is None:
-            why = "it has no residual blocks" if self.description.depth else f"it comes without {PROBE}"
-            raise NotSupported(f"model {self.description.name} has no block statistics: {why}; ask for VIEW_BASIC")
-        return self.probe
+    def batcher(self, with_blocks: bool, with_scale: bool) -> Batcher:
+        """The graph that answers. Raises NotSupported if there is none."""
+        if with_scale:
+            found, file = (self.lesion_probe, LESION_PROBE) if with_blocks else (self.lesion, LESION)
+            lacks, instead = "cannot scale its blocks", "leave block_scale out"
+        else:
+            found, file = (self.probe, PROBE) if with_blocks else (self.lean, LEAN)
+            lacks, instead = "has no block statistics", "ask for VIEW_BASIC"
+        if found is None:
+            residual = self.description.blocks or not self.description.depth
+            why = f"it comes without {file}" if residual else "it has no residual blocks"
+            raise NotSupported(f"model {self.description.name} {lacks}: {why}; {instead}")
+        return found
 
 
 class Models:
@@ -146,14 +156,22 @@ def _load(name: str, number: int, directory: Path, provider: str, config: Config
     lean = Session(directory / LEAN, provider, config.threads)
     description = _describe(name, number, directory, lean)
     limits = config.max_batch, config.max_queue, config.max_wait / 1000
-    probe = None
-    if (directory / PROBE).is_file():
-        session = Session(directory / PROBE, provider, config.threads)
-        probe = device.batcher(session, *limits, urgent=False)
+
+    def analysis(file: str) -> Batcher | None:
+        if not (directory / file).is_file():
+            return None
+        return device.batcher(Session(directory / file, provider, config.threads), *limits, urgent=False)
+
+    probe, lesion, lesion_probe = analysis(PROBE), analysis(LESION), analysis(LESION_PROBE)
     description.serving.CopyFrom(
-        pb.Serving(provider=lean.provider, has_blocks=probe is not None, max_batch=config.max_batch)
+        pb.Serving(
+            provider=lean.provider,
+            has_blocks=probe is not None,
+            has_block_scale=lesion is not None,
+            max_batch=config.max_batch,
+        )
     )
-    return Version(description, number, _format(lean), device.batcher(lean, *limits), probe)
+    return Version(description, number, _format(lean), device.batcher(lean, *limits), probe, lesion, lesion_probe)
 
 
 def _format(session: Session) -> Format | None:
