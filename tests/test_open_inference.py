@@ -51,7 +51,8 @@ def run(repository: Path) -> Callable[[Array], tuple[Array, Array]]:
     return direct
 
 
-def tensor(name: str, datatype: str, shape: tuple[int, ...], **contents: Any) -> dict[str, Any]:
+def tensor(name: str, datatype: str, shape: tuple[int, ...], **contents: Any) -> Any:
+    """An input as keyword arguments of its message."""
     return {"name": name, "datatype": datatype, "shape": shape, **({"contents": contents} if contents else {})}
 
 
@@ -297,7 +298,7 @@ WISHES = st.lists(
 
 
 def wish_request(images: Array, names: list[str], classes: int, form: str, identifier: str) -> pb.ModelInferRequest:
-    outputs: list[dict[str, Any]] = [{"name": name} for name in names]
+    outputs: list[Any] = [{"name": name} for name in names]
     for output in outputs:
         if classes and output["name"] == "logits":
             output["parameters"] = {"classification": {"int64_param": classes}}
@@ -330,8 +331,8 @@ def check_wish(
 def test_options_survive_batching(address: str, run: Run, test_images: Array, wishes: list[Any]) -> None:
     batches = [test_images[7 * place : 7 * place + wish[0]] for place, wish in enumerate(wishes)]
     requests = [
-        wish_request(images, *wish[1:], str(place))
-        for place, (images, wish) in enumerate(zip(batches, wishes, strict=True))
+        wish_request(images, names, classes, form, str(place))
+        for place, (images, (_, names, classes, form)) in enumerate(zip(batches, wishes, strict=True))
     ]
 
     async def unary() -> list[Any]:
@@ -411,11 +412,10 @@ def test_statistics_count_images_and_batches(stub: GRPCInferenceServiceStub, tes
 
 def write(directory: Path, nodes: list[Any], inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
     """A model of somebody else: tensors by name, each its type and its shape."""
-    graph = helper.make_graph(
-        nodes,
-        "foreign",
-        *([helper.make_tensor_value_info(name, *info) for name, info in some.items()] for some in (inputs, outputs)),
+    taken, returned = (
+        [helper.make_tensor_value_info(name, *info) for name, info in some.items()] for some in (inputs, outputs)
     )
+    graph = helper.make_graph(nodes, "foreign", taken, returned)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     checker.check_model(model)
     (directory / "1").mkdir(parents=True)
@@ -504,7 +504,8 @@ def test_contents_that_no_model_takes(
 def test_a_client_that_knows_only_reflection(channel: grpc.Channel, run: Run, test_images: Array) -> None:
     pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
     method = pool.FindServiceByName("inference.GRPCInferenceService").FindMethodByName("ModelInfer")
-    request, response = (message_factory.GetMessageClass(kind) for kind in (method.input_type, method.output_type))
+    request: Any = message_factory.GetMessageClass(method.input_type)
+    response: Any = message_factory.GetMessageClass(method.output_type)
     call = channel.unary_unary(
         "/inference.GRPCInferenceService/ModelInfer",
         request_serializer=request.SerializeToString,

@@ -1,4 +1,7 @@
-"""From what a request holds to what a model takes: uint8 [height, width, channels]. Runs in a thread pool."""
+"""From what a request holds to what a model takes: images as uint8 [height, width, channels], and block scales.
+
+Pictures are decoded in a thread pool.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -74,6 +77,29 @@ def decode(image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Array:
         return fit(picture, *wanted.shape)
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises where the data ends or makes no sense
         raise InvalidRequest(f"{image.source} is damaged or cut short: {error}", image.source) from error
+
+
+def read_scale(values: Sequence[float], images: int, blocks: int) -> npt.NDArray[np.float32]:
+    """The block scale of every image, float32 [images, blocks].
+
+    Args:
+        values: One for each block, which then holds for all images, or images × blocks, image by image.
+        images: In the request.
+        blocks: Of the model.
+
+    Raises:
+        InvalidRequest: There are more or fewer, or one is not finite.
+    """
+    scale = np.array(values, np.float32)
+    if len(scale) not in (blocks, images * blocks):
+        raise InvalidRequest(
+            f"block_scale has {len(scale)} values; expected {blocks}, one for each block, "
+            f"or {images * blocks}, one for each block of each image",
+            "block_scale",
+        )
+    if (wrong := np.flatnonzero(~np.isfinite(scale))).size:
+        raise InvalidRequest(f"block_scale[{wrong[0]}] is {scale[wrong[0]]}; expected a finite number", "block_scale")
+    return np.tile(scale, (images, 1)) if len(scale) == blocks else scale.reshape(images, blocks)
 
 
 def _open(image: Encoded, max_pixels: int) -> Image.Image:

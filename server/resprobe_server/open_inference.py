@@ -9,11 +9,12 @@ from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos import open_inference_pb2_grpc
 
 from resprobe_server import metadata
-from resprobe_server.errors import InvalidRequest, NotReady, RequestError
+from resprobe_server.errors import InvalidRequest, NotFound, NotReady, RequestError
 from resprobe_server.infer import InputReader, read_outputs, respond, timeout_of
 from resprobe_server.models import Models, State
 from resprobe_server.multiplex import Streams
 from resprobe_server.status import Context, abort, deadline_of, make_status
+from resprobe_server.version import LESION_SUFFIX, Version
 
 
 class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
@@ -45,7 +46,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
         """See open_inference.proto. As Triton's, it is false and no error for a model that does not exist."""
         try:
-            self._models.get(request.name, request.version)
+            self._get(request.name, request.version)
         except RequestError:
             return pb.ModelReadyResponse(ready=False)
         return pb.ModelReadyResponse(ready=True)
@@ -57,14 +58,14 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Context) -> pb.ModelMetadataResponse:
         """See open_inference.proto."""
         try:
-            return metadata.model(self._models.get(request.name, request.version), self._models.all())
+            return metadata.model(self._get(request.name, request.version), self._all())
         except Exception as error:
             await abort(context, error, "")
 
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: Context) -> pb.ModelConfigResponse:
         """See open_inference.proto."""
         try:
-            return pb.ModelConfigResponse(config=metadata.config(self._models.get(request.name, request.version)))
+            return pb.ModelConfigResponse(config=metadata.config(self._get(request.name, request.version)))
         except Exception as error:
             await abort(context, error, "")
 
@@ -72,10 +73,10 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         """See open_inference.proto."""
         try:
             if request.version:
-                versions = [self._models.get(request.name, request.version)]
+                versions = [self._get(request.name, request.version)]
             else:
-                name = request.name and self._models.get(request.name, "").description.name
-                versions = [one for one in self._models.all() if name in ("", one.description.name)]
+                name = request.name and self._get(request.name, "").description.name
+                versions = [one for one in self._all() if name in ("", one.description.name)]
             return pb.ModelStatisticsResponse(model_stats=[metadata.statistics(version) for version in versions])
         except Exception as error:
             await abort(context, error, "")
@@ -153,13 +154,30 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         """Ends the streams after what they have read so far."""
         self._streams.close()
 
+    def _get(self, name: str, version: str) -> Version:
+        """See Models.get; the lesion graphs of a model are a model too."""
+        try:
+            return self._models.get(name, version)
+        except NotFound:
+            found = None
+            if name.endswith(LESION_SUFFIX):
+                found = self._models.get(name.removesuffix(LESION_SUFFIX), version).lesioned
+            if found is None:
+                raise
+            return found
+
+    def _all(self) -> list[Version]:
+        """See Models.all."""
+        served = self._models.all()
+        return [one for version in served for one in (version, version.lesioned) if one is not None]
+
     async def _infer(self, request: pb.ModelInferRequest, deadline: float) -> pb.ModelInferResponse:
         timeout = timeout_of(request)
         if timeout is not None:
             deadline = min(deadline, time.monotonic() + timeout)
-        version = self._models.get(request.model_name, request.model_version)
+        version = self._get(request.model_name, request.model_version)
         wanted, with_blocks = read_outputs(request, version)
-        batcher = version.batcher(with_blocks)
+        batcher = version.batcher(with_blocks, with_scale=False)
         outcome = await batcher.submit(await self._reader.read(request, version), deadline)
         return respond(request.id, version, wanted, outcome.outputs)
 

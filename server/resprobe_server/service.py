@@ -11,11 +11,11 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
 from resprobe_server.batching import Outcome
-from resprobe_server.decode import Array, Format, decode_all, stack
-from resprobe_server.errors import InvalidRequest, NotReady, NotSupported
+from resprobe_server.decode import Array, Format, decode_all, read_scale, stack
+from resprobe_server.errors import InvalidRequest, NotReady
 from resprobe_server.models import Models
 from resprobe_server.multiplex import Streams
-from resprobe_server.repository import BLOCKS, IMAGE, LOGITS
+from resprobe_server.repository import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
 from resprobe_server.status import Context, abort, deadline_of, duration, make_status
 from resprobe_server.version import Version
 
@@ -86,11 +86,13 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
             raise InvalidRequest(f"top_k is {top_k}; expected at least 1", "top_k")
         if request.view not in pb.View.values():
             raise InvalidRequest(f"view is {request.view}; expected VIEW_BASIC or VIEW_BLOCKS", "view")
+        batcher = version.batcher(request.view == pb.VIEW_BLOCKS, bool(request.block_scale))
+        inputs: dict[str, npt.NDArray[np.generic]] = {}
         if request.block_scale:
-            raise NotSupported(f"model {version.description.name} has no lesion graph: block_scale cannot be applied")
-        batcher = version.batcher(request.view == pb.VIEW_BLOCKS)
-        images = await self._images(request.images, version.images())
-        outcome = await batcher.submit({IMAGE: images}, deadline)
+            blocks = len(version.description.blocks)
+            inputs[BLOCK_SCALE] = read_scale(request.block_scale, len(request.images), blocks)
+        inputs[IMAGE] = await self._images(request.images, version.images())
+        outcome = await batcher.submit(inputs, deadline)
         return _response(request.id, version, outcome, top_k)
 
     async def _images(self, images: Sequence[pb.Image], wanted: Format) -> Array:
