@@ -375,6 +375,36 @@ def test_ready_and_metadata(stub: GRPCInferenceServiceStub) -> None:
         stub.ModelConfig(pb.ModelConfigRequest(name="vgg"))
 
 
+def test_the_lesion_graphs_are_a_model_with_the_block_scale_as_an_input(
+    stub: GRPCInferenceServiceStub, run: Run, repository: Path, test_images: Array
+) -> None:
+    images, scale = test_images[:3], np.ones((3, 3), np.float32)
+    scale[1, 2] = 0
+    inputs = [tensor("image", "UINT8", images.shape), tensor("block_scale", "FP32", scale.shape)]
+    request = pb.ModelInferRequest(
+        model_name="digits.lesion", inputs=inputs, raw_input_contents=[images.tobytes(), scale.tobytes()]
+    )
+    session = onnxruntime.InferenceSession(
+        repository / "digits" / "2" / "lesion.onnx", providers=["CPUExecutionProvider"]
+    )
+    response = stub.ModelInfer(request)
+    assert response.model_name == "digits.lesion"
+    logits = arrays(response)["logits"]
+    close(logits, session.run(["logits"], {"image": images, "block_scale": scale})[0])
+    close(logits[[0, 2]], run(images)[0][[0, 2]])
+    assert not np.allclose(logits[1], run(images)[0][1], atol=1e-2)
+    request.outputs.add(name="blocks")
+    assert arrays(stub.ModelInfer(request))["blocks"].shape == (3, 3, 4)
+    metadata = stub.ModelMetadata(pb.ModelMetadataRequest(name="digits.lesion"))
+    assert [(one.name, list(one.shape)) for one in metadata.inputs] == [
+        ("image", [-1, 8, 8, 1]),
+        ("block_scale", [-1, 3]),
+    ]
+    assert list(metadata.versions) == ["1", "2"]
+    with pytest.raises(grpc.RpcError, match=r"no model 'plain\.lesion'"):
+        stub.ModelMetadata(pb.ModelMetadataRequest(name="plain.lesion"))
+
+
 def test_statistics_count_images_and_batches(stub: GRPCInferenceServiceStub, test_images: Array) -> None:
     def ask() -> pb.ModelStatistics:
         (found,) = stub.ModelStatistics(pb.ModelStatisticsRequest(name="digits", version="1")).model_stats
@@ -401,8 +431,11 @@ def test_statistics_count_images_and_batches(stub: GRPCInferenceServiceStub, tes
     every = stub.ModelStatistics(pb.ModelStatisticsRequest()).model_stats
     assert [(one.name, one.version) for one in every] == [
         ("colour", "1"),
+        ("colour.lesion", "1"),
         ("digits", "1"),
+        ("digits.lesion", "1"),
         ("digits", "2"),
+        ("digits.lesion", "2"),
         ("plain", "1"),
     ]
     assert len(stub.ModelStatistics(pb.ModelStatisticsRequest(name="digits")).model_stats) == 2
@@ -492,9 +525,7 @@ def test_what_other_models_refuse(
         ("text", tensor("a", "BYTES", (1,), bytes_contents=[b"\xff"]), "input a is not UTF-8"),
     ],
 )
-def test_contents_that_no_model_takes(
-    foreign: GRPCInferenceServiceStub, model: str, given: dict[str, Any], message: str
-) -> None:
+def test_contents_that_no_model_takes(foreign: GRPCInferenceServiceStub, model: str, given: Any, message: str) -> None:
     with pytest.raises(grpc.RpcError, match=message) as caught:
         foreign.ModelInfer(pb.ModelInferRequest(model_name=model, inputs=[given]))
     assert isinstance(caught.value, grpc.Call)

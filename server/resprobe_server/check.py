@@ -74,7 +74,7 @@ def check(trials: Mapping[str, Trial], classes: int, blocks: tuple[int, int]) ->
         found = trials[file].outputs.get(LOGITS)
         if logits is None or found is None:
             raise CheckFailed(f"{lean} and {file} cannot be compared: both must take images and return {LOGITS}")
-        error = float(np.abs(found - logits).max() / max(np.abs(logits).max(), np.finfo(np.float32).tiny))
+        error = float(np.abs(np.subtract(found, logits)).max() / max(np.abs(logits).max(), np.finfo(np.float32).tiny))
         if error > TOLERANCE:
             raise CheckFailed(
                 f"{file} and {lean} are not of the same net: on noise, logits differ by {error:.2g} relative"
