@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TRITON := .venv-triton
 CODE := protos exporter server client benchmarks examples tests
 
 .DEFAULT_GOAL := help
@@ -17,10 +18,16 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,dev]'
 	touch $@
 
+# Triton's client, for the tests that run it: see constraints-triton.txt.
+$(TRITON)/.installed: constraints-triton.txt
+	$(PYTHON) -m venv $(TRITON)
+	$(TRITON)/bin/pip install --quiet --disable-pip-version-check --constraint constraints-triton.txt 'tritonclient[grpc]'
+	touch $@
+
 demo: install  ## Train, serve, classify, show block statistics and draw them
 	$(BIN)/python examples/demo.py
 
-test: lint  ## Lint, types, stubs, tests
+test: lint $(TRITON)/.installed  ## Lint, types, stubs, tests
 	$(BIN)/pytest
 
 lint: install  ## Check format, lint and types
@@ -36,5 +43,5 @@ protos: install  ## Write the stubs again from the .proto files
 	$(BIN)/python protos/generate.py
 
 clean:  ## Remove the environment and everything that was made
-	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRITON) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -124,13 +124,13 @@ UNSUPPORTED = grpc.StatusCode.FAILED_PRECONDITION
         (
             {"model": "plain", "view": pb.VIEW_BLOCKS},
             UNSUPPORTED,
-            "model plain has no block statistics: it has no residual blocks; ask for VIEW_BASIC",
+            "model plain has no block statistics: it has no residual blocks; ask without them",
             "",
         ),
         (
-            {"block_scale": [1, 1, 1]},
+            {"model": "plain", "block_scale": [1, 1, 1]},
             UNSUPPORTED,
-            "model digits has no lesion graph: block_scale cannot be applied",
+            "model plain cannot scale its blocks: it has no residual blocks; leave block_scale out",
             "",
         ),
     ],

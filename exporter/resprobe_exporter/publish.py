@@ -1,7 +1,7 @@
 """One net, one new version: exports, adds the taps, checks, measures, describes, and renames into place."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,21 @@ from resprobe_exporter import describe, repository
 from resprobe_exporter.check import check
 from resprobe_exporter.errors import CheckFailed
 from resprobe_exporter.export import SCOPES, Served, to_onnx
+from resprobe_exporter.graph.lesion import AddBlockScale
 from resprobe_exporter.graph.probe import AddBlockStatistics
 from resprobe_exporter.graph.residual import ResidualAddition, find
+from resprobe_exporter.graph.untie import UntieBranches
 from resprobe_exporter.measure import measure
 from resprobe_exporter.resnet import ResNet
 from resprobe_exporter.runtime import Graph
 
 CHECK_IMAGES = 4
+# What each graph has beyond the lean one. Statistics come first: they are of branches before these are scaled.
+TAPPED: Mapping[str, Sequence[type[ir.passes.InPlacePass]]] = {
+    repository.PROBE: (AddBlockStatistics,),
+    repository.LESION: (AddBlockScale,),
+    repository.LESION_PROBE: (AddBlockStatistics, AddBlockScale),
+}
 
 
 @dataclass(frozen=True)
@@ -74,17 +82,16 @@ def publish(
         model = to_onnx(net, preprocessing.mean, preprocessing.std)
         additions = list(find(model.graph))
         _check_names(additions, net)
-        probe = _write_graphs(model, draft.directory, bool(additions))
+        _write_graphs(model, draft.directory, bool(additions))
         report("comparing with PyTorch")
         reference = copy.deepcopy(net).cpu().double().eval()
         served = Served(reference, preprocessing.mean, preprocessing.std)
-        lean = draft.directory / repository.LEAN
-        check(served, _check_images(net, test_set), lean, probe)
+        check(served, _check_images(net, test_set), draft.directory)
         description = describe.describe(draft, net, additions, classes, origin)
         if test_set is not None:
             report(f"measuring on {test_set.name}")
             names = [block.name for block in description.blocks]
-            graph = Graph(probe or lean)
+            graph = Graph(draft.directory / (repository.PROBE if additions else repository.LEAN))
             measured = measure(graph, test_set.images, test_set.labels, names, describe.sizes(description))
             describe.add_measurement(description, test_set.name, measured)
         describe.write(description, draft.directory)
@@ -101,16 +108,15 @@ def _check_names(additions: Sequence[ResidualAddition], net: ResNet) -> None:
         raise CheckFailed(f"found {len(found)} residual additions in the graph; the net has {len(expected)}: {found}")
 
 
-def _write_graphs(model: ir.Model, directory: Path, residual: bool) -> Path | None:
-    """Writes the lean graph and, for a residual net, the probe graph over the same weights."""
+def _write_graphs(model: ir.Model, directory: Path, residual: bool) -> None:
+    """Writes the lean graph and, for a residual net, those that are made from it, over the same weights."""
     ir.external_data.unload_from_model(model, directory, repository.WEIGHTS, size_threshold_bytes=256)
-    probe = model.clone() if residual else None
+    for file, passes in TAPPED.items() if residual else ():
+        tapped = model.clone()
+        for one in (*passes, UntieBranches):
+            one()(tapped)
+        _save(tapped, directory / file)
     _save(model, directory / repository.LEAN)
-    if probe is None:
-        return None
-    AddBlockStatistics()(probe)
-    _save(probe, directory / repository.PROBE)
-    return directory / repository.PROBE
 
 
 def _save(model: ir.Model, path: Path) -> None:

@@ -9,19 +9,24 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
-from resprobe_protos import resprobe_pb2, resprobe_pb2_grpc
+from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc, resprobe_pb2, resprobe_pb2_grpc
 
 from resprobe_server.config import Config
 from resprobe_server.device import Device
 from resprobe_server.errors import StartError
 from resprobe_server.models import Models
+from resprobe_server.open_inference import OpenInferenceService
 from resprobe_server.service import ResidualService
 from resprobe_server.watch import watching
 
 MIB = 1 << 20
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICE = resprobe_pb2.DESCRIPTOR.services_by_name["ResidualService"].full_name
+SERVICES = tuple(
+    service.full_name
+    for file in (resprobe_pb2, open_inference_pb2)
+    for service in file.DESCRIPTOR.services_by_name.values()
+)
 log = structlog.get_logger()
 
 
@@ -47,17 +52,19 @@ async def serve(config: Config) -> AsyncIterator[int]:
         async with Device() as device:
             models = Models(config, device, show)
             server = grpc.aio.server(options=_options(config))
-            service = ResidualService(models, decoders, int(config.max_pixels * 1e6))
+            collaborators = models, decoders, int(config.max_pixels * 1e6)
+            service, open_inference = ResidualService(*collaborators), OpenInferenceService(*collaborators)
             resprobe_pb2_grpc.add_ResidualServiceServicer_to_server(service, server)
+            open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(open_inference, server)
             health_pb2_grpc.add_HealthServicer_to_server(health, server)
-            names = SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME
+            names = *SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME
             reflection.enable_server_reflection(names, server)
             await health.set("", NOT_SERVING)
             port = _listen(server, config.address)
             await server.start()
             try:
                 await models.start()
-                for name in ("", SERVICE):
+                for name in ("", *SERVICES):
                     await show(name, True)
                 log.info("started", address=config.address, port=port, models=models.names())
                 async with watching(config, models):
@@ -65,6 +72,7 @@ async def serve(config: Config) -> AsyncIterator[int]:
             finally:
                 await health.enter_graceful_shutdown()
                 service.drain()
+                open_inference.drain()
                 await server.stop(config.drain)
                 log.info("stopped")
 

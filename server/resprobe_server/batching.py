@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
+from resprobe_server.counters import Counters
 from resprobe_server.errors import Expired, QueueFull
 from resprobe_server.session import Arrays
 
@@ -88,6 +89,7 @@ class Batcher:
     Attributes:
         max_batch: Images in a batch at the most.
         pending: Images that were accepted and not yet answered; kept on the event loop.
+        counters: What it has done.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Batcher:
         self._rate = FIRST_GUESS
         self.max_batch = max_batch
         self.pending = 0
+        self.counters = Counters.up_to(max_batch)
 
     def submit(self, inputs: Arrays, deadline: float = math.inf) -> "asyncio.Future[Outcome]":
         """Accepts a request. Call it on the event loop.
@@ -132,6 +135,7 @@ class Batcher:
         """
         rows = len(next(iter(inputs.values())))
         if self.pending and self.pending + rows > self._max_queue:
+            self.counters.refused += 1
             raise QueueFull(
                 f"{self.pending} images are waiting, and {rows} more would be over the limit of {self._max_queue}; "
                 "try again later",
@@ -179,11 +183,13 @@ class Batcher:
         room = self.max_batch
         while self._queue and room:
             work = self._queue[0]
-            if work.future.cancelled():
-                dropped.append((self._queue.popleft(), None))
-                continue
-            if work.deadline <= now:
+            if work.deadline <= now:  # asked first: gRPC cancels a call whose deadline has passed
+                self.counters.expired += 1
                 dropped.append((self._queue.popleft(), Expired("the deadline passed while the request was waiting")))
+                continue
+            if work.future.cancelled():
+                self.counters.cancelled += 1
+                dropped.append((self._queue.popleft(), None))
                 continue
             count = min(room, work.rows - work.taken)
             batch.append(Slice(work, work.taken, work.taken + count))
@@ -204,6 +210,7 @@ class Batcher:
         except Exception as error:  # the callers are told; the device's thread must live on
             if self._queue and self._queue[0] is batch[-1].work:
                 self._queue.popleft()  # what is left of a split request
+            self.counters.broke([time.monotonic() - part.work.arrived for part in batch])
             return [(part.work, error) for part in batch]
         now = time.monotonic()
         self._rate = 0.9 * self._rate + 0.1 * rows / (now - begin)
@@ -214,7 +221,14 @@ class Batcher:
             work.largest = max(work.largest, rows)
             work.parts.append({name: array[row : row + count] for name, array in outputs.items()})
             row += count
-        return [(part.work, part.work.finish(now)) for part in batch if part.stop == part.work.rows]
+        finished = [part.work for part in batch if part.stop == part.work.rows]
+        self.counters.ran(
+            rows,
+            now - begin,
+            waits=[begin - part.work.arrived for part in batch if not part.start],
+            times=[now - work.arrived for work in finished],
+        )
+        return [(work, work.finish(now)) for work in finished]
 
 
 def _gather(batch: Sequence[Slice]) -> Arrays:

@@ -1,6 +1,11 @@
-"""From what a request holds to what a model takes: uint8 [height, width, channels]. Runs in a thread pool."""
+"""From what a request holds to what a model takes: images as uint8 [height, width, channels], and block scales.
 
+Pictures are decoded in a thread pool.
+"""
+
+import asyncio
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -46,6 +51,13 @@ def stack(images: Sequence[Encoded | Pixels], wanted: Format) -> Array | None:
     return np.frombuffer(data, np.uint8).reshape(len(images), *wanted.shape)
 
 
+async def decode_all(images: Sequence[Encoded | Pixels], wanted: Format, max_pixels: int, decoders: Executor) -> Array:
+    """Images of any kind as one array, uint8 [n, height, width, channels]; at least one. See `decode`."""
+    loop = asyncio.get_running_loop()
+    jobs = [loop.run_in_executor(decoders, decode, image, wanted, max_pixels) for image in images]
+    return np.stack(await asyncio.gather(*jobs))
+
+
 def decode(image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Array:
     """One image in the wanted format: decoded, converted to grey or colour, and resized where it differs.
 
@@ -65,6 +77,29 @@ def decode(image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Array:
         return fit(picture, *wanted.shape)
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises where the data ends or makes no sense
         raise InvalidRequest(f"{image.source} is damaged or cut short: {error}", image.source) from error
+
+
+def read_scale(values: Sequence[float], images: int, blocks: int) -> npt.NDArray[np.float32]:
+    """The block scale of every image, float32 [images, blocks].
+
+    Args:
+        values: One for each block, which then holds for all images, or images × blocks, image by image.
+        images: In the request.
+        blocks: Of the model.
+
+    Raises:
+        InvalidRequest: There are more or fewer, or one is not finite.
+    """
+    scale = np.array(values, np.float32)
+    if len(scale) not in (blocks, images * blocks):
+        raise InvalidRequest(
+            f"block_scale has {len(scale)} values; expected {blocks}, one for each block, "
+            f"or {images * blocks}, one for each block of each image",
+            "block_scale",
+        )
+    if (wrong := np.flatnonzero(~np.isfinite(scale))).size:
+        raise InvalidRequest(f"block_scale[{wrong[0]}] is {scale[wrong[0]]}; expected a finite number", "block_scale")
+    return np.tile(scale, (images, 1)) if len(scale) == blocks else scale.reshape(images, blocks)
 
 
 def _open(image: Encoded, max_pixels: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""The model repository on disk: NAME/VERSION/ with model.onnx, probe.onnx and model.json. Says what is there."""
+"""The model repository on disk: NAME/VERSION/ with model.onnx, what is made from it, and model.json."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-LEAN, PROBE, DESCRIPTION = "model.onnx", "probe.onnx", "model.json"
-IMAGE, LOGITS, BLOCKS = "image", "logits", "blocks"  # inputs and outputs of the graphs
+LEAN, PROBE, LESION, LESION_PROBE = "model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx"
+DESCRIPTION = "model.json"
+IMAGE, BLOCK_SCALE, LOGITS, BLOCKS = "image", "block_scale", "logits", "blocks"  # inputs and outputs of the graphs
 Key: TypeAlias = tuple[str, int]
 Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
 

@@ -1,8 +1,5 @@
 """resprobe.v1.ResidualService: translates between messages and what the rest of the server works with."""
 
-import asyncio
-import math
-import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
 from typing import Any
@@ -14,12 +11,12 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
 from resprobe_server.batching import Outcome
-from resprobe_server.decode import Array, Format, decode, stack
-from resprobe_server.errors import InvalidRequest, NotReady, NotSupported
+from resprobe_server.decode import Array, Format, decode_all, read_scale, stack
+from resprobe_server.errors import InvalidRequest, NotReady
 from resprobe_server.models import Models
-from resprobe_server.multiplex import Multiplexer
-from resprobe_server.repository import BLOCKS, IMAGE, LOGITS
-from resprobe_server.status import Context, abort, duration, make_status
+from resprobe_server.multiplex import Streams
+from resprobe_server.repository import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
+from resprobe_server.status import Context, abort, deadline_of, duration, make_status
 from resprobe_server.version import Version
 
 DEFAULT_TOP_K = 5
@@ -37,13 +34,12 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
             max_pixels: Of an encoded picture.
         """
         self._models, self._decoders, self._max_pixels = models, decoders, max_pixels
-        self._streams: set[Multiplexer[pb.ClassifyRequest, pb.ClassifyResponse]] = set()
-        self._draining = False
+        self._streams = Streams()
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """See resprobe.proto."""
         try:
-            return await self._classify(request, _deadline(context))
+            return await self._classify(request, deadline_of(context))
         except Exception as error:
             await abort(context, error, request.id)
 
@@ -51,7 +47,7 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         self, requests: AsyncIterator[pb.ClassifyRequest], context: Context
     ) -> AsyncIterator[pb.ClassifyResponse]:
         """See resprobe.proto."""
-        deadline = _deadline(context)
+        deadline = deadline_of(context)
 
         async def answer(request: pb.ClassifyRequest) -> pb.ClassifyResponse:
             try:
@@ -59,21 +55,15 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
             except Exception as error:
                 return pb.ClassifyResponse(id=request.id, error=make_status(error, context, request.id))
 
-        stream = Multiplexer(answer)
-        self._streams.add(stream)
         try:
-            async for response in stream.run(requests):
+            async for response in self._streams.run(answer, requests):
                 yield response
-        finally:
-            self._streams.discard(stream)
-        if self._draining:
-            await abort(context, NotReady("the server is shutting down; what it had read is answered"), "")
+        except NotReady as error:
+            await abort(context, error, "")
 
     def drain(self) -> None:
         """Ends the streams after what they have read so far."""
-        self._draining = True
-        for stream in self._streams:
-            stream.close()
+        self._streams.close()
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         """See resprobe.proto."""
@@ -96,11 +86,13 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
             raise InvalidRequest(f"top_k is {top_k}; expected at least 1", "top_k")
         if request.view not in pb.View.values():
             raise InvalidRequest(f"view is {request.view}; expected VIEW_BASIC or VIEW_BLOCKS", "view")
+        batcher = version.batcher(request.view == pb.VIEW_BLOCKS, bool(request.block_scale))
+        inputs: dict[str, npt.NDArray[np.generic]] = {}
         if request.block_scale:
-            raise NotSupported(f"model {version.description.name} has no lesion graph: block_scale cannot be applied")
-        batcher = version.batcher(request.view == pb.VIEW_BLOCKS)
-        images = await self._images(request.images, version.images())
-        outcome = await batcher.submit({IMAGE: images}, deadline)
+            blocks = len(version.description.blocks)
+            inputs[BLOCK_SCALE] = read_scale(request.block_scale, len(request.images), blocks)
+        inputs[IMAGE] = await self._images(request.images, version.images())
+        outcome = await batcher.submit(inputs, deadline)
         return _response(request.id, version, outcome, top_k)
 
     async def _images(self, images: Sequence[pb.Image], wanted: Format) -> Array:
@@ -110,9 +102,7 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         stacked = stack(sources, wanted)
         if stacked is not None:
             return stacked
-        loop = asyncio.get_running_loop()
-        jobs = [loop.run_in_executor(self._decoders, decode, source, wanted, self._max_pixels) for source in sources]
-        return np.stack(await asyncio.gather(*jobs))
+        return await decode_all(sources, wanted, self._max_pixels, self._decoders)
 
 
 def _source(image: pb.Image, name: str) -> Encoded | Pixels:
@@ -162,9 +152,3 @@ def best_classes(logits: npt.NDArray[Any], top_k: int) -> tuple[npt.NDArray[np.i
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
     return order, np.take_along_axis(probabilities, order, axis=1)
-
-
-def _deadline(context: Context) -> float:
-    """On the clock of time.monotonic; infinite if the caller set none."""
-    remaining = context.time_remaining()
-    return math.inf if remaining is None else time.monotonic() + remaining

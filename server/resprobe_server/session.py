@@ -32,7 +32,14 @@ class Tensor:
 
 
 class Session:
-    """Runs a graph. Its `provider` is the one that is really used."""
+    """Runs a graph.
+
+    Attributes:
+        provider: The one that is really used.
+        inputs: Of the graph.
+        outputs: Of the graph.
+        batched: Whether the first axis of all of them is the same free dimension, so that requests can be joined.
+    """
 
     def __init__(self, path: Path, provider: str, threads: int) -> None:
         """Loads a graph.
@@ -50,8 +57,11 @@ class Session:
         self.provider: str = self._session.get_providers()[0]
         if self.provider != provider:
             raise RuntimeError(f"{path} does not run on {provider}; ONNX Runtime took {self.provider}")
-        self.inputs = [_describe(value) for value in self._session.get_inputs()]
-        self.outputs = [_describe(value) for value in self._session.get_outputs()]
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        self.inputs = [_describe(value) for value in inputs]
+        self.outputs = [_describe(value) for value in outputs]
+        first, *others = [value.shape[0] if value.shape else 0 for value in (*inputs, *outputs)]
+        self.batched = not isinstance(first, int) and all(other == first for other in others)
         self._names = [output.name for output in self.outputs]
 
     def run(self, inputs: Arrays) -> Arrays:
@@ -64,6 +74,18 @@ class Session:
             All outputs by name, each with the same first axis.
         """
         return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
+
+
+class Whole:
+    """A graph without a batch axis, as one that has it: each row is what one request sent, and runs by itself."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Runs one row; see Session.run. Every array is [1, …]."""
+        outputs = self._session.run({name: array[0] for name, array in inputs.items()})
+        return {name: np.asarray(array)[np.newaxis] for name, array in outputs.items()}
 
 
 def choose_provider(device: DeviceName) -> str:

@@ -1,5 +1,10 @@
-"""From an exception to the status of a call: google.rpc.Status with its details, and the log's line about it."""
+"""From an exception to the status of a call: google.rpc.Status with its details, and the log's line about it.
 
+And what both services ask of a call: when it is due.
+"""
+
+import math
+import time
 import uuid
 from typing import Any, NoReturn
 
@@ -45,6 +50,12 @@ def make_status(error: Exception, context: Context, identifier: str) -> status_p
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=str(error))
         status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
     return status
+
+
+def deadline_of(context: Context) -> float:
+    """When a call is due, on the clock of time.monotonic; infinite if the caller set no deadline."""
+    remaining = context.time_remaining()
+    return math.inf if remaining is None else time.monotonic() + remaining
 
 
 def duration(seconds: float) -> Duration:

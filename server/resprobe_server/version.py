@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from google.protobuf import json_format
 from resprobe_protos import resprobe_pb2 as pb
@@ -13,10 +14,11 @@ from resprobe_server.config import Config
 from resprobe_server.decode import Format
 from resprobe_server.device import Device
 from resprobe_server.errors import NotSupported
-from resprobe_server.repository import DESCRIPTION, IMAGE, LEAN, LOGITS, PROBE, Found
-from resprobe_server.session import Session, batch_sizes, choose_provider
+from resprobe_server.repository import BLOCK_SCALE, DESCRIPTION, IMAGE, LEAN, LESION, LESION_PROBE, LOGITS, PROBE, Found
+from resprobe_server.session import Session, Tensor, Whole, batch_sizes, choose_provider
 
-GRAPHS = (LEAN, PROBE)
+LESION_SUFFIX = ".lesion"
+GRAPHS = (LEAN, PROBE, LESION, LESION_PROBE)
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,26 @@ class Version:
         description: What model.json says, with the serving part filled in.
         number: Of the version.
         format: Of the images; None if the graph does not take uint8 images under the name `image`.
+        inputs: What its graphs take.
+        outputs: What model.onnx returns.
+        batched: Whether they have a batch axis. If not, a batcher's row is what one request sent.
         lean: Runs model.onnx.
-        probe: Runs probe.onnx; None if there is none.
+        probe: Runs probe.onnx, which returns block statistics too; None if there is none.
+        lesion: Runs lesion.onnx, which takes a block scale too; None if there is none.
+        lesion_probe: Runs lesion_probe.onnx, which does both; None if there is none.
         times: Of each graph, by its file.
     """
 
     description: pb.Model
     number: int
     format: Format | None
+    inputs: Mapping[str, Tensor]
+    outputs: Mapping[str, Tensor]
+    batched: bool
     lean: Batcher
     probe: Batcher | None
+    lesion: Batcher | None
+    lesion_probe: Batcher | None
     times: Mapping[str, Times]
 
     def images(self) -> Format:
@@ -55,14 +67,31 @@ class Version:
             )
         return self.format
 
-    def batcher(self, with_blocks: bool) -> Batcher:
-        """The graph that answers. Raises NotSupported if it has no block statistics."""
-        if not with_blocks:
-            return self.lean
-        if self.probe is None:
-            why = "it has no residual blocks" if self.description.depth else f"it comes without {PROBE}"
-            raise NotSupported(f"model {self.description.name} has no block statistics: {why}; ask for VIEW_BASIC")
-        return self.probe
+    def batcher(self, with_blocks: bool, with_scale: bool) -> Batcher:
+        """The graph that answers. Raises NotSupported if there is none."""
+        if with_scale:
+            found, file = (self.lesion_probe, LESION_PROBE) if with_blocks else (self.lesion, LESION)
+            lacks, instead = "cannot scale its blocks", "leave block_scale out"
+        else:
+            found, file = (self.probe, PROBE) if with_blocks else (self.lean, LEAN)
+            lacks, instead = "has no block statistics", "ask without them"
+        if found is None:
+            residual = self.description.blocks or not self.description.depth
+            why = f"it comes without {file}" if residual else "it has no residual blocks"
+            raise NotSupported(f"model {self.description.name} {lacks}: {why}; {instead}")
+        return found
+
+    @cached_property
+    def lesioned(self) -> "Version | None":
+        """Its lesion graphs as a model of their own, NAME.lesion, with the input `block_scale` float32 [n, blocks]."""
+        if self.lesion is None:
+            return None
+        description = pb.Model()
+        description.CopyFrom(self.description)
+        description.name += LESION_SUFFIX
+        scale = Tensor(BLOCK_SCALE, "tensor(float)", (None, len(description.blocks)))
+        inputs = {**self.inputs, BLOCK_SCALE: scale}
+        return replace(self, description=description, inputs=inputs, lean=self.lesion, probe=self.lesion_probe)
 
 
 class Loader:
@@ -94,25 +123,37 @@ class Loader:
         model = _describe(found, sessions[LEAN])
         check.check(trials, len(model.classes), (len(model.blocks), len(model.statistics)))
         model.serving.CopyFrom(
-            pb.Serving(provider=self._provider, has_blocks=PROBE in sessions, max_batch=config.max_batch)
+            pb.Serving(
+                provider=self._provider,
+                has_blocks=PROBE in sessions,
+                has_block_scale=LESION in sessions,
+                max_batch=config.max_batch,
+            )
         )
+        batchers = {file: self._batcher(session, urgent=file == LEAN) for file, session in sessions.items()}
         return Version(
             description=model,
             number=found.number,
             format=_format(sessions[LEAN]),
-            lean=self._batcher(sessions[LEAN], urgent=True),
-            probe=self._batcher(sessions[PROBE], urgent=False) if PROBE in sessions else None,
+            inputs={tensor.name: tensor for tensor in sessions[LEAN].inputs},
+            outputs={tensor.name: tensor for tensor in sessions[LEAN].outputs},
+            batched=sessions[LEAN].batched,
+            lean=batchers[LEAN],
+            probe=batchers.get(PROBE),
+            lesion=batchers.get(LESION),
+            lesion_probe=batchers.get(LESION_PROBE),
             times=times,
         )
 
     def _batcher(self, session: Session, urgent: bool) -> Batcher:
         config = self._config
-        return self._device.batcher(session, config.max_batch, config.max_queue, config.max_wait / 1000, urgent)
+        graph, max_batch = (session, config.max_batch) if session.batched else (Whole(session), 1)
+        return self._device.batcher(graph, max_batch, config.max_queue, config.max_wait / 1000, urgent)
 
 
 def _format(session: Session) -> Format | None:
     match session.inputs:
-        case [image] if image.name == IMAGE and image.dtype == "tensor(uint8)" and len(image.shape) == 4:
+        case [image] if session.batched and (image.name, image.dtype, len(image.shape)) == (IMAGE, "tensor(uint8)", 4):
             _, height, width, channels = image.shape
             return Format(height, width, channels) if height and width and channels in (1, 3) else None
     return None

@@ -6,8 +6,7 @@ What decides the cost on ONNX Runtime's CPU kernels (figures: benchmarks/README.
 - Taps must run right after their block, while its tensors are in the cache. ONNX Runtime visits the inputs of a node
   in falling order of their position in the file, so the last nodes of the taps stand in reverse order of the blocks.
   In the plain order it computes the whole net first and keeps every branch and shortcut alive for it.
-- A tapped branch can no longer be added and rectified inside its convolution. A batch norm that changes nothing
-  becomes a depthwise convolution there, and takes the addition and the ReLU in.
+- A tapped branch can no longer be added and rectified inside its convolution: UntieBranches mends that.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from resprobe_exporter.graph.residual import ResidualAddition, find
+from resprobe_exporter.graph.parts import additions_to_tap, branch_shape, constant
+from resprobe_exporter.graph.residual import ResidualAddition
 
 STATISTICS = ("branch_l2", "shortcut_l2", "dot", "branch_mean")
 OUTPUT = "blocks"
@@ -31,17 +31,9 @@ class AddBlockStatistics(ir.passes.InPlacePass):
     Ensures: the other outputs are what they were; L equals the number of residual additions.
     """
 
-    def requires(self, model: ir.Model) -> None:
-        """See the class."""
-        additions = list(find(model.graph))
-        if not additions:
-            raise ir.passes.PreconditionError("the graph has no residual additions")
-        for addition in additions:
-            _shape(addition)
-
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """See the class."""
-        graph, additions = model.graph, list(find(model.graph))
+        graph, additions = model.graph, additions_to_tap(model.graph)
         tapes = [_tap(graph, addition, f"{OUTPUT}/{index}") for index, addition in enumerate(additions)]
         tails = [_sum(graph, pooled) for pooled in tapes]
         for nodes, _ in reversed(tails):
@@ -66,7 +58,6 @@ def _tap(graph: ir.Graph, addition: ResidualAddition, name: str) -> ir.Value:
     means = [tape.op("GlobalAveragePool", [value]) for value in (*products, branch)]
     pooled = tape.op("Concat", means, {"axis": 1}, name=f"{name}/means")
     graph.insert_before(addition.node, tape.nodes)
-    _untie(graph, addition, name)
     return pooled
 
 
@@ -76,26 +67,11 @@ def _as_float(tape: ir.tape.Tape, value: ir.Value, name: str) -> ir.Value:
     return tape.op("Cast", [value], {"to": ir.DataType.FLOAT}, name=f"{name}/{value.name}/float")
 
 
-def _untie(graph: ir.Graph, addition: ResidualAddition, name: str) -> None:
-    """Puts a batch norm that changes nothing between the branch and the addition; see the top of the file."""
-    channels = _shape(addition)[0]
-    dtype = addition.branch.dtype or ir.DataType.FLOAT
-    ones = _constant(graph, f"{OUTPUT}/ones{channels}", np.ones(channels, dtype.numpy()))
-    zeros = _constant(graph, f"{OUTPUT}/zeros{channels}", np.zeros(channels, dtype.numpy()))
-    inputs = [addition.branch, ones, zeros, zeros, ones]
-    node = ir.node("BatchNormalization", inputs, {"epsilon": 0.0}, name=f"{name}/same")
-    node.outputs[0].shape, node.outputs[0].dtype = addition.branch.shape, dtype
-    graph.insert_before(addition.node, node)
-    for index, operand in enumerate(addition.node.inputs):
-        if operand is addition.branch:
-            addition.node.replace_input_with(index, node.outputs[0])
-
-
 def _sum(graph: ir.Graph, pooled: ir.Value) -> tuple[Sequence[ir.Node], ir.Value]:
     """Sums over channels: [n, 4c, 1, 1] to [n, 1, 4]."""
     tape = ir.tape.Tape()
-    shape = _constant(graph, f"{OUTPUT}/shape", np.array([0, 1, len(STATISTICS), -1]))
-    axis = _constant(graph, f"{OUTPUT}/axis", np.array([3]))
+    shape = constant(graph, f"{OUTPUT}/shape", np.array([0, 1, len(STATISTICS), -1]))
+    axis = constant(graph, f"{OUTPUT}/axis", np.array([3]))
     rows = tape.op("Reshape", [pooled, shape])
     total = tape.op("ReduceSum", [rows, axis], {"keepdims": 0})
     return tape.nodes, total
@@ -103,7 +79,7 @@ def _sum(graph: ir.Graph, pooled: ir.Value) -> tuple[Sequence[ir.Node], ir.Value
 
 def _scale(addition: ResidualAddition) -> tuple[float, float, float, float]:
     """What turns sums over channels of means over positions into sums of squares, and into the mean of F."""
-    channels, height, width = _shape(addition)
+    channels, height, width = branch_shape(addition)
     positions = height * width
     return positions, positions, positions, 1 / channels
 
@@ -111,7 +87,7 @@ def _scale(addition: ResidualAddition) -> tuple[float, float, float, float]:
 def _finish(graph: ir.Graph, totals: Sequence[ir.Value], scales: np.ndarray) -> None:
     """From the sums of all blocks to the statistics: [n, L, 4], which becomes an output of the graph."""
     tape = ir.tape.Tape(graph)
-    scale = _constant(graph, f"{OUTPUT}/scale", scales)
+    scale = constant(graph, f"{OUTPUT}/scale", scales)
     sums = tape.op("Mul", [tape.op("Concat", totals, {"axis": 1}), scale])
     lengths, others = tape.op_multi_out("Split", [sums], {"axis": 2, "num_outputs": 2}, num_outputs=2)
     output = tape.op("Concat", [tape.op("Sqrt", [lengths]), others], {"axis": 2}, name=OUTPUT)
@@ -119,23 +95,3 @@ def _finish(graph: ir.Graph, totals: Sequence[ir.Value], scales: np.ndarray) -> 
     output.name, output.dtype = OUTPUT, ir.DataType.FLOAT
     output.shape = ir.Shape([batch, *scales.shape])
     graph.outputs.append(output)
-
-
-def _shape(addition: ResidualAddition) -> tuple[int, int, int]:
-    shape = addition.branch.shape
-    sizes = [] if shape is None else list(shape)[1:]
-    if len(sizes) != 3 or not all(isinstance(size, int) for size in sizes):
-        raise ir.passes.PreconditionError(
-            f"the branch {addition.branch.name} has shape {shape}; expected [n, c, h, w] with known c, h and w"
-        )
-    channels, height, width = (int(size) for size in sizes)  # type: ignore[arg-type]  # checked above
-    return channels, height, width
-
-
-def _constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
-    """The constant of this name, made when it is first asked for."""
-    if name not in graph.initializers:
-        value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-        value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
-        graph.register_initializer(value)
-    return graph.initializers[name]

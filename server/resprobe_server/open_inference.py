@@ -1,0 +1,189 @@
+"""The Open Inference Protocol v2 with Triton's extensions: inference.GRPCInferenceService."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
+
+from resprobe_protos import open_inference_pb2 as pb
+from resprobe_protos import open_inference_pb2_grpc
+
+from resprobe_server import metadata
+from resprobe_server.errors import InvalidRequest, NotFound, NotReady, RequestError
+from resprobe_server.infer import InputReader, read_outputs, respond, timeout_of
+from resprobe_server.models import Models, State
+from resprobe_server.multiplex import Streams
+from resprobe_server.status import Context, abort, deadline_of, make_status
+from resprobe_server.version import LESION_SUFFIX, Version
+
+
+class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
+    """See open_inference.proto."""
+
+    def __init__(self, models: Models, decoders: Executor, max_pixels: int) -> None:
+        """Makes the service.
+
+        Args:
+            models: To answer with.
+            decoders: Where tensors are converted and pictures are decoded.
+            max_pixels: Of an encoded picture.
+        """
+        self._models, self._reader = models, InputReader(decoders, max_pixels)
+        self._streams = Streams()
+
+    async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:
+        """See open_inference.proto."""
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:
+        """See open_inference.proto."""
+        try:
+            self._models.all()
+        except NotReady:
+            return pb.ServerReadyResponse(ready=False)
+        return pb.ServerReadyResponse(ready=not self._streams.draining)
+
+    async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
+        """See open_inference.proto. As Triton's, it is false and no error for a model that does not exist."""
+        try:
+            self._get(request.name, request.version)
+        except RequestError:
+            return pb.ModelReadyResponse(ready=False)
+        return pb.ModelReadyResponse(ready=True)
+
+    async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Context) -> pb.ServerMetadataResponse:
+        """See open_inference.proto."""
+        return metadata.server()
+
+    async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Context) -> pb.ModelMetadataResponse:
+        """See open_inference.proto."""
+        try:
+            return metadata.model(self._get(request.name, request.version), self._all())
+        except Exception as error:
+            await abort(context, error, "")
+
+    async def ModelConfig(self, request: pb.ModelConfigRequest, context: Context) -> pb.ModelConfigResponse:
+        """See open_inference.proto."""
+        try:
+            return pb.ModelConfigResponse(config=metadata.config(self._get(request.name, request.version)))
+        except Exception as error:
+            await abort(context, error, "")
+
+    async def ModelStatistics(self, request: pb.ModelStatisticsRequest, context: Context) -> pb.ModelStatisticsResponse:
+        """See open_inference.proto."""
+        try:
+            if request.version:
+                versions = [self._get(request.name, request.version)]
+            else:
+                name = request.name and self._get(request.name, "").description.name
+                versions = [one for one in self._all() if name in ("", one.description.name)]
+            return pb.ModelStatisticsResponse(model_stats=[metadata.statistics(version) for version in versions])
+        except Exception as error:
+            await abort(context, error, "")
+
+    async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Context) -> pb.RepositoryIndexResponse:
+        """See open_inference.proto."""
+        try:
+            _check_repository(request)
+            found = await asyncio.to_thread(self._models.index)
+            return pb.RepositoryIndexResponse(
+                models=[
+                    pb.RepositoryIndexResponse.ModelIndex(
+                        name=one.name, version=str(one.version), state=one.state, reason=one.reason
+                    )
+                    for one in found
+                    if not request.ready or one.state is State.READY
+                ]
+            )
+        except Exception as error:
+            await abort(context, error, "")
+
+    async def RepositoryModelLoad(
+        self, request: pb.RepositoryModelLoadRequest, context: Context
+    ) -> pb.RepositoryModelLoadResponse:
+        """See open_inference.proto."""
+        try:
+            _check_repository(request)
+            if request.parameters:
+                given = ", ".join(sorted(request.parameters))
+                raise InvalidRequest(f"parameters {given}: models load as they are in the repository", "parameters")
+            await self._models.load_model(request.model_name)
+            return pb.RepositoryModelLoadResponse()
+        except Exception as error:
+            await abort(context, error, "")
+
+    async def RepositoryModelUnload(
+        self, request: pb.RepositoryModelUnloadRequest, context: Context
+    ) -> pb.RepositoryModelUnloadResponse:
+        """See open_inference.proto."""
+        try:
+            _check_repository(request)
+            await self._models.unload_model(request.model_name)
+            return pb.RepositoryModelUnloadResponse()
+        except Exception as error:
+            await abort(context, error, "")
+
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
+        """See open_inference.proto."""
+        try:
+            return await self._infer(request, deadline_of(context))
+        except Exception as error:
+            await abort(context, error, request.id)
+
+    async def ModelStreamInfer(
+        self, requests: AsyncIterator[pb.ModelInferRequest], context: Context
+    ) -> AsyncIterator[pb.ModelStreamInferResponse]:
+        """See open_inference.proto."""
+        deadline = deadline_of(context)
+
+        async def answer(request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
+            try:
+                return pb.ModelStreamInferResponse(infer_response=await self._infer(request, deadline))
+            except Exception as error:
+                status = make_status(error, context, request.id)
+                failed = pb.ModelInferResponse(id=request.id)
+                return pb.ModelStreamInferResponse(error_message=status.message, infer_response=failed)
+
+        try:
+            async for response in self._streams.run(answer, requests, ordered=True):
+                yield response
+        except NotReady as error:
+            await abort(context, error, "")
+
+    def drain(self) -> None:
+        """Ends the streams after what they have read so far."""
+        self._streams.close()
+
+    def _get(self, name: str, version: str) -> Version:
+        """See Models.get; the lesion graphs of a model are a model too."""
+        try:
+            return self._models.get(name, version)
+        except NotFound:
+            found = None
+            if name.endswith(LESION_SUFFIX):
+                found = self._models.get(name.removesuffix(LESION_SUFFIX), version).lesioned
+            if found is None:
+                raise
+            return found
+
+    def _all(self) -> list[Version]:
+        """See Models.all."""
+        served = self._models.all()
+        return [one for version in served for one in (version, version.lesioned) if one is not None]
+
+    async def _infer(self, request: pb.ModelInferRequest, deadline: float) -> pb.ModelInferResponse:
+        timeout = timeout_of(request)
+        if timeout is not None:
+            deadline = min(deadline, time.monotonic() + timeout)
+        version = self._get(request.model_name, request.model_version)
+        wanted, with_blocks = read_outputs(request, version)
+        batcher = version.batcher(with_blocks, with_scale=False)
+        outcome = await batcher.submit(await self._reader.read(request, version), deadline)
+        return respond(request.id, version, wanted, outcome.outputs)
+
+
+def _check_repository(
+    request: pb.RepositoryIndexRequest | pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest,
+) -> None:
+    if request.repository_name:
+        raise InvalidRequest("there is one repository; leave repository_name empty", "repository_name")
