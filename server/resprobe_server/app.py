@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import grpc
 import structlog
@@ -12,16 +13,22 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from resprobe_protos import resprobe_pb2, resprobe_pb2_grpc
 
+from resprobe_server import metrics
+from resprobe_server.calls import Calls
 from resprobe_server.config import Config
 from resprobe_server.device import Device
 from resprobe_server.errors import StartError
 from resprobe_server.models import Models
-from resprobe_server.service import ResidualService
+from resprobe_server.service import ResidualService, response_status
+
+if TYPE_CHECKING:
+    from resprobe_server.tracing import Tracing
 
 MIB = 1 << 20
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICE = resprobe_pb2.DESCRIPTOR.services_by_name["ResidualService"].full_name
+RESIDUAL = resprobe_pb2.DESCRIPTOR.services_by_name["ResidualService"]
+SERVICE = RESIDUAL.full_name
 log = structlog.get_logger()
 
 
@@ -40,10 +47,13 @@ async def serve(config: Config) -> AsyncIterator[int]:
     """
     models = Models()
     health = health_aio.HealthServicer()
-    with ThreadPoolExecutor(config.decode_threads, "decode") as decoders:
-        async with Device() as device:
+    async with _traces(config) as tracing, Device(tracing) as device:
+        calls = Calls(tracing)
+        collector = metrics.ServerCollector(models, calls)
+        with ThreadPoolExecutor(config.decode_threads, "decode") as decoders, metrics.listen(config, collector):
             server = grpc.aio.server(options=_options(config))
-            service = ResidualService(models, decoders, int(config.max_pixels * 1e6))
+            service = ResidualService(models, decoders, int(config.max_pixels * 1e6), tracing)
+            calls.watch(service, RESIDUAL, response_status)
             resprobe_pb2_grpc.add_ResidualServiceServicer_to_server(service, server)
             health_pb2_grpc.add_HealthServicer_to_server(health, server)
             names = SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME
@@ -62,6 +72,20 @@ async def serve(config: Config) -> AsyncIterator[int]:
                 service.drain()
                 await server.stop(config.drain)
                 log.info("stopped")
+
+
+@asynccontextmanager
+async def _traces(config: Config) -> "AsyncIterator[Tracing | None]":
+    if config.traces == "off":
+        yield None
+        return
+    from resprobe_server.tracing import Tracing
+
+    tracing = Tracing()
+    try:
+        yield tracing
+    finally:
+        await asyncio.to_thread(tracing.close)
 
 
 def _options(config: Config) -> list[tuple[str, int]]:

@@ -8,11 +8,12 @@ import structlog
 from google.protobuf import json_format
 from resprobe_protos import resprobe_pb2 as pb
 
-from resprobe_server.batching import Batcher
+from resprobe_server.batching import Batcher, Graph
 from resprobe_server.config import Config
 from resprobe_server.decode import Format
 from resprobe_server.device import Device
 from resprobe_server.errors import InvalidRequest, NotFound, NotReady, NotSupported, StartError
+from resprobe_server.ratios import Ratios, Sampler, Watched
 from resprobe_server.session import CPU, Session, choose_provider
 
 LEAN, PROBE, DESCRIPTION = "model.onnx", "probe.onnx", "model.json"
@@ -30,6 +31,7 @@ class Version:
         format: Of the images; None if the graph does not take uint8 images under the name `image`.
         lean: Runs model.onnx.
         probe: Runs probe.onnx; None if there is none.
+        ratios: Of its blocks, sampled from what it serves; None if they are not.
     """
 
     description: pb.Model
@@ -37,6 +39,11 @@ class Version:
     format: Format | None
     lean: Batcher
     probe: Batcher | None
+    ratios: Ratios | None = None
+
+    def graphs(self) -> dict[str, Batcher]:
+        """What runs its graphs, by their names in metrics."""
+        return {"lean": self.lean} | ({"probe": self.probe} if self.probe else {})
 
     def images(self) -> Format:
         """The images that it classifies. Raises NotSupported if it takes something else."""
@@ -143,17 +150,29 @@ def scan(root: Path) -> Iterator[tuple[str, int, Path]]:
 
 
 def _load(name: str, number: int, directory: Path, provider: str, config: Config, device: Device) -> Version:
-    lean = Session(directory / LEAN, provider, config.threads)
-    description = _describe(name, number, directory, lean)
-    limits = config.max_batch, config.max_queue, config.max_wait / 1000
-    probe = None
+    session = Session(directory / LEAN, provider, config.threads)
+    description = _describe(name, number, directory, session)
+    lean: Graph = session
+    probe: Graph | None = None
+    ratios = None
     if (directory / PROBE).is_file():
-        session = Session(directory / PROBE, provider, config.threads)
-        probe = device.batcher(session, *limits, urgent=False)
+        probe = Session(directory / PROBE, provider, config.threads)
+        if config.metrics_address and config.ratio_sample:
+            ratios = Ratios(list(description.statistics), len(description.blocks))
+            sampler = Sampler(ratios, probe, BLOCKS, config.ratio_sample, device.when_idle)
+            lean, probe = Watched(lean, sampler.after_lean), Watched(probe, sampler.after_probe)
     description.serving.CopyFrom(
-        pb.Serving(provider=lean.provider, has_blocks=probe is not None, max_batch=config.max_batch)
+        pb.Serving(provider=session.provider, has_blocks=probe is not None, max_batch=config.max_batch)
     )
-    return Version(description, number, _format(lean), device.batcher(lean, *limits), probe)
+    limits, label = (config.max_batch, config.max_queue, config.max_wait / 1000), f"{name}/{number}"
+    return Version(
+        description,
+        number,
+        _format(session),
+        device.batcher(lean, *limits, name=f"{label}/lean"),
+        device.batcher(probe, *limits, urgent=False, name=f"{label}/probe") if probe else None,
+        ratios,
+    )
 
 
 def _format(session: Session) -> Format | None:

@@ -1,7 +1,7 @@
 """Answers the requests of one stream side by side, in order of completion."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from typing import Generic, TypeVar
 
 Request = TypeVar("Request")
@@ -26,7 +26,7 @@ class Multiplexer(Generic[Request, Answer]):
         self._reader: asyncio.Task[None]
         self._reading = True
 
-    async def run(self, requests: AsyncIterable[Request]) -> AsyncIterator[Answer]:
+    async def run(self, requests: AsyncIterable[Request]) -> AsyncGenerator[Answer, None]:
         """The answers. Ends when the requests have ended, or `close` was called, and all that was read is answered."""
         self._reader = asyncio.create_task(self._read(requests))
         try:

@@ -5,8 +5,10 @@ import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
-from typing import Any
+from contextlib import aclosing, nullcontext
+from typing import TYPE_CHECKING, Any
 
+import grpc
 import numpy as np
 import numpy.typing as npt
 from resprobe.images import Encoded, Pixels
@@ -18,7 +20,10 @@ from resprobe_server.decode import Array, Format, decode, stack
 from resprobe_server.errors import InvalidRequest, NotReady, NotSupported
 from resprobe_server.models import BLOCKS, IMAGE, LOGITS, Models, Version
 from resprobe_server.multiplex import Multiplexer
-from resprobe_server.status import Context, abort, duration, make_status
+from resprobe_server.status import CODES, Context, abort, duration, make_status
+
+if TYPE_CHECKING:
+    from resprobe_server.tracing import Tracing
 
 DEFAULT_TOP_K = 5
 
@@ -26,15 +31,16 @@ DEFAULT_TOP_K = 5
 class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
     """See resprobe.proto."""
 
-    def __init__(self, models: Models, decoders: Executor, max_pixels: int) -> None:
+    def __init__(self, models: Models, decoders: Executor, max_pixels: int, tracing: "Tracing | None" = None) -> None:
         """Makes the service.
 
         Args:
             models: To answer with.
             decoders: Where pictures are decoded.
             max_pixels: Of an encoded picture.
+            tracing: None: there are no traces.
         """
-        self._models, self._decoders, self._max_pixels = models, decoders, max_pixels
+        self._models, self._decoders, self._max_pixels, self._tracing = models, decoders, max_pixels, tracing
         self._streams: set[Multiplexer[pb.ClassifyRequest, pb.ClassifyResponse]] = set()
         self._draining = False
 
@@ -57,11 +63,12 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
             except Exception as error:
                 return pb.ClassifyResponse(id=request.id, error=make_status(error, context, request.id))
 
-        stream = Multiplexer(answer)
+        stream = Multiplexer(self._tracing.request(answer) if self._tracing else answer)
         self._streams.add(stream)
         try:
-            async for response in stream.run(requests):
-                yield response
+            async with aclosing(stream.run(requests)) as responses:
+                async for response in responses:
+                    yield response
         finally:
             self._streams.discard(stream)
         if self._draining:
@@ -109,8 +116,14 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         if stacked is not None:
             return stacked
         loop = asyncio.get_running_loop()
-        jobs = [loop.run_in_executor(self._decoders, decode, source, wanted, self._max_pixels) for source in sources]
-        return np.stack(await asyncio.gather(*jobs))
+        with self._tracing.span("decode", images=len(sources)) if self._tracing else nullcontext():
+            jobs = [loop.run_in_executor(self._decoders, decode, one, wanted, self._max_pixels) for one in sources]
+            return np.stack(await asyncio.gather(*jobs))
+
+
+def response_status(response: pb.ClassifyResponse) -> grpc.StatusCode:
+    """What a response in a stream says of its request."""
+    return CODES[response.error.code]
 
 
 def _source(image: pb.Image, name: str) -> Encoded | Pixels:
