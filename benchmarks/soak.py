@@ -16,15 +16,18 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 import numpy as np
 import tyro
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
+
+if TYPE_CHECKING:  # the stub's two faces are one class at run time
+    from resprobe_protos.resprobe_pb2_grpc import ResidualServiceAsyncStub
 
 MIB = 1 << 20
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -49,7 +52,7 @@ class Options:
 class Load:
     """Full load on one channel."""
 
-    def __init__(self, stub: ResidualServiceStub, model: pb.Model) -> None:
+    def __init__(self, stub: "ResidualServiceAsyncStub", model: pb.Model) -> None:
         shape = model.image.height, model.image.width, model.image.channels
         pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8).tobytes()
         height, width, channels = shape
@@ -68,9 +71,9 @@ class Load:
         for number in itertools.count(1):
             call = self._stub.Classify(self.request())
             if number % 50 == 0:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # it sets out
                 call.cancel()
-            with suppress(asyncio.CancelledError):
+            else:
                 self.answered += len((await call).results)
 
     async def stream(self, in_flight: int) -> None:
@@ -95,7 +98,7 @@ def resident(pid: int) -> float:
 async def measure(options: Options, port: int, pid: int) -> tuple[list[float], int]:
     """Resident sizes in MiB, one a second, and images answered."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub: ResidualServiceStub = ResidualServiceStub(channel)
+        stub = ResidualServiceStub(channel)
         model = await stub.GetModel(pb.GetModelRequest(name=options.model))
         load = Load(stub, model)
         half = options.callers // 2
