@@ -74,7 +74,8 @@ class Load:
                 await asyncio.sleep(0)  # it sets out
                 call.cancel()
             else:
-                self.answered += len((await call).results)
+                response = await call
+                self.answered += len(response.results)
 
     async def stream(self, in_flight: int) -> None:
         """Requests on one stream."""
