@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resprobe_server.batching import PATIENCE, Batcher, Outcome, Work
+from resprobe_server import batching
+from resprobe_server.batching import Batcher, Outcome, Work
 from resprobe_server.device import Device
 from resprobe_server.errors import Expired, QueueFull
 from resprobe_server.session import CPU, Arrays, Session
@@ -224,7 +225,9 @@ def test_a_graph_that_loses_rows_is_caught() -> None:
     asyncio.run(drive())
 
 
-def test_classification_goes_ahead_of_analysis_but_not_for_ever() -> None:
+def test_classification_goes_ahead_of_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "PATIENCE", 60)
+
     async def drive() -> None:
         graph = Recorder(held=True)
         async with Device() as device:
@@ -237,10 +240,77 @@ def test_classification_goes_ahead_of_analysis_but_not_for_ever() -> None:
         assert graph.batches == [[0], [1], [10], [11]]
 
     asyncio.run(drive())
-    old, new = (Batcher(Recorder(), lambda *_: None, 1, 9, urgent=urgent) for urgent in (False, True))
-    for batcher, arrived in ((old, 0.0), (new, PATIENCE * 1.01)):
-        batcher.enqueue(Work({}, 1, math.inf, arrived, None))  # type: ignore[arg-type]
-    assert min(old, new, key=Batcher.due) is old
+
+
+@pytest.mark.parametrize(
+    ("urgent", "backlog_arrived", "one_arrived", "place"),
+    [
+        pytest.param((True, False), -9, -5, 1, id="an analysis behind many classifications"),
+        pytest.param((False, True), -9, 0, 1, id="a classification behind many analyses"),
+        pytest.param((True, True), -9, 0, 1, id="a classification behind many of another model"),
+        pytest.param((True, False), 0, 0, 4, id="an analysis that has not waited long"),
+    ],
+)
+def test_a_long_queue_starves_nobody(
+    urgent: tuple[bool, bool],
+    backlog_arrived: float,
+    one_arrived: float,
+    place: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`place` is after how many of the four that wait for one graph the single request for another has its turn."""
+    monkeypatch.setattr(batching, "PATIENCE", 1)
+
+    async def drive() -> None:
+        graph, now, future = Recorder(), time.monotonic(), asyncio.get_running_loop().create_future()
+        many, one = (Batcher(graph, lambda *_: None, 1, 9, urgent=which) for which in urgent)
+        for index in range(4):
+            many.enqueue(Work(numbers(index, 1), 1, math.inf, now + backlog_arrived, future))
+        one.enqueue(Work(numbers(99, 1), 1, math.inf, now + one_arrived, future))
+        while ready := [batcher for batcher in (many, one) if batcher.waiting]:
+            turn = min(ready, key=Batcher.due)
+            turn.run(turn.take(now)[0])
+        assert graph.batches.index([99]) == place
+
+    asyncio.run(drive())
+
+
+def test_a_batch_that_is_full_does_not_wait_behind_one_that_is_not() -> None:
+    async def drive() -> None:
+        graph = Recorder()
+        async with Device() as device:
+            patient, full = device.batcher(graph, 9, 100, max_wait=60), device.batcher(graph, 1, 100, max_wait=60)
+            waits = patient.submit(numbers(0, 1))
+            await full.submit(numbers(1, 1))
+            assert not waits.done()
+        assert graph.batches == [[1], [0]]
+
+    asyncio.run(drive())
+
+
+def test_spare_work_runs_on_an_idle_device_only() -> None:
+    async def drive() -> list[str]:
+        order: list[str] = []
+        done = threading.Event()
+
+        def spare() -> None:
+            order.append("spare")
+            done.set()
+
+        class Busy(Recorder):
+            def run(self, inputs: Arrays) -> Arrays:
+                if not order:
+                    device.when_idle(spare)
+                order.append("batch")
+                return super().run(inputs)
+
+        async with Device() as device:
+            batcher = device.batcher(Busy(), 1, 100)
+            await asyncio.gather(*(batcher.submit(numbers(index, 1)) for index in range(5)))
+            assert await asyncio.to_thread(done.wait, 10)
+        return order
+
+    assert asyncio.run(drive()) == ["batch"] * 5 + ["spare"]
 
 
 def test_waiting_for_more_is_off_unless_configured() -> None:

@@ -60,6 +60,8 @@ def importing(*modules: str) -> set[str]:
         (["onnxruntime"], {"exporter/resprobe_exporter/runtime.py", "server/resprobe_server/session.py"}),
         (["matplotlib"], {"client/resprobe/plot.py"}),
         (["pyarrow"], {"client/resprobe/frame.py"}),
+        (["prometheus_client"], {"server/resprobe_server/metrics.py"}),
+        (["opentelemetry"], {"server/resprobe_server/batching.py", "server/resprobe_server/tracing.py"}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -16,7 +16,7 @@ SERVER = "resprobe-server models &"
 
 def commands() -> list[str]:
     """What a reader types, in order; a Python example is one command."""
-    found = []
+    found: list[str] = []
     tour = (ROOT / "README.md").read_text().partition("## Tour")[2].partition("\n## ")[0]
     for language, text in BLOCK.findall(tour):
         found += [text] if language == "python" else text.strip().splitlines()
@@ -38,10 +38,11 @@ def test_the_tour_works_as_it_is_written(checkout: Path) -> None:
             script.append("python example.py $RESPROBE_ADDRESS")
         elif command == SERVER:  # on a free port, and ended with the script
             script += [
-                f"{command.removesuffix(' &')} --address 127.0.0.1:0 2> server.log &",
-                "trap 'kill $!; wait $!' EXIT",
-                "until grep -q '\"started\"' server.log; do kill -0 $!; done",
-                "export RESPROBE_ADDRESS=127.0.0.1:$(sed -n 's/.*\"port\": \\([0-9]*\\).*/\\1/p' server.log)",
+                f"exec 3< <(exec {command.removesuffix(' &')} --address 127.0.0.1:0 2>&1)",
+                "server=$!",
+                "trap 'kill $server; wait $server' EXIT",
+                "until [[ ${line-} == *started* ]]; do read -r line <&3; done",
+                "export RESPROBE_ADDRESS=127.0.0.1:$(sed 's/.*\"port\": \\([0-9]*\\).*/\\1/' <<< $line)",
             ]
         else:  # fewer epochs: what is tested is that the command exists and works
             script.append(f"{command} --epochs 1" if command.startswith("exporter build") else command)

@@ -19,6 +19,8 @@ EXTRAS = {
     "onnx_ir": "exporter",
     "onnxruntime": "server",
     "onnxscript": "exporter",
+    "opentelemetry": "trace",
+    "prometheus_client": "server",
     "pyarrow": "report",
     "safetensors": "exporter",
     "sklearn": "exporter",

@@ -1,8 +1,10 @@
 """Puts the server together. The only file that imports all of it; `serve` is what the command and the tests call."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import grpc
 import structlog
@@ -11,22 +13,25 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc, resprobe_pb2, resprobe_pb2_grpc
 
+from resprobe_server import metrics
+from resprobe_server.calls import Calls
 from resprobe_server.config import Config
 from resprobe_server.device import Device
 from resprobe_server.errors import StartError
 from resprobe_server.models import Models
-from resprobe_server.open_inference import OpenInferenceService
-from resprobe_server.service import ResidualService
+from resprobe_server.open_inference import OpenInferenceService, stream_status
+from resprobe_server.service import ResidualService, response_status
 from resprobe_server.watch import watching
+
+if TYPE_CHECKING:
+    from resprobe_server.tracing import Tracing
 
 MIB = 1 << 20
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICES = tuple(
-    service.full_name
-    for file in (resprobe_pb2, open_inference_pb2)
-    for service in file.DESCRIPTOR.services_by_name.values()
-)
+RESIDUAL = resprobe_pb2.DESCRIPTOR.services_by_name["ResidualService"]
+INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+SERVICES = RESIDUAL.full_name, INFERENCE.full_name
 log = structlog.get_logger()
 
 
@@ -48,12 +53,15 @@ async def serve(config: Config) -> AsyncIterator[int]:
     async def show(name: str, serving: bool) -> None:
         await health.set(name, SERVING if serving else NOT_SERVING)
 
-    with ThreadPoolExecutor(config.decode_threads, "decode") as decoders:
-        async with Device() as device:
-            models = Models(config, device, show)
+    async with _traces(config) as tracing, Device(tracing) as device:
+        models, calls = Models(config, device, show), Calls(tracing)
+        collector = metrics.ServerCollector(models, calls)
+        with ThreadPoolExecutor(config.decode_threads, "decode") as decoders, metrics.listen(config, collector):
             server = grpc.aio.server(options=_options(config))
-            collaborators = models, decoders, int(config.max_pixels * 1e6)
+            collaborators = models, decoders, int(config.max_pixels * 1e6), tracing
             service, open_inference = ResidualService(*collaborators), OpenInferenceService(*collaborators)
+            calls.watch(service, RESIDUAL, response_status)
+            calls.watch(open_inference, INFERENCE, stream_status)
             resprobe_pb2_grpc.add_ResidualServiceServicer_to_server(service, server)
             open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(open_inference, server)
             health_pb2_grpc.add_HealthServicer_to_server(health, server)
@@ -75,6 +83,20 @@ async def serve(config: Config) -> AsyncIterator[int]:
                 open_inference.drain()
                 await server.stop(config.drain)
                 log.info("stopped")
+
+
+@asynccontextmanager
+async def _traces(config: Config) -> "AsyncIterator[Tracing | None]":
+    if config.traces == "off":
+        yield None
+        return
+    from resprobe_server.tracing import Tracing
+
+    tracing = Tracing()
+    try:
+        yield tracing
+    finally:
+        await asyncio.to_thread(tracing.close)
 
 
 def _options(config: Config) -> list[tuple[str, int]]:

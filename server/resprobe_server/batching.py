@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
@@ -18,7 +18,12 @@ from resprobe_server.counters import Counters
 from resprobe_server.errors import Expired, QueueFull
 from resprobe_server.session import Arrays
 
-PATIENCE = 0.1  # seconds of waiting that put an analysis ahead of a newer classification
+if TYPE_CHECKING:  # what is not imported costs nothing where traces are off
+    from opentelemetry.trace import Span
+
+    from resprobe_server.tracing import Tracing
+
+PATIENCE = 0.1  # seconds that an analysis waits for classifications; then it has its turn, which is one batch
 FIRST_GUESS = 100.0  # images/s, before anything was measured
 
 
@@ -55,6 +60,7 @@ class Work:
     deadline: float
     arrived: float
     future: "asyncio.Future[Outcome]"
+    span: "Span | None" = None
     taken: int = 0
     started: float = 0.0
     largest: int = 0
@@ -100,6 +106,8 @@ class Batcher:
         max_queue: int,
         max_wait: float = 0.0,
         urgent: bool = True,
+        name: str = "",
+        tracing: "Tracing | None" = None,
     ) -> None:
         """Makes a batcher.
 
@@ -110,10 +118,14 @@ class Batcher:
             max_queue: Images that may wait.
             max_wait: Seconds that a batch that is not full waits for more.
             urgent: Whether it goes ahead of those that are not: classification before analysis.
+            name: Of the graph, in traces.
+            tracing: None: there are no traces.
         """
         self._graph, self._put = graph, put
         self._max_queue, self._max_wait = max_queue, max_wait
         self._patience = 0.0 if urgent else PATIENCE
+        self._last = 0.0  # when its last batch ended
+        self._name, self._tracing = name, tracing
         self._queue: deque[Work] = deque()
         self._rate = FIRST_GUESS
         self.max_batch = max_batch
@@ -142,6 +154,8 @@ class Batcher:
                 retry_after=self.pending / self._rate,
             )
         work = Work(inputs, rows, deadline, time.monotonic(), asyncio.get_running_loop().create_future())
+        if self._tracing:
+            work.span = self._tracing.current()
         self.pending += rows
         self._put(self, work)
         return work.future
@@ -167,8 +181,11 @@ class Batcher:
         return bool(self._queue)
 
     def due(self) -> float:
-        """When the oldest request is to be served, as the order among batchers; something must be waiting."""
-        return self._queue[0].arrived + self._patience
+        """When it is to run next, as the order among batchers; something must be waiting.
+
+        Its turn comes with its oldest request, but not before its last batch: a long queue does not keep others out.
+        """
+        return max(self._queue[0].arrived, self._last) + self._patience
 
     def ready_at(self) -> float:
         """When to run a batch: at once if it is full, else when its oldest request has waited for max_wait."""
@@ -210,9 +227,12 @@ class Batcher:
         except Exception as error:  # the callers are told; the device's thread must live on
             if self._queue and self._queue[0] is batch[-1].work:
                 self._queue.popleft()  # what is left of a split request
-            self.counters.broke([time.monotonic() - part.work.arrived for part in batch])
+            now = self._last = time.monotonic()
+            self.counters.broke([now - part.work.arrived for part in batch])
+            if self._tracing:
+                self._tracing.batch(self._name, batch, begin, now, error)
             return [(part.work, error) for part in batch]
-        now = time.monotonic()
+        now = self._last = time.monotonic()
         self._rate = 0.9 * self._rate + 0.1 * rows / (now - begin)
         row = 0
         for part in batch:
@@ -228,6 +248,8 @@ class Batcher:
             waits=[begin - part.work.arrived for part in batch if not part.start],
             times=[now - work.arrived for work in finished],
         )
+        if self._tracing:
+            self._tracing.batch(self._name, batch, begin, now)
         return [(work, work.finish(now)) for work in finished]
 
 

@@ -40,5 +40,11 @@ class Config:
     """MiB in a message at the most."""
     max_pixels: int = 50
     """Megapixels in an encoded picture at the most."""
+    metrics_address: str = ""
+    """HOST:PORT of Prometheus metrics over HTTP, for example 127.0.0.1:9091; port 0 takes a free one. Empty: none."""
+    ratio_sample: float = 0.01
+    """Share of the images whose ratio ‖F(x)‖/‖s(x)‖ per block goes into the metrics, if there are any; 0: none."""
+    traces: Literal["off", "otlp"] = "off"
+    """otlp: OpenTelemetry traces over gRPC; OTEL_EXPORTER_OTLP_ENDPOINT and its like say where to."""
     drain: float = 30.0
     """Seconds to finish what was accepted when told to stop."""

@@ -8,16 +8,26 @@ import asyncio
 import queue
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from resprobe_server.batching import Batcher, Graph, Work
+
+if TYPE_CHECKING:
+    from resprobe_server.tracing import Tracing
+
+QUIET = 0.005  # seconds without a request after which the device counts as idle
 
 
 class Device:
     """Use it as an asynchronous context; leaving it runs all that was accepted and ends the thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracing: "Tracing | None" = None) -> None:
+        self._tracing = tracing
         self._inbox: queue.SimpleQueue[tuple[Batcher, Work] | None] = queue.SimpleQueue()
         self._active: list[Batcher] = []  # those with something waiting
+        self._spare: deque[Callable[[], None]] = deque()  # what runs while nothing is wanted
         self._stopping = False
         self._thread = threading.Thread(target=self._main, name="device", daemon=True)
         self._loop: asyncio.AbstractEventLoop
@@ -32,41 +42,63 @@ class Device:
         await asyncio.to_thread(self._thread.join)
 
     def batcher(
-        self, graph: Graph, max_batch: int, max_queue: int, max_wait: float = 0.0, urgent: bool = True
+        self,
+        graph: Graph,
+        max_batch: int,
+        max_queue: int,
+        max_wait: float = 0.0,
+        urgent: bool = True,
+        name: str = "",
     ) -> Batcher:
         """A batcher for a graph that is to run on this device; see Batcher for the arguments."""
-        return Batcher(graph, self._put, max_batch, max_queue, max_wait, urgent)
+        return Batcher(graph, self._put, max_batch, max_queue, max_wait, urgent, name, self._tracing)
+
+    def when_idle(self, job: Callable[[], None]) -> None:
+        """Runs a short job that must not raise, once nobody has wanted the device for a moment; it may be never.
+
+        Call it on the device's thread, which is where the job runs.
+        """
+        self._spare.append(job)
 
     def _put(self, batcher: Batcher, work: Work) -> None:
         self._inbox.put((batcher, work))
 
     def _main(self) -> None:
-        while self._wait():
-            self._run_one()  # what it holds is let go of while nothing is to do: a version that was replaced is freed
+        while (
+            self._run_one()
+        ):  # what it holds is let go of while nothing is to do: a version that was replaced is freed
+            pass
 
-    def _run_one(self) -> None:
-        batcher = min(self._active, key=Batcher.due)
+    def _run_one(self) -> bool:
+        """Runs the next batch. False: nothing is left, and nothing will come."""
+        if (batcher := self._next()) is None:
+            return False
         batch, answers = batcher.take(time.monotonic())
         if batch:
             answers += batcher.run(batch)
         if not batcher.waiting:
             self._active.remove(batcher)
         self._loop.call_soon_threadsafe(batcher.deliver, answers)
+        return True
 
-    def _wait(self) -> bool:
-        """Waits until a batch is to run. False: nothing is left, and nothing will come."""
+    def _next(self) -> Batcher | None:
+        """Waits until a batch is to run and says whose. None: nothing is left, and nothing will come."""
         while True:
             while not self._inbox.empty():
                 self._accept(self._inbox.get())
-            seconds = None
+            now = time.monotonic()
+            if ready := [one for one in self._active if self._stopping or one.ready_at() <= now]:
+                return min(ready, key=Batcher.due)
+            if self._stopping:
+                return None
+            seconds = QUIET if self._spare else None
             if self._active:
-                seconds = min(self._active, key=Batcher.due).ready_at() - time.monotonic()
-            if self._stopping or (seconds is not None and seconds <= 0):
-                return bool(self._active)
+                seconds = min(one.ready_at() for one in self._active) - now
             try:
                 self._accept(self._inbox.get(timeout=seconds))
             except queue.Empty:
-                return True
+                if not self._active:
+                    self._spare.popleft()()
 
     def _accept(self, entry: tuple[Batcher, Work] | None) -> None:
         if entry is None:

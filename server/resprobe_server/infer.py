@@ -7,7 +7,8 @@ converted or handed to another thread. All else is done in the thread pool.
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from resprobe.images import Encoded
@@ -20,6 +21,9 @@ from resprobe_server.repository import BLOCKS, IMAGE, LOGITS
 from resprobe_server.session import Arrays, Tensor
 from resprobe_server.version import Version
 
+if TYPE_CHECKING:
+    from resprobe_server.tracing import Tracing
+
 Outputs = Sequence[tuple[str, int]]  # name, and how many best classes to return instead of values; 0: values
 Input = pb.ModelInferRequest.InferInputTensor
 
@@ -27,14 +31,15 @@ Input = pb.ModelInferRequest.InferInputTensor
 class InputReader:
     """Reads the inputs of requests."""
 
-    def __init__(self, decoders: Executor, max_pixels: int) -> None:
+    def __init__(self, decoders: Executor, max_pixels: int, tracing: "Tracing | None" = None) -> None:
         """Makes it.
 
         Args:
             decoders: Where tensors are converted and pictures are decoded.
             max_pixels: Of an encoded picture.
+            tracing: None: there are no traces.
         """
-        self._decoders, self._max_pixels = decoders, max_pixels
+        self._decoders, self._max_pixels, self._tracing = decoders, max_pixels, tracing
 
     async def read(self, request: pb.ModelInferRequest, version: Version) -> Arrays:
         """The inputs of a graph.
@@ -89,7 +94,8 @@ class InputReader:
             array = await loop.run_in_executor(self._decoders, _convert, given, raw, datatype, taken)
             if is_encoded:
                 files = [Encoded(data, f"{name}[{index}]") for index, data in enumerate(array.flat)]
-                array = await decode_all(files, version.images(), self._max_pixels, self._decoders)
+                with self._tracing.span("decode", images=len(files)) if self._tracing else nullcontext():
+                    array = await decode_all(files, version.images(), self._max_pixels, self._decoders)
         return array if version.batched else array[np.newaxis]
 
 

@@ -1,7 +1,8 @@
 """Answers the requests of one stream side by side, in order of completion or of the requests."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
 from resprobe_server.errors import NotReady
@@ -31,7 +32,7 @@ class Multiplexer(Generic[Request, Answer]):
         self._reader: asyncio.Task[None]
         self._reading = True
 
-    async def run(self, requests: AsyncIterable[Request]) -> AsyncIterator[Answer]:
+    async def run(self, requests: AsyncIterable[Request]) -> AsyncGenerator[Answer, None]:
         """The answers. Ends when the requests have ended, or `close` was called, and all that was read is answered."""
         self._reader = asyncio.create_task(self._read(requests))
         try:
@@ -85,7 +86,7 @@ class Streams:
         answer: Callable[[Request], Coroutine[Any, Any, Answer]],
         requests: AsyncIterable[Request],
         ordered: bool = False,
-    ) -> AsyncIterator[Answer]:
+    ) -> AsyncGenerator[Answer, None]:
         """The answers of a new stream; see Multiplexer.
 
         Raises:
@@ -94,8 +95,9 @@ class Streams:
         stream = Multiplexer(answer, ordered)
         self._open.add(stream)
         try:
-            async for one in stream.run(requests):
-                yield one
+            async with aclosing(stream.run(requests)) as answers:
+                async for one in answers:
+                    yield one
         finally:
             self._open.discard(stream)
         if self.draining:

@@ -4,7 +4,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
+from contextlib import aclosing
+from typing import TYPE_CHECKING
 
+import grpc
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos import open_inference_pb2_grpc
 
@@ -16,19 +19,23 @@ from resprobe_server.multiplex import Streams
 from resprobe_server.status import Context, abort, deadline_of, make_status
 from resprobe_server.version import LESION_SUFFIX, Version
 
+if TYPE_CHECKING:
+    from resprobe_server.tracing import Tracing
+
 
 class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
     """See open_inference.proto."""
 
-    def __init__(self, models: Models, decoders: Executor, max_pixels: int) -> None:
+    def __init__(self, models: Models, decoders: Executor, max_pixels: int, tracing: "Tracing | None" = None) -> None:
         """Makes the service.
 
         Args:
             models: To answer with.
             decoders: Where tensors are converted and pictures are decoded.
             max_pixels: Of an encoded picture.
+            tracing: None: there are no traces.
         """
-        self._models, self._reader = models, InputReader(decoders, max_pixels)
+        self._models, self._reader, self._tracing = models, InputReader(decoders, max_pixels, tracing), tracing
         self._streams = Streams()
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:
@@ -144,9 +151,11 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
                 failed = pb.ModelInferResponse(id=request.id)
                 return pb.ModelStreamInferResponse(error_message=status.message, infer_response=failed)
 
+        traced = self._tracing.request(answer) if self._tracing else answer
         try:
-            async for response in self._streams.run(answer, requests, ordered=True):
-                yield response
+            async with aclosing(self._streams.run(traced, requests, ordered=True)) as responses:
+                async for response in responses:
+                    yield response
         except NotReady as error:
             await abort(context, error, "")
 
@@ -187,3 +196,8 @@ def _check_repository(
 ) -> None:
     if request.repository_name:
         raise InvalidRequest("there is one repository; leave repository_name empty", "repository_name")
+
+
+def stream_status(response: pb.ModelStreamInferResponse) -> grpc.StatusCode:
+    """What a response in a stream says of its request: the protocol has a text for errors, and no code."""
+    return grpc.StatusCode.UNKNOWN if response.error_message else grpc.StatusCode.OK

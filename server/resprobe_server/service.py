@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
-from typing import Any
+from contextlib import aclosing, nullcontext
+from typing import TYPE_CHECKING, Any
 
+import grpc
 import numpy as np
 import numpy.typing as npt
 from resprobe.images import Encoded, Pixels
@@ -16,8 +18,11 @@ from resprobe_server.errors import InvalidRequest, NotReady
 from resprobe_server.models import Models
 from resprobe_server.multiplex import Streams
 from resprobe_server.repository import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
-from resprobe_server.status import Context, abort, deadline_of, duration, make_status
+from resprobe_server.status import CODES, Context, abort, deadline_of, duration, make_status
 from resprobe_server.version import Version
+
+if TYPE_CHECKING:
+    from resprobe_server.tracing import Tracing
 
 DEFAULT_TOP_K = 5
 
@@ -25,15 +30,16 @@ DEFAULT_TOP_K = 5
 class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
     """See resprobe.proto."""
 
-    def __init__(self, models: Models, decoders: Executor, max_pixels: int) -> None:
+    def __init__(self, models: Models, decoders: Executor, max_pixels: int, tracing: "Tracing | None" = None) -> None:
         """Makes the service.
 
         Args:
             models: To answer with.
             decoders: Where pictures are decoded.
             max_pixels: Of an encoded picture.
+            tracing: None: there are no traces.
         """
-        self._models, self._decoders, self._max_pixels = models, decoders, max_pixels
+        self._models, self._decoders, self._max_pixels, self._tracing = models, decoders, max_pixels, tracing
         self._streams = Streams()
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
@@ -55,9 +61,11 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
             except Exception as error:
                 return pb.ClassifyResponse(id=request.id, error=make_status(error, context, request.id))
 
+        traced = self._tracing.request(answer) if self._tracing else answer
         try:
-            async for response in self._streams.run(answer, requests):
-                yield response
+            async with aclosing(self._streams.run(traced, requests)) as responses:
+                async for response in responses:
+                    yield response
         except NotReady as error:
             await abort(context, error, "")
 
@@ -102,7 +110,13 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         stacked = stack(sources, wanted)
         if stacked is not None:
             return stacked
-        return await decode_all(sources, wanted, self._max_pixels, self._decoders)
+        with self._tracing.span("decode", images=len(sources)) if self._tracing else nullcontext():
+            return await decode_all(sources, wanted, self._max_pixels, self._decoders)
+
+
+def response_status(response: pb.ClassifyResponse) -> grpc.StatusCode:
+    """What a response in a stream says of its request."""
+    return CODES[response.error.code]
 
 
 def _source(image: pb.Image, name: str) -> Encoded | Pixels:

@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from resprobe_server.errors import STATUS, InvalidRequest, QueueFull
 
 Context = grpc.aio.ServicerContext[Any, Any]
+CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 DETAILS = "grpc-status-details-bin"  # where gRPC carries a google.rpc.Status
 log = structlog.get_logger()
 
@@ -29,9 +30,16 @@ async def abort(context: Context, error: Exception, identifier: str) -> NoReturn
         identifier: Of the request, for the log; may be empty.
     """
     status = make_status(error, context, identifier)
-    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
-    await context.abort(code, status.message, ((DETAILS, status.SerializeToString()),))
+    await context.abort(CODES[status.code], status.message, ((DETAILS, status.SerializeToString()),))
     raise AssertionError("abort returns never")
+
+
+def ending(context: Context) -> grpc.StatusCode:
+    """The status of a call that raised: what it was aborted with, else that its caller or its deadline ended it."""
+    code: grpc.StatusCode | None = context.code()
+    if code is not None:
+        return code
+    return grpc.StatusCode.DEADLINE_EXCEEDED if context.time_remaining() == 0 else grpc.StatusCode.CANCELLED
 
 
 def make_status(error: Exception, context: Context, identifier: str) -> status_pb2.Status:

@@ -9,16 +9,28 @@ from google.protobuf import json_format
 from resprobe_protos import resprobe_pb2 as pb
 
 from resprobe_server import check
-from resprobe_server.batching import Batcher
+from resprobe_server.batching import Batcher, Graph
 from resprobe_server.config import Config
 from resprobe_server.decode import Format
 from resprobe_server.device import Device
 from resprobe_server.errors import NotSupported
-from resprobe_server.repository import BLOCK_SCALE, DESCRIPTION, IMAGE, LEAN, LESION, LESION_PROBE, LOGITS, PROBE, Found
+from resprobe_server.ratios import Ratios, Sampler, Watched
+from resprobe_server.repository import (
+    BLOCK_SCALE,
+    BLOCKS,
+    DESCRIPTION,
+    IMAGE,
+    LEAN,
+    LESION,
+    LESION_PROBE,
+    LOGITS,
+    PROBE,
+    Found,
+)
 from resprobe_server.session import Session, Tensor, Whole, batch_sizes, choose_provider
 
 LESION_SUFFIX = ".lesion"
-GRAPHS = (LEAN, PROBE, LESION, LESION_PROBE)
+GRAPHS = {LEAN: "lean", PROBE: "probe", LESION: "lesion", LESION_PROBE: "lesion_probe"}  # file to name
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,7 @@ class Version:
         lesion: Runs lesion.onnx, which takes a block scale too; None if there is none.
         lesion_probe: Runs lesion_probe.onnx, which does both; None if there is none.
         times: Of each graph, by its file.
+        ratios: Of its blocks, sampled from what it serves; None if they are not.
     """
 
     description: pb.Model
@@ -58,6 +71,12 @@ class Version:
     lesion: Batcher | None
     lesion_probe: Batcher | None
     times: Mapping[str, Times]
+    ratios: Ratios | None
+
+    def graphs(self) -> dict[str, Batcher]:
+        """What runs its graphs, by their names in metrics."""
+        batchers = self.lean, self.probe, self.lesion, self.lesion_probe
+        return {name: one for name, one in zip(GRAPHS.values(), batchers, strict=True) if one is not None}
 
     def images(self) -> Format:
         """The images that it classifies. Raises NotSupported if it takes something else."""
@@ -130,7 +149,8 @@ class Loader:
                 max_batch=config.max_batch,
             )
         )
-        batchers = {file: self._batcher(session, urgent=file == LEAN) for file, session in sessions.items()}
+        graphs, ratios = self._sampled(model, sessions)
+        batchers = {file: self._batcher(file, found, graphs[file], sessions[file].batched) for file in sessions}
         return Version(
             description=model,
             number=found.number,
@@ -143,12 +163,25 @@ class Loader:
             lesion=batchers.get(LESION),
             lesion_probe=batchers.get(LESION_PROBE),
             times=times,
+            ratios=ratios,
         )
 
-    def _batcher(self, session: Session, urgent: bool) -> Batcher:
+    def _sampled(self, model: pb.Model, sessions: Mapping[str, Session]) -> tuple[Mapping[str, Graph], Ratios | None]:
+        """The graphs as they are run, and the ratios that they show, if those are sampled."""
         config = self._config
-        graph, max_batch = (session, config.max_batch) if session.batched else (Whole(session), 1)
-        return self._device.batcher(graph, max_batch, config.max_queue, config.max_wait / 1000, urgent)
+        if PROBE not in sessions or not (config.metrics_address and config.ratio_sample):
+            return sessions, None
+        lean, probe = sessions[LEAN], sessions[PROBE]
+        ratios = Ratios(list(model.statistics), len(model.blocks))
+        sampler = Sampler(ratios, probe, BLOCKS, config.ratio_sample, self._device.when_idle)
+        watched = {LEAN: Watched(lean, sampler.after_lean), PROBE: Watched(probe, sampler.after_probe)}
+        return {**sessions, **watched}, ratios
+
+    def _batcher(self, file: str, found: Found, graph: Graph, batched: bool) -> Batcher:
+        config = self._config
+        limits = config.max_batch if batched else 1, config.max_queue, config.max_wait / 1000
+        name = f"{found.name}/{found.number}/{GRAPHS[file]}"
+        return self._device.batcher(graph if batched else Whole(graph), *limits, urgent=file == LEAN, name=name)
 
 
 def _format(session: Session) -> Format | None:
