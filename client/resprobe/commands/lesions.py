@@ -11,7 +11,6 @@ from resprobe import datasets, table
 from resprobe.client import Client
 from resprobe.commands.common import Selection, console, progress_bar
 from resprobe.errors import InvalidRequest
-from resprobe.result import Model
 from resprobe.sweep import sweep
 
 
@@ -71,9 +70,14 @@ class Lesions(Selection):
             )
             ratios = None
             if model.has_blocks:
-                ratios = sweep(client, dataset, model, None, lambda _: None).blocks.ratio.mean(axis=0, dtype=np.float64)
+                ratios = sweep(client, dataset, model, None, lambda *_: None).blocks.ratio.mean(
+                    axis=0, dtype=np.float64
+                )
         seconds = time.perf_counter() - begin
-        self._draw(lesions, model, f"{len(dataset):,} images of {dataset.name}")
+        if self.plot is not None:
+            from resprobe.lesion_plot import plot_lesions
+
+            plot_lesions(lesions, model, f"{len(dataset):,} images of {dataset.name}", self.plot)
         if self.json:
             self.show({**table.lesions_json(lesions, ratios), "dataset": dataset.name, "seconds": seconds})
             return
