@@ -44,7 +44,9 @@ def importing(*modules: str) -> set[str]:
         (
             ["resprobe_protos"],
             {
+                "client/resprobe/async_client.py",
                 "client/resprobe/client.py",
+                "client/resprobe/request.py",
                 "client/resprobe/result.py",
                 "exporter/resprobe_exporter/describe.py",
                 "exporter/resprobe_exporter/inspection.py",
@@ -58,7 +60,7 @@ def importing(*modules: str) -> set[str]:
         ),
         (["google.rpc"], {"client/resprobe/status.py", "server/resprobe_server/status.py"}),
         (["onnxruntime"], {"exporter/resprobe_exporter/runtime.py", "server/resprobe_server/session.py"}),
-        (["matplotlib"], {"client/resprobe/plot.py"}),
+        (["matplotlib"], {"client/resprobe/lesion_plot.py", "client/resprobe/plot.py"}),
         (["pyarrow"], {"client/resprobe/frame.py"}),
         (["prometheus_client"], {"server/resprobe_server/metrics.py"}),
         (["opentelemetry"], {"server/resprobe_server/batching.py", "server/resprobe_server/tracing.py"}),

@@ -7,7 +7,8 @@ with resprobe.Client("localhost:50051") as client:
     print(result.labels, result.blocks.ratio)
 """
 
-from resprobe.client import AsyncClient, Client
+from resprobe.async_client import AsyncClient
+from resprobe.client import Client
 from resprobe.errors import (
     DatasetError,
     DeadlineExceeded,
@@ -22,6 +23,7 @@ from resprobe.errors import (
     StatisticsUnavailable,
     Unauthorized,
 )
+from resprobe.lesions import Lesions
 from resprobe.result import Baseline, Block, Model, Result, Timings
 from resprobe.statistics import BlockStatistics
 
@@ -36,6 +38,7 @@ __all__ = [
     "Error",
     "InvalidImage",
     "InvalidRequest",
+    "Lesions",
     "Model",
     "ModelNotFound",
     "RequestTooLarge",

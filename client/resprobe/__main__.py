@@ -3,6 +3,7 @@
 from resprobe import _command
 from resprobe.commands.blocks import Blocks
 from resprobe.commands.classify import Classify
+from resprobe.commands.lesions import Lesions
 from resprobe.commands.models import Models
 
 DESCRIPTION = """Classifies images with a resprobe server, and shows what each residual block did.
@@ -10,12 +11,13 @@ DESCRIPTION = """Classifies images with a resprobe server, and shows what each r
 Examples:
   resprobe models
   resprobe classify cat.jpg dog.png
-  resprobe blocks cat.jpg --plot blocks.svg"""
+  resprobe blocks cat.jpg --plot blocks.svg
+  resprobe lesions --dataset digits"""
 
 
 def main() -> None:
     """Entry point of the command `resprobe`."""
-    _command.main("resprobe", DESCRIPTION, (Models, Classify, Blocks))
+    _command.main("resprobe", DESCRIPTION, (Models, Classify, Blocks, Lesions))
 
 
 if __name__ == "__main__":

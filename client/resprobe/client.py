@@ -1,20 +1,19 @@
-"""Client and AsyncClient: the same surface, once blocking and once not. All that does no I/O is shared above them."""
+"""Client: what a server offers, as blocking calls. Its twin is in async_client.py; what does no I/O is elsewhere."""
 
-import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
 import grpc
-import numpy as np
 import numpy.typing as npt
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
-from resprobe.images import Encoded, Images, Pixels, collect
+from resprobe.images import Images
+from resprobe.lesions import Experiment, Lesions
+from resprobe.request import BlockScale, Call, Options
 from resprobe.result import Model, Result, read_model, read_result
 from resprobe.status import raise_error
 
@@ -23,52 +22,11 @@ IN_FLIGHT = 4  # requests of a stream that are under way at a time
 _RETRY = {"maxAttempts": 4, "initialBackoff": "0.2s", "maxBackoff": "2s", "backoffMultiplier": 2}
 _SERVICE = pb.DESCRIPTOR.services_by_name["ResidualService"].full_name
 _METHODS = {"name": [{"service": _SERVICE}], "retryPolicy": {**_RETRY, "retryableStatusCodes": ["UNAVAILABLE"]}}
-_OPTIONS = [
+OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),  # the server has a limit and says so
     ("grpc.service_config", json.dumps({"methodConfig": [_METHODS]})),
 ]
-BlockScale = npt.ArrayLike
-
-
-@dataclass(frozen=True)
-class _Call:
-    """A request that is ready to be sent, and what its images are called in errors."""
-
-    message: pb.ClassifyRequest
-    sources: list[str]
-
-
-@dataclass(frozen=True)
-class _Options:
-    """What `classify` and `stream` take beside the images."""
-
-    model: str
-    version: str
-    blocks: bool
-    top_k: int
-    block_scale: BlockScale | None
-
-    def call(self, images: Images) -> _Call:
-        """The request for these images. Raises InvalidImage or InvalidRequest."""
-        sources = collect(images)
-        scale = () if self.block_scale is None else np.asarray(self.block_scale, np.float32).ravel().tolist()
-        message = pb.ClassifyRequest(
-            model=self.model,
-            version=self.version,
-            images=[_image(source) for source in sources],
-            top_k=self.top_k,
-            view=pb.VIEW_BLOCKS if self.blocks else pb.VIEW_BASIC,
-            block_scale=scale,
-        )
-        return _Call(message, [source.source for source in sources])
-
-
-def _image(source: Encoded | Pixels) -> pb.Image:
-    if isinstance(source, Encoded):
-        return pb.Image(encoded=source.data)
-    pixels = pb.Pixels(height=source.height, width=source.width, channels=source.channels, data=source.data)
-    return pb.Image(pixels=pixels)
 
 
 class Client:
@@ -81,7 +39,7 @@ class Client:
             address: HOST:PORT.
         """
         self._address = address
-        self._channel = grpc.insecure_channel(address, _OPTIONS)
+        self._channel = grpc.insecure_channel(address, OPTIONS)
         self._stub = resprobe_pb2_grpc.ResidualServiceStub(self._channel)
         self._models: dict[tuple[str, str], Model] = {}
 
@@ -139,7 +97,7 @@ class Client:
         Raises:
             Error: See the tree in resprobe.errors.
         """
-        call = _Options(model, version, blocks, top_k, block_scale).call(images)
+        call = Options(model, version, blocks, top_k, block_scale).call(images)
         return self._receive(self._stub.Classify.future(call.message, timeout=timeout), call, blocks)
 
     def stream(
@@ -168,11 +126,55 @@ class Client:
             timeout: Of one request.
             in_flight: Requests under way at a time.
         """
-        options = _Options(model, version, blocks, top_k, block_scale)
-        waiting: deque[tuple[Any, _Call]] = deque()
+        options = Options(model, version, blocks, top_k, block_scale)
+        return self._stream(map(options.call, batches), blocks, timeout, in_flight)
+
+    def lesions(
+        self,
+        images: Images,
+        labels: npt.ArrayLike,
+        *,
+        model: str = "",
+        version: str = "",
+        random: Sequence[int] = (),
+        draws: int = 5,
+        seed: int = 0,
+        report: Callable[[int, int], None] | None = None,
+        timeout: float | None = TIMEOUT,
+        in_flight: int = IN_FLIGHT,
+    ) -> Lesions:
+        """Removes every single block, and some numbers of random blocks, and sees what a model is worth then.
+
+        Every image is sent once for each of these lesions, so arrays are better than files, which the server would
+        decode each time.
+
+        Args:
+            images: As in `classify`.
+            labels: Integers [n], the index of each image's class.
+            model: As in `classify`.
+            version: As in `classify`.
+            random: Numbers of blocks to remove at random, for example range(1, 11).
+            draws: Random choices of blocks for each of these numbers.
+            seed: Of these choices.
+            report: Told after each answer how many images were answered, and of how many.
+            timeout: Of one request.
+            in_flight: Requests under way at a time.
+
+        Raises:
+            StatisticsUnavailable: The model has no blocks, or no graph that can scale them.
+            Error: See the tree in resprobe.errors.
+        """
+        experiment = Experiment(self.model(model, version, timeout=timeout), images, labels, random, draws, seed)
+        for result in self._stream(experiment.calls(), False, timeout, in_flight):
+            experiment.add(result)
+            if report is not None:
+                report(experiment.done, experiment.total)
+        return experiment.finish()
+
+    def _stream(self, calls: Iterable[Call], blocks: bool, timeout: float | None, in_flight: int) -> Iterator[Result]:
+        waiting: deque[tuple[Any, Call]] = deque()
         try:
-            for images in batches:
-                call = options.call(images)
+            for call in calls:
                 waiting.append((self._stub.Classify.future(call.message, timeout=timeout), call))
                 if len(waiting) >= in_flight:
                     yield self._receive(*waiting.popleft(), blocks)
@@ -182,7 +184,7 @@ class Client:
             for future, _ in waiting:
                 future.cancel()
 
-    def _receive(self, future: Any, call: _Call, blocks: bool) -> Result:
+    def _receive(self, future: Any, call: Call, blocks: bool) -> Result:
         try:
             response: pb.ClassifyResponse = future.result()
         except grpc.RpcError as error:
@@ -194,107 +196,3 @@ class Client:
         if (name, version) not in self._models:
             self._models[name, version] = self.model(name, version)
         return self._models[name, version]
-
-
-class AsyncClient:
-    """The twin of Client for asyncio; see there."""
-
-    def __init__(self, address: str = "localhost:50051") -> None:
-        """See Client."""
-        self._address = address
-        self._channel = grpc.aio.insecure_channel(address, _OPTIONS)
-        self._stub = resprobe_pb2_grpc.ResidualServiceStub(self._channel)
-        self._models: dict[tuple[str, str], Model] = {}
-
-    async def __aenter__(self) -> "AsyncClient":
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """See Client.close."""
-        await self._channel.close()
-
-    async def models(self, *, timeout: float | None = TIMEOUT) -> list[Model]:  # noqa: ASYNC109  # gRPC's own
-        """See Client.models."""
-        try:
-            response = await self._stub.ListModels(pb.ListModelsRequest(), timeout=timeout)
-        except grpc.RpcError as error:
-            raise_error(error, self._address)
-        return [read_model(message) for message in response.models]
-
-    async def model(self, name: str = "", version: str = "", *, timeout: float | None = TIMEOUT) -> Model:  # noqa: ASYNC109
-        """See Client.model."""
-        try:
-            return read_model(
-                await self._stub.GetModel(pb.GetModelRequest(name=name, version=version), timeout=timeout)
-            )
-        except grpc.RpcError as error:
-            raise_error(error, self._address)
-
-    async def classify(
-        self,
-        images: Images,
-        *,
-        model: str = "",
-        version: str = "",
-        blocks: bool = False,
-        top_k: int = 5,
-        block_scale: BlockScale | None = None,
-        timeout: float | None = TIMEOUT,  # noqa: ASYNC109
-    ) -> Result:
-        """See Client.classify."""
-        call = _Options(model, version, blocks, top_k, block_scale).call(images)
-        return await self._receive(self._stub.Classify(call.message, timeout=timeout), call, blocks)
-
-    async def stream(
-        self,
-        batches: Iterable[Images] | AsyncIterable[Images],
-        *,
-        model: str = "",
-        version: str = "",
-        blocks: bool = False,
-        top_k: int = 5,
-        block_scale: BlockScale | None = None,
-        timeout: float | None = TIMEOUT,  # noqa: ASYNC109
-        in_flight: int = IN_FLIGHT,
-    ) -> AsyncIterator[Result]:
-        """See Client.stream; the batches may come from an asynchronous iterable."""
-        options = _Options(model, version, blocks, top_k, block_scale)
-        waiting: deque[asyncio.Task[Result]] = deque()
-        try:
-            async for images in _iterate(batches):
-                call = options.call(images)
-                answer = self._receive(self._stub.Classify(call.message, timeout=timeout), call, blocks)
-                waiting.append(asyncio.create_task(answer))
-                if len(waiting) >= in_flight:
-                    yield await waiting.popleft()
-            while waiting:
-                yield await waiting.popleft()
-        finally:
-            for task in waiting:
-                task.cancel()
-
-    async def _receive(self, future: Any, call: _Call, blocks: bool) -> Result:
-        try:
-            response: pb.ClassifyResponse = await future
-        except grpc.RpcError as error:
-            raise_error(error, self._address, call.sources)
-        return read_result(response, await self._describe(response.model, response.version) if blocks else None)
-
-    async def _describe(self, name: str, version: str) -> Model:
-        if (name, version) not in self._models:
-            self._models[name, version] = await self.model(name, version)
-        return self._models[name, version]
-
-
-async def _iterate(batches: Iterable[Images] | AsyncIterable[Images]) -> AsyncIterator[Images]:
-    if isinstance(batches, AsyncIterable):
-        async for images in batches:
-            yield images
-    else:
-        for images in batches:
-            yield images

@@ -41,19 +41,37 @@ def plot_ratios(blocks: BlockStatistics, model: Model, source: str, path: Path) 
         Error: It ends in something else, or cannot be written.
     """
     check_path(path)
-    count = len(model.blocks)
-    figure = Figure(figsize=(float(np.clip(3 + 0.16 * count, 7, 16)), 4.2), layout="constrained")
+    figure = Figure(figsize=(width_for(len(model.blocks)), 4.2), layout="constrained")
     axes = figure.add_subplot()
     handles = [*_draw_baseline(axes, model), *_draw_ratios(axes, blocks, model)]
-    _label_stages(axes, model)
-    axes.set_xlim(-0.7, count - 0.3)
+    label_stages(axes, model)
+    tidy(axes)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("ratio  ‖F(x)‖ / ‖s(x)‖")
     axes.set_title(f"{model.name} version {model.version}: {source}", loc="left", fontsize=10, pad=30)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
+    save(figure, path)
+
+
+def width_for(blocks: int) -> float:
+    """Inches for a place each."""
+    return float(np.clip(3 + 0.16 * blocks, 7, 16))
+
+
+def stage_colours(model: Model) -> list[str]:
+    """The colour of every block: one for each stage."""
+    return [COLOURS[(block.stage - 1) % len(COLOURS)] for block in model.blocks]
+
+
+def tidy(axes: Axes) -> None:
+    """No frame, and lines to read heights by."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.yaxis.grid(True, color="#eeeeee")
     axes.set_axisbelow(True)
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure. Raises Error if it cannot be written."""
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:
@@ -77,9 +95,8 @@ def _draw_baseline(axes: Axes, model: Model) -> list[Patch]:
 def _draw_ratios(axes: Axes, blocks: BlockStatistics, model: Model) -> list[Patch]:
     """One colour for each stage; the spread is left out for a single image."""
     places = np.arange(len(blocks.names))
-    colours = [COLOURS[(block.stage - 1) % len(COLOURS)] for block in model.blocks]
     width = 0.6 if len(places) <= FEW else 1.0
-    axes.bar(places, _finite_mean(blocks), width=width, color=colours, linewidth=0, alpha=0.9)
+    axes.bar(places, _finite_mean(blocks), width=width, color=stage_colours(model), linewidth=0, alpha=0.9)
     handles = [Patch(color=COLOURS[0], label="mean over images" if len(blocks) > 1 else "this image")]
     if len(blocks) > 1:
         low, high = np.quantile(blocks.ratio, (LOW, HIGH), axis=0)
@@ -99,9 +116,10 @@ def _finite_mean(blocks: BlockStatistics) -> np.ndarray:
     return mean
 
 
-def _label_stages(axes: Axes, model: Model) -> None:
+def label_stages(axes: Axes, model: Model) -> None:
     """Numbers the blocks within their stage, draws lines between stages, and names them above."""
     blocks = list(enumerate(model.blocks))
+    axes.set_xlim(-0.7, len(blocks) - 0.3)
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if len(blocks) / step <= 60)
     shown = [(place, block) for place, block in blocks if block.index % step == 0]
     axes.set_xticks([place for place, _ in shown], [str(block.index) for _, block in shown], fontsize=8)

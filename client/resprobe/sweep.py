@@ -39,7 +39,9 @@ class Sweep:
         return self.correct / len(self.blocks)
 
 
-def sweep(client: Client, dataset: Dataset, model: Model, out: Path | None, report: Callable[[int], None]) -> Sweep:
+def sweep(
+    client: Client, dataset: Dataset, model: Model, out: Path | None, report: Callable[[int, int], None]
+) -> Sweep:
     """Sends every image of a data set.
 
     Args:
@@ -47,7 +49,7 @@ def sweep(client: Client, dataset: Dataset, model: Model, out: Path | None, repo
         dataset: To send.
         model: To ask.
         out: A Parquet file to write one row for each image to, if any.
-        report: Told after each answer how many images it was for.
+        report: Told after each answer how many images were answered, and of how many.
 
     Raises:
         Error: See the tree in resprobe.errors. No file is written then.
@@ -68,7 +70,7 @@ def sweep(client: Client, dataset: Dataset, model: Model, out: Path | None, repo
             parts.append(result.blocks)
             correct += int((result.classes[:, 0] == labels).sum())
             at += len(result)
-            report(len(result))
+            report(at, len(dataset))
     return Sweep(model, BlockStatistics.concatenate(parts), correct, time.perf_counter() - begin)
 
 

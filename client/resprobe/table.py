@@ -8,6 +8,7 @@ import numpy.typing as npt
 from rich import box
 from rich.table import Table
 
+from resprobe.lesions import Lesions
 from resprobe.result import Model, Result
 from resprobe.statistics import STATISTICS, BlockStatistics
 
@@ -139,6 +140,48 @@ def summary_json(blocks: BlockStatistics) -> list[dict[str, Any]]:
             spread = {label: row[place] for label, row in zip(QUANTILES, quantiles, strict=True)}
             entry[name] = {"mean": means[place], **spread}
     return summary
+
+
+def lesions_table(lesions: Lesions, ratios: npt.NDArray[np.float64] | None) -> Table:
+    """One row for each block: what the net is worth without it, beside its mean ratio in the intact net."""
+    ratio = [] if ratios is None else ["ratio"]
+    table = grid("without", "accuracy", "change", "p(right)\nchange", *ratio)
+    for place, name in enumerate(lesions.blocks):
+        accuracy = lesions.block_accuracy[place]
+        table.add_row(
+            name,
+            f"{accuracy:.4f}",
+            f"{accuracy - lesions.accuracy:+.4f}",
+            f"{lesions.block_change[place]:+.4f}",
+            *([] if ratios is None else [f"{ratios[place]:.3f}"]),
+        )
+    return table
+
+
+def random_lesions_table(lesions: Lesions) -> Table:
+    """One row for each number of random blocks, over its draws."""
+    table = grid("without", "accuracy", "lowest", "highest", "p(right)\nchange")
+    for count, accuracy, change in zip(lesions.removed, lesions.random_accuracy, lesions.random_change, strict=True):
+        numbers = accuracy.mean(), accuracy.min(), accuracy.max()
+        table.add_row(f"{count} random", *(f"{number:.4f}" for number in numbers), f"{change.mean():+.4f}")
+    return table
+
+
+def lesions_json(lesions: Lesions, ratios: npt.NDArray[np.float64] | None) -> dict[str, Any]:
+    """The same for programs, with every draw."""
+    accuracy, change = lesions.block_accuracy.tolist(), lesions.block_change.tolist()
+    ratio = [None] * len(accuracy) if ratios is None else finite(ratios)
+    blocks = zip(lesions.blocks, accuracy, change, ratio, strict=True)
+    draws = zip(lesions.removed.tolist(), lesions.random_accuracy.tolist(), lesions.random_change.tolist(), strict=True)
+    return {
+        "model": lesions.model,
+        "version": lesions.version,
+        "images": lesions.images,
+        "accuracy": lesions.accuracy,
+        "probability": lesions.probability,
+        "blocks": [{"name": n, "accuracy": a, "change": c, "ratio": r} for n, a, c, r in blocks],
+        "random": [{"removed": k, "accuracy": a, "change": c} for k, a, c in draws],
+    }
 
 
 def finite(values: npt.NDArray[Any]) -> list[float | None]:

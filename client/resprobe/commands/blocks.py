@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from rich.console import Console
-from rich.progress import Progress
 
 from resprobe import datasets, table
 from resprobe.client import Client
-from resprobe.commands.common import Selection, console
+from resprobe.commands.common import Selection, console, progress_bar
 from resprobe.errors import InvalidRequest
 from resprobe.result import Model
 from resprobe.statistics import BlockStatistics
@@ -81,10 +79,8 @@ class Blocks(Selection):
 
     def _dataset(self, client: Client, dataset: datasets.Dataset) -> None:
         model = client.model(self.model, self.version)
-        terminal = Console(stderr=True)
-        with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
-            task = progress.add_task(f"{model.name} on {dataset.name}", total=len(dataset))
-            swept = sweep(client, dataset, model, self.out, lambda count: progress.advance(task, count))
+        with progress_bar(f"{model.name} on {dataset.name}") as report:
+            swept = sweep(client, dataset, model, self.out, report)
         self._draw(swept.blocks, model, f"{len(dataset):,} images of {dataset.name}")
         if self.json:
             self.show(

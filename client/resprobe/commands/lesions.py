@@ -1,0 +1,91 @@
+"""`resprobe lesions`."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from resprobe import datasets, table
+from resprobe.client import Client
+from resprobe.commands.common import Selection, console, progress_bar
+from resprobe.errors import InvalidRequest
+from resprobe.sweep import sweep
+
+
+@dataclass(frozen=True)
+class Lesions(Selection):
+    """Remove blocks from a net while it answers, and see what it is worth without them.
+
+    Every single block, and with --random some numbers of random blocks (Veit et al. 2016). The ratio ‖F(x)‖ / ‖s(x)‖
+    that stands beside is that of the intact net on the same images.
+
+    Examples:
+      resprobe lesions --dataset cifar10 --data ~/cifar --limit 1000 --plot lesions.png
+      resprobe lesions --dataset digits --random 1 2 3 4 5 --draws 10 --json
+    """
+
+    dataset: Literal["digits", "cifar10", "cifar100", "folder"]
+    """The test images of a data set, or all of a folder with one directory for each class."""
+    data: Path | None = None
+    """Directory of the data set's files."""
+    limit: int | None = None
+    """Images of the data set at the most."""
+    random: tuple[int, ...] = ()
+    """Numbers of blocks to remove at random."""
+    draws: int = 5
+    """Random choices of blocks for each of these numbers."""
+    seed: int = 0
+    """Of these choices."""
+    plot: Path | None = None
+    """Draw the accuracy without each block, and the error without random ones, to this file, .svg or .png."""
+
+    def run(self) -> None:
+        """Asks, draws and prints."""
+        if self.limit is not None and self.limit < 1:
+            raise InvalidRequest(f"--limit {self.limit}: expected 1 or more")
+        if self.plot is not None:
+            from resprobe import plot
+
+            plot.check_path(self.plot)
+        with Client(self.address) as client:
+            self._ask(client, datasets.load(self.dataset, self.data, "test").head(self.limit))
+
+    def _ask(self, client: Client, dataset: datasets.Dataset) -> None:
+        model, begin = client.model(self.model, self.version), time.perf_counter()
+        images = dataset.images
+        if not isinstance(images, np.ndarray):  # decoded once, not for every lesion
+            images = datasets.read_pictures(images, model.height, model.width, model.channels)
+        with progress_bar(f"{model.name} on {dataset.name}") as report:
+            lesions = client.lesions(
+                images,
+                dataset.labels,
+                model=model.name,
+                version=model.version,
+                random=self.random,
+                draws=self.draws,
+                seed=self.seed,
+                report=report,
+            )
+            ratios = None
+            if model.has_blocks:
+                ratios = sweep(client, dataset, model, None, lambda *_: None).blocks.ratio.mean(
+                    axis=0, dtype=np.float64
+                )
+        seconds = time.perf_counter() - begin
+        if self.plot is not None:
+            from resprobe.lesion_plot import plot_lesions
+
+            plot_lesions(lesions, model, f"{len(dataset):,} images of {dataset.name}", self.plot)
+        if self.json:
+            self.show({**table.lesions_json(lesions, ratios), "dataset": dataset.name, "seconds": seconds})
+            return
+        console.print(table.lesions_table(lesions, ratios))
+        if self.random:
+            console.print()
+            console.print(table.random_lesions_table(lesions))
+        console.print(
+            f"\n{model.name} version {model.version} on {len(dataset):,} images of {dataset.name}: "
+            f"accuracy {lesions.accuracy:.4f} intact, {seconds:.1f} s"
+        )
