@@ -3,6 +3,7 @@
 from resprobe import _command
 from resprobe.commands.blocks import Blocks
 from resprobe.commands.classify import Classify
+from resprobe.commands.health import Health
 from resprobe.commands.models import Models
 
 DESCRIPTION = """Classifies images with a resprobe server, and shows what each residual block did.
@@ -15,7 +16,7 @@ Examples:
 
 def main() -> None:
     """Entry point of the command `resprobe`."""
-    _command.main("resprobe", DESCRIPTION, (Models, Classify, Blocks))
+    _command.main("resprobe", DESCRIPTION, (Models, Classify, Blocks, Health))
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from resprobe_protos import resprobe_pb2, resprobe_pb2_grpc
 
+from resprobe_server.authorization import Authorization
 from resprobe_server.config import Config
 from resprobe_server.device import Device
-from resprobe_server.errors import StartError
+from resprobe_server.limits import CallLimit, options
+from resprobe_server.listening import listen, probes
 from resprobe_server.models import Models
 from resprobe_server.service import ResidualService
 
-MIB = 1 << 20
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE = resprobe_pb2.DESCRIPTOR.services_by_name["ResidualService"].full_name
@@ -40,16 +41,17 @@ async def serve(config: Config) -> AsyncIterator[int]:
     """
     models = Models()
     health = health_aio.HealthServicer()
+    await health.set("", NOT_SERVING)
     with ThreadPoolExecutor(config.decode_threads, "decode") as decoders:
-        async with Device() as device:
-            server = grpc.aio.server(options=_options(config))
-            service = ResidualService(models, decoders, int(config.max_pixels * 1e6))
+        async with Device() as device, probes(config.health_address, health):
+            server = grpc.aio.server(interceptors=_interceptors(config), options=options(config))
+            max_pixels = int(config.max_pixels * 1e6)
+            service = ResidualService(models, decoders, max_pixels, config.max_images, config.max_in_stream)
             resprobe_pb2_grpc.add_ResidualServiceServicer_to_server(service, server)
             health_pb2_grpc.add_HealthServicer_to_server(health, server)
             names = SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME
             reflection.enable_server_reflection(names, server)
-            await health.set("", NOT_SERVING)
-            port = _listen(server, config.address)
+            port = listen(server, config)
             await server.start()
             try:
                 await asyncio.to_thread(models.load, config, device)
@@ -64,19 +66,6 @@ async def serve(config: Config) -> AsyncIterator[int]:
                 log.info("stopped")
 
 
-def _options(config: Config) -> list[tuple[str, int]]:
-    return [
-        ("grpc.max_receive_message_length", config.max_message * MIB),
-        ("grpc.max_send_message_length", config.max_message * MIB),
-        ("grpc.so_reuseport", 0),  # a second server at the same address is a mistake, not a wish
-    ]
-
-
-def _listen(server: grpc.aio.Server, address: str) -> int:
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise StartError(f"cannot listen at {address}: {error}") from error
-    if port == 0:
-        raise StartError(f"cannot listen at {address}")
-    return port
+def _interceptors(config: Config) -> list[grpc.aio.ServerInterceptor]:
+    limit = CallLimit(config.max_calls)
+    return [limit] if config.tokens is None else [Authorization(config.tokens), limit]

@@ -23,8 +23,16 @@ class NotSupported(RequestError):
     """The model has no graph that answers this."""
 
 
+class Unauthenticated(RequestError):
+    """The caller sent no token that is known here."""
+
+
+class Forbidden(RequestError):
+    """The caller has not the right to this."""
+
+
 class QueueFull(RequestError):
-    """Too much is waiting. `retry_after` is when there should be room, in seconds."""
+    """Too much is waiting or under way. `retry_after` is when there should be room, in seconds."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
@@ -43,6 +51,8 @@ STATUS: dict[type[RequestError], grpc.StatusCode] = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     NotFound: grpc.StatusCode.NOT_FOUND,
     NotSupported: grpc.StatusCode.FAILED_PRECONDITION,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    Forbidden: grpc.StatusCode.PERMISSION_DENIED,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Expired: grpc.StatusCode.DEADLINE_EXCEEDED,
     NotReady: grpc.StatusCode.UNAVAILABLE,

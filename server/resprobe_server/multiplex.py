@@ -6,13 +6,12 @@ from typing import Generic, TypeVar
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
-LIMIT = 256  # requests of one stream that are worked on at a time
 
 
 class Multiplexer(Generic[Request, Answer]):
     """One stream of requests and its answers."""
 
-    def __init__(self, answer: Callable[[Request], Awaitable[Answer]], limit: int = LIMIT) -> None:
+    def __init__(self, answer: Callable[[Request], Awaitable[Answer]], limit: int) -> None:
         """Makes it ready.
 
         Args:

@@ -13,6 +13,7 @@ from resprobe.images import Encoded, Pixels
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
+from resprobe_server.authorization import require
 from resprobe_server.batching import Outcome
 from resprobe_server.decode import Array, Format, decode, stack
 from resprobe_server.errors import InvalidRequest, NotReady, NotSupported
@@ -26,15 +27,20 @@ DEFAULT_TOP_K = 5
 class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
     """See resprobe.proto."""
 
-    def __init__(self, models: Models, decoders: Executor, max_pixels: int) -> None:
+    def __init__(
+        self, models: Models, decoders: Executor, max_pixels: int, max_images: int, max_in_stream: int
+    ) -> None:
         """Makes the service.
 
         Args:
             models: To answer with.
             decoders: Where pictures are decoded.
             max_pixels: Of an encoded picture.
+            max_images: Of a request.
+            max_in_stream: Requests of one stream that are worked on at a time.
         """
         self._models, self._decoders, self._max_pixels = models, decoders, max_pixels
+        self._max_images, self._max_in_stream = max_images, max_in_stream
         self._streams: set[Multiplexer[pb.ClassifyRequest, pb.ClassifyResponse]] = set()
         self._draining = False
 
@@ -57,7 +63,7 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
             except Exception as error:
                 return pb.ClassifyResponse(id=request.id, error=make_status(error, context, request.id))
 
-        stream = Multiplexer(answer)
+        stream = Multiplexer(answer, self._max_in_stream)
         self._streams.add(stream)
         try:
             async for response in stream.run(requests):
@@ -94,6 +100,8 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
             raise InvalidRequest(f"top_k is {top_k}; expected at least 1", "top_k")
         if request.view not in pb.View.values():
             raise InvalidRequest(f"view is {request.view}; expected VIEW_BASIC or VIEW_BLOCKS", "view")
+        if request.view == pb.VIEW_BLOCKS or request.block_scale:
+            require("analyse")
         if request.block_scale:
             raise NotSupported(f"model {version.description.name} has no lesion graph: block_scale cannot be applied")
         batcher = version.batcher(request.view == pb.VIEW_BLOCKS)
@@ -104,6 +112,8 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
     async def _images(self, images: Sequence[pb.Image], wanted: Format) -> Array:
         if not images:
             raise InvalidRequest("images is empty; expected at least one image", "images")
+        if len(images) > self._max_images:
+            raise InvalidRequest(f"images has {len(images)} images; expected at most {self._max_images}", "images")
         sources = [_source(image, f"images[{index}]") for index, image in enumerate(images)]
         stacked = stack(sources, wanted)
         if stacked is not None:

@@ -8,7 +8,7 @@ import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
-from resprobe_server.errors import STATUS, InvalidRequest, QueueFull
+from resprobe_server.errors import STATUS, InvalidRequest, QueueFull, RequestError
 
 Context = grpc.aio.ServicerContext[Any, Any]
 DETAILS = "grpc-status-details-bin"  # where gRPC carries a google.rpc.Status
@@ -27,6 +27,15 @@ async def abort(context: Context, error: Exception, identifier: str) -> NoReturn
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
     await context.abort(code, status.message, ((DETAILS, status.SerializeToString()),))
     raise AssertionError("abort returns never")
+
+
+def refuse(error: RequestError) -> Any:
+    """For interceptors: a handler that ends a call of any kind with an error, before its request is read."""
+
+    async def handler(_: object, context: Context) -> None:
+        await abort(context, error, "")
+
+    return grpc.stream_stream_rpc_method_handler(handler)
 
 
 def make_status(error: Exception, context: Context, identifier: str) -> status_pb2.Status:
