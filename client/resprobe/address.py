@@ -16,7 +16,7 @@ def is_loopback(address: str) -> bool:
         return True
     scheme, _, rest = address.partition(":")
     if scheme == "dns":
-        address = rest.partition("/")[2].partition("/")[2] if rest.startswith("//") else rest  # dns://RESOLVER/HOST
+        address = rest.removeprefix("//").partition("/")[2] if rest.startswith("//") else rest  # dns://RESOLVER/HOST
     elif scheme in ("ipv4", "ipv6"):
         address = rest
     # Only the ip schemes take several addresses; % begins an escape, behind which anything can hide.

@@ -19,6 +19,13 @@ ERRORS: Mapping[grpc.StatusCode, type[errors.Error]] = {
     grpc.StatusCode.UNAUTHENTICATED: errors.Unauthorized,
     grpc.StatusCode.PERMISSION_DENIED: errors.Unauthorized,
 }
+# What gRPC says of a connection that failed, and what it comes of.
+HINTS = {
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is from no authority that is trusted here: give its own as ca=FILE, "
+    "--ca FILE",
+    "WRONG_VERSION_NUMBER": "it does not talk TLS",
+    "Socket closed": "if it wants TLS, give tls=True or ca=FILE, --tls or --ca FILE",
+}
 
 
 def raise_error(error: grpc.RpcError, address: str, sources: Sequence[str] = ()) -> NoReturn:
@@ -47,7 +54,8 @@ def raise_error(error: grpc.RpcError, address: str, sources: Sequence[str] = ())
                 kind, extra = errors.InvalidImage, {"index": index}
                 message = message.replace(field, sources[index])
     if kind is errors.ServerUnavailable:
-        message = f"no answer from {address}: {message}"
+        hint = next((f"; {hint}" for sign, hint in HINTS.items() if sign in message), "")
+        message = f"no answer from {address}: {message}{hint}"
     elif kind is errors.RequestTooLarge:
         message = f"{message}; send fewer images at a time, as Client.stream does"
     elif kind is errors.DeadlineExceeded:

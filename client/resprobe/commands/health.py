@@ -1,7 +1,7 @@
 """`resprobe health`."""
 
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import grpc
 
@@ -30,8 +30,8 @@ class Health(Connection):
 
         with self.endpoint().open() as channel:
             try:
-                request = health_pb2.HealthCheckRequest(service=self.model)
-                status = health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT).status
+                stub: Any = health_pb2_grpc.HealthStub(channel)  # it comes without types
+                status = stub.Check(health_pb2.HealthCheckRequest(service=self.model), timeout=TIMEOUT).status
             except grpc.RpcError as error:
                 self._fail(error)
         name = health_pb2.HealthCheckResponse.ServingStatus.Name(status)
