@@ -61,7 +61,7 @@ def common_name(address: str) -> str:
         certificate = tls.getpeercert()
         assert certificate is not None
         subject: Any = certificate["subject"]
-        return dict(pair for part in subject for pair in part)["commonName"]
+        return str(dict(pair for part in subject for pair in part)["commonName"])
 
 
 def test_both_clients_talk_tls_and_notice_what_is_wrong(
@@ -254,7 +254,8 @@ HEALTH = "/grpc.health.v1.Health/Check"
 def call(channel: grpc.Channel, method: str, request: bytes, token: str | None) -> tuple[grpc.StatusCode, str]:
     metadata = () if token is None else (("authorization", token),)
     try:
-        channel.unary_unary(method)(request, metadata=metadata)
+        send: Any = channel.unary_unary(method)
+        send(request, metadata=metadata)
     except grpc.RpcError as error:
         assert isinstance(error, grpc.Call)
         return error.code(), error.details() or ""

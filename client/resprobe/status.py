@@ -1,5 +1,6 @@
 """From the status of a failed call to an exception of the tree in errors.py; reads the details of google.rpc."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -57,10 +58,19 @@ def raise_error(error: grpc.RpcError, address: str, sources: Sequence[str] = ())
         hint = next((f"; {hint}" for sign, hint in HINTS.items() if sign in message), "")
         message = f"no answer from {address}: {message}{hint}"
     elif kind is errors.RequestTooLarge:
-        message = f"{message}; send fewer images at a time, as Client.stream does"
+        message = f"{_sizes(message)}; send fewer images at a time, as Client.stream does"
     elif kind is errors.DeadlineExceeded:
         message = f"no answer from {address} in the time given: {message}"
     raise kind(message, status=code.name, **extra) from error
+
+
+def _sizes(message: str) -> str:
+    """What gRPC says of a message over the limit, in words that help; anything else as it is."""
+    found = re.search(r"larger than max \((\d+) vs\. (\d+)\)", message)
+    if found is None:
+        return message
+    size, limit = (int(number) / 2**20 for number in found.groups())
+    return f"the message has {size:.1f} MiB, and at most {limit:.1f} MiB are taken"
 
 
 def _details(error: "grpc.Call | grpc.aio.AioRpcError") -> Any:
