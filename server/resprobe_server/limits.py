@@ -66,6 +66,7 @@ def options(config: Config) -> list[tuple[str, int]]:
         # This side's pings find connections whose client is gone.
         "grpc.keepalive_time_ms": _ms(config.keepalive),
         "grpc.keepalive_timeout_ms": _ms(config.keepalive_timeout),
+        "grpc.http2.ping_timeout_ms": _ms(config.keepalive_timeout),  # a minute otherwise, whatever the line above says
         "grpc.keepalive_permit_without_calls": 1,
         # The client's pings: who sends them faster gets three warnings and is disconnected.
         "grpc.http2.min_recv_ping_interval_without_data_ms": _ms(config.min_ping_interval),
