@@ -40,7 +40,7 @@ def start(repository: Path) -> tuple[str, threading.Event]:
     stop, ready, ports = threading.Event(), threading.Event(), []
 
     async def main() -> None:
-        async with serve(Config(repository, "127.0.0.1:0", threads=1)) as port:
+        async with serve(Config(repository, address="127.0.0.1:0", threads=1)) as port:
             ports.append(port)
             ready.set()
             await asyncio.to_thread(stop.wait)

@@ -21,6 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.calls import Calls
+from resprobe_server.config import Config
+from resprobe_server.device import Device
 from resprobe_server.errors import StartError
 from resprobe_server.metrics import ServerCollector
 from resprobe_server.models import Models
@@ -194,7 +196,11 @@ def test_the_log_tells_the_port(repository: Path) -> None:
 
 
 def test_while_models_are_loaded_there_are_metrics_already() -> None:
-    assert "resprobe_model_info" in {metric.name for metric in ServerCollector(Models(), Calls()).collect()}
+    async def show(_name: str, _serving: bool) -> None:
+        pytest.fail("nothing was loaded")
+
+    models = Models(Config(), Device(), show)
+    assert "resprobe_model_info" in {metric.name for metric in ServerCollector(models, Calls()).collect()}
 
 
 @given(share=st.floats(0, 1), counts=st.lists(st.integers(1, 40), max_size=200))

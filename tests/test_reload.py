@@ -103,7 +103,7 @@ def test_a_server_serves_what_appears_and_not_what_is_gone(start: Serve, root: P
         return int(found.status)
 
     with start(root) as address, resprobe.Client(address) as client, grpc.insecure_channel(address) as channel:
-        health: Any = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
+        health: Any = health_pb2_grpc.HealthStub(channel)
         (root / "second").mkdir()
         add(root, 7, "second")
         while len(client.models()) < 2:

@@ -76,7 +76,7 @@ def test_it_finishes_what_was_accepted_and_exits_with_0(repository: Path) -> Non
 
 
 def test_a_second_signal_stops_it_at_once(repository: Path) -> None:
-    slow = "--max-batch", "1", "--threads", "1"
+    slow = "--max-batch", "1", "--threads", "1", "--max-images", "50000"
     with running(str(repository), *slow) as (process, port), accepted(port, images=50_000) as answers:
         while process.poll() is None:
             process.send_signal(signal.SIGTERM)

@@ -3,6 +3,7 @@
 from resprobe import _command
 from resprobe.commands.blocks import Blocks
 from resprobe.commands.classify import Classify
+from resprobe.commands.health import Health
 from resprobe.commands.lesions import Lesions
 from resprobe.commands.models import Models
 
@@ -17,7 +18,7 @@ Examples:
 
 def main() -> None:
     """Entry point of the command `resprobe`."""
-    _command.main("resprobe", DESCRIPTION, (Models, Classify, Blocks, Lesions))
+    _command.main("resprobe", DESCRIPTION, (Models, Classify, Blocks, Lesions, Health))
 
 
 if __name__ == "__main__":

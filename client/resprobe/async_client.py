@@ -11,7 +11,8 @@ import numpy.typing as npt
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
-from resprobe.client import IN_FLIGHT, OPTIONS, TIMEOUT
+from resprobe.channel import Endpoint, FilePath
+from resprobe.client import IN_FLIGHT, TIMEOUT
 from resprobe.images import Images
 from resprobe.lesions import Experiment, Lesions
 from resprobe.request import BlockScale, Call, Options
@@ -24,10 +25,18 @@ Item = TypeVar("Item")
 class AsyncClient:
     """The twin of Client for asyncio; see there."""
 
-    def __init__(self, address: str = "localhost:50051") -> None:
+    def __init__(
+        self,
+        address: str = "localhost:50051",
+        *,
+        tls: bool = False,
+        ca: FilePath | None = None,
+        certificate: tuple[FilePath, FilePath] | None = None,
+        token: str | None = None,
+    ) -> None:
         """See Client."""
         self._address = address
-        self._channel = grpc.aio.insecure_channel(address, OPTIONS)
+        self._channel = Endpoint(address, tls, ca, certificate, token).open_async()
         self._stub = resprobe_pb2_grpc.ResidualServiceStub(self._channel)
         self._models: dict[tuple[str, str], Model] = {}
 

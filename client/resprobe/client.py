@@ -1,6 +1,5 @@
 """Client: what a server offers, as blocking calls. Its twin is in async_client.py; what does no I/O is elsewhere."""
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
+from resprobe.channel import Endpoint, FilePath
 from resprobe.images import Images
 from resprobe.lesions import Experiment, Lesions
 from resprobe.request import BlockScale, Call, Options
@@ -19,27 +19,34 @@ from resprobe.status import raise_error
 
 TIMEOUT = 30.0  # seconds for a request
 IN_FLIGHT = 4  # requests of a stream that are under way at a time
-_RETRY = {"maxAttempts": 4, "initialBackoff": "0.2s", "maxBackoff": "2s", "backoffMultiplier": 2}
-_SERVICE = pb.DESCRIPTOR.services_by_name["ResidualService"].full_name
-_METHODS = {"name": [{"service": _SERVICE}], "retryPolicy": {**_RETRY, "retryableStatusCodes": ["UNAVAILABLE"]}}
-OPTIONS = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),  # the server has a limit and says so
-    ("grpc.service_config", json.dumps({"methodConfig": [_METHODS]})),
-]
 
 
 class Client:
     """A connection to a server. Use it as a context, or call `close`. Threads may share it."""
 
-    def __init__(self, address: str = "localhost:50051") -> None:
+    def __init__(
+        self,
+        address: str = "localhost:50051",
+        *,
+        tls: bool = False,
+        ca: FilePath | None = None,
+        certificate: tuple[FilePath, FilePath] | None = None,
+        token: str | None = None,
+    ) -> None:
         """Connects when the first request is sent.
 
         Args:
             address: HOST:PORT.
+            tls: Encrypt, and check the server's certificate against the authorities that come with gRPC.
+            ca: PEM file of the authorities to check it against instead. Implies TLS.
+            certificate: PEM files of this caller's own certificate and its key, for mutual TLS. Implies TLS.
+            token: Sent with every request; over plaintext only where it stays on this machine.
+
+        Raises:
+            InvalidRequest: A file cannot be read, or the token would cross the network in plaintext.
         """
         self._address = address
-        self._channel = grpc.insecure_channel(address, OPTIONS)
+        self._channel = Endpoint(address, tls, ca, certificate, token).open()
         self._stub = resprobe_pb2_grpc.ResidualServiceStub(self._channel)
         self._models: dict[tuple[str, str], Model] = {}
 

@@ -1,5 +1,6 @@
 """From the status of a failed call to an exception of the tree in errors.py; reads the details of google.rpc."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -18,6 +19,13 @@ ERRORS: Mapping[grpc.StatusCode, type[errors.Error]] = {
     grpc.StatusCode.UNAVAILABLE: errors.ServerUnavailable,
     grpc.StatusCode.UNAUTHENTICATED: errors.Unauthorized,
     grpc.StatusCode.PERMISSION_DENIED: errors.Unauthorized,
+}
+# What gRPC says of a connection that failed, and what it comes of.
+HINTS = {
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is from no authority that is trusted here: give its own as ca=FILE, "
+    "--ca FILE",
+    "WRONG_VERSION_NUMBER": "it does not talk TLS",
+    "Socket closed": "if it wants TLS, give tls=True or ca=FILE, --tls or --ca FILE",
 }
 
 
@@ -47,12 +55,22 @@ def raise_error(error: grpc.RpcError, address: str, sources: Sequence[str] = ())
                 kind, extra = errors.InvalidImage, {"index": index}
                 message = message.replace(field, sources[index])
     if kind is errors.ServerUnavailable:
-        message = f"no answer from {address}: {message}"
+        hint = next((f"; {hint}" for sign, hint in HINTS.items() if sign in message), "")
+        message = f"no answer from {address}: {message}{hint}"
     elif kind is errors.RequestTooLarge:
-        message = f"{message}; send fewer images at a time, as Client.stream does"
+        message = f"{_sizes(message)}; send fewer images at a time, as Client.stream does"
     elif kind is errors.DeadlineExceeded:
         message = f"no answer from {address} in the time given: {message}"
     raise kind(message, status=code.name, **extra) from error
+
+
+def _sizes(message: str) -> str:
+    """What gRPC says of a message over the limit, in words that help; anything else as it is."""
+    found = re.search(r"larger than max \((\d+) vs\. (\d+)\)", message)
+    if found is None:
+        return message
+    size, limit = (int(number) / 2**20 for number in found.groups())
+    return f"the message has {size:.1f} MiB, and at most {limit:.1f} MiB are taken"
 
 
 def _details(error: "grpc.Call | grpc.aio.AioRpcError") -> Any:

@@ -132,7 +132,7 @@ def _compare_logits(found: npt.NDArray[np.float32], expected: Array, file: str, 
     if not (errors <= TOLERANCE).all():
         row, index = np.unravel_index(np.nanargmax(np.where(np.isfinite(errors), errors, np.inf)), errors.shape)
         raise CheckFailed(
-            f"logits of {file} and PyTorch differ: class {index} of {rows[row]} is {found[row, index]:.6g} "
+            f"logits of {file} and PyTorch differ: class {index} of {rows[int(row)]} is {found[row, index]:.6g} "
             f"and {expected[row, index]:.6g} (relative error {errors[row, index]:.1e}, at most {TOLERANCE:.0e})"
         )
 

@@ -14,10 +14,12 @@ from grpc_reflection.v1alpha import reflection
 from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc, resprobe_pb2, resprobe_pb2_grpc
 
 from resprobe_server import metrics
+from resprobe_server.authorization import Authorization
 from resprobe_server.calls import Calls
 from resprobe_server.config import Config
 from resprobe_server.device import Device
-from resprobe_server.errors import StartError
+from resprobe_server.limits import CallLimit, options
+from resprobe_server.listening import listen, probes
 from resprobe_server.models import Models
 from resprobe_server.open_inference import OpenInferenceService, stream_status
 from resprobe_server.service import ResidualService, response_status
@@ -26,7 +28,6 @@ from resprobe_server.watch import watching
 if TYPE_CHECKING:
     from resprobe_server.tracing import Tracing
 
-MIB = 1 << 20
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 RESIDUAL = resprobe_pb2.DESCRIPTOR.services_by_name["ResidualService"]
@@ -53,12 +54,13 @@ async def serve(config: Config) -> AsyncIterator[int]:
     async def show(name: str, serving: bool) -> None:
         await health.set(name, SERVING if serving else NOT_SERVING)
 
-    async with _traces(config) as tracing, Device(tracing) as device:
+    await show("", False)
+    async with _traces(config) as tracing, Device(tracing) as device, probes(config.health_address, health):
         models, calls = Models(config, device, show), Calls(tracing)
         collector = metrics.ServerCollector(models, calls)
         with ThreadPoolExecutor(config.decode_threads, "decode") as decoders, metrics.listen(config, collector):
-            server = grpc.aio.server(options=_options(config))
-            collaborators = models, decoders, int(config.max_pixels * 1e6), tracing
+            server = grpc.aio.server(interceptors=_interceptors(config), options=options(config))
+            collaborators = models, decoders, config, tracing
             service, open_inference = ResidualService(*collaborators), OpenInferenceService(*collaborators)
             calls.watch(service, RESIDUAL, response_status)
             calls.watch(open_inference, INFERENCE, stream_status)
@@ -67,8 +69,7 @@ async def serve(config: Config) -> AsyncIterator[int]:
             health_pb2_grpc.add_HealthServicer_to_server(health, server)
             names = *SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME
             reflection.enable_server_reflection(names, server)
-            await health.set("", NOT_SERVING)
-            port = _listen(server, config.address)
+            port = listen(server, config)
             await server.start()
             try:
                 await models.start()
@@ -99,19 +100,6 @@ async def _traces(config: Config) -> "AsyncIterator[Tracing | None]":
         await asyncio.to_thread(tracing.close)
 
 
-def _options(config: Config) -> list[tuple[str, int]]:
-    return [
-        ("grpc.max_receive_message_length", config.max_message * MIB),
-        ("grpc.max_send_message_length", config.max_message * MIB),
-        ("grpc.so_reuseport", 0),  # a second server at the same address is a mistake, not a wish
-    ]
-
-
-def _listen(server: grpc.aio.Server, address: str) -> int:
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise StartError(f"cannot listen at {address}: {error}") from error
-    if port == 0:
-        raise StartError(f"cannot listen at {address}")
-    return port
+def _interceptors(config: Config) -> list[grpc.aio.ServerInterceptor]:
+    authorization = [] if config.tokens is None else [Authorization(config.tokens)]
+    return [*authorization, *([CallLimit(config.max_calls)] if config.max_calls else [])]

@@ -23,7 +23,19 @@ class Config:
     poll: float = 5.0
     """Seconds between looks at the repository where the system notifies of no change, as on network file systems."""
     address: str = "127.0.0.1:50051"
-    """HOST:PORT to listen on; port 0 takes a free one."""
+    """HOST:PORT to listen on; port 0 takes a free one. Other machines reach 0.0.0.0:PORT; that needs TLS."""
+    tls_cert: Path | None = None
+    """PEM file of the server's certificate, read again when it changes. With --tls-key it turns TLS on."""
+    tls_key: Path | None = None
+    """PEM file of the certificate's key."""
+    tls_client_ca: Path | None = None
+    """PEM file of the authorities that clients' certificates must come from: mutual TLS."""
+    insecure_plaintext: bool = False
+    """Listen without TLS where other machines can reach it."""
+    tokens: Path | None = None
+    """TOML file of callers, the SHA-256 of their tokens and their rights, read again when it changes."""
+    health_address: str = ""
+    """HOST:PORT for health checks alone, without TLS and tokens, which those of Kubernetes cannot."""
     device: DeviceName = "auto"
     """auto: CUDA where there is a GPU, else the CPU. cuda: refuse to start without one."""
     threads: int = 0
@@ -38,8 +50,24 @@ class Config:
     """Milliseconds that a batch waits to be filled while the device is idle."""
     max_message: int = 64
     """MiB in a message at the most."""
+    max_images: int = 4096
+    """Images in a request at the most."""
     max_pixels: int = 50
-    """Megapixels in an encoded picture at the most."""
+    """Megapixels in an encoded picture at the most; it is not decoded otherwise."""
+    max_calls: int = 1024
+    """Calls under way at the most, health checks aside; more are refused with RESOURCE_EXHAUSTED. 0: no limit."""
+    max_streams: int = 256
+    """Calls under way on one connection at the most; gRPC keeps more waiting in the client."""
+    max_in_stream: int = 256
+    """Requests of one stream that are worked on at a time; more are not read yet."""
+    keepalive: float = 60.0
+    """Seconds of silence after which a connection is tested with a ping."""
+    keepalive_timeout: float = 20.0
+    """Seconds without an answer to that ping after which the connection is closed."""
+    min_ping_interval: float = 10.0
+    """Seconds between a client's own pings at the least; who pings more often is disconnected."""
+    max_connection_age: float = 0.0
+    """Seconds after which a client is asked to connect again, so that load spreads over new replicas. 0: never."""
     metrics_address: str = ""
     """HOST:PORT of Prometheus metrics over HTTP, for example 127.0.0.1:9091; port 0 takes a free one. Empty: none."""
     ratio_sample: float = 0.01
@@ -48,3 +76,8 @@ class Config:
     """otlp: OpenTelemetry traces over gRPC; OTEL_EXPORTER_OTLP_ENDPOINT and its like say where to."""
     drain: float = 30.0
     """Seconds to finish what was accepted when told to stop."""
+
+    @property
+    def pixel_limit(self) -> int:
+        """Pixels in an encoded picture at the most."""
+        return self.max_pixels * 1_000_000

@@ -51,6 +51,12 @@ def stack(images: Sequence[Encoded | Pixels], wanted: Format) -> Array | None:
     return np.frombuffer(data, np.uint8).reshape(len(images), *wanted.shape)
 
 
+def check_images(count: int, most: int) -> None:
+    """Raises InvalidRequest for a request of more images than are taken at a time."""
+    if count > most:
+        raise InvalidRequest(f"the request has {count} images; expected at most {most}", "images")
+
+
 async def decode_all(images: Sequence[Encoded | Pixels], wanted: Format, max_pixels: int, decoders: Executor) -> Array:
     """Images of any kind as one array, uint8 [n, height, width, channels]; at least one. See `decode`."""
     loop = asyncio.get_running_loop()

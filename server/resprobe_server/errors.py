@@ -27,8 +27,16 @@ class LoadFailed(RequestError):
     """A model's files are not fit to be served."""
 
 
+class Unauthenticated(RequestError):
+    """The caller sent no token that is known here."""
+
+
+class Forbidden(RequestError):
+    """The caller has not the right to this."""
+
+
 class QueueFull(RequestError):
-    """Too much is waiting. `retry_after` is when there should be room, in seconds."""
+    """Too much is waiting or under way. `retry_after` is when there should be room, in seconds."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
@@ -48,6 +56,8 @@ STATUS: dict[type[RequestError], grpc.StatusCode] = {
     NotFound: grpc.StatusCode.NOT_FOUND,
     NotSupported: grpc.StatusCode.FAILED_PRECONDITION,
     LoadFailed: grpc.StatusCode.FAILED_PRECONDITION,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    Forbidden: grpc.StatusCode.PERMISSION_DENIED,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Expired: grpc.StatusCode.DEADLINE_EXCEEDED,
     NotReady: grpc.StatusCode.UNAVAILABLE,

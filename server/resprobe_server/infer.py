@@ -15,7 +15,8 @@ from resprobe.images import Encoded
 from resprobe_protos import open_inference_pb2 as pb
 
 from resprobe_server import tensors
-from resprobe_server.decode import decode_all
+from resprobe_server.config import Config
+from resprobe_server.decode import check_images, decode_all
 from resprobe_server.errors import InvalidRequest
 from resprobe_server.repository import BLOCKS, IMAGE, LOGITS
 from resprobe_server.session import Arrays, Tensor
@@ -31,15 +32,15 @@ Input = pb.ModelInferRequest.InferInputTensor
 class InputReader:
     """Reads the inputs of requests."""
 
-    def __init__(self, decoders: Executor, max_pixels: int, tracing: "Tracing | None" = None) -> None:
+    def __init__(self, decoders: Executor, config: Config, tracing: "Tracing | None" = None) -> None:
         """Makes it.
 
         Args:
             decoders: Where tensors are converted and pictures are decoded.
-            max_pixels: Of an encoded picture.
+            config: Its limits on images and pixels.
             tracing: None: there are no traces.
         """
-        self._decoders, self._max_pixels, self._tracing = decoders, max_pixels, tracing
+        self._decoders, self._config, self._tracing = decoders, config, tracing
 
     async def read(self, request: pb.ModelInferRequest, version: Version) -> Arrays:
         """The inputs of a graph.
@@ -87,6 +88,8 @@ class InputReader:
         assert datatype is not None
         is_encoded = is_image and datatype.name == tensors.BYTES
         _check_shape(shape, (None, 1)[: len(shape)] or (None,) if is_encoded else tensor.shape, version.batched, name)
+        if version.batched:
+            check_images(shape[0], self._config.max_images)
         if raw is not None and datatype is taken and datatype.name != tensors.BYTES:
             array = tensors.from_raw(raw, datatype, shape, name)
         else:
@@ -95,7 +98,7 @@ class InputReader:
             if is_encoded:
                 files = [Encoded(data, f"{name}[{index}]") for index, data in enumerate(array.flat)]
                 with self._tracing.span("decode", images=len(files)) if self._tracing else nullcontext():
-                    array = await decode_all(files, version.images(), self._max_pixels, self._decoders)
+                    array = await decode_all(files, version.images(), self._config.pixel_limit, self._decoders)
         return array if version.batched else array[np.newaxis]
 
 

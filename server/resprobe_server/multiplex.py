@@ -9,21 +9,18 @@ from resprobe_server.errors import NotReady
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
-LIMIT = 256  # requests of one stream that are worked on at a time
 
 
 class Multiplexer(Generic[Request, Answer]):
     """One stream of requests and its answers."""
 
-    def __init__(
-        self, answer: Callable[[Request], Coroutine[Any, Any, Answer]], ordered: bool = False, limit: int = LIMIT
-    ) -> None:
+    def __init__(self, answer: Callable[[Request], Coroutine[Any, Any, Answer]], limit: int, ordered: bool) -> None:
         """Makes it ready.
 
         Args:
             answer: Answers one request. It must not raise: an error is an answer too.
-            ordered: Whether answers come in the order of the requests; else each as soon as it is there.
             limit: Requests that are worked on or wait for their turn at a time; beyond that, none is read.
+            ordered: Whether answers come in the order of the requests; else each as soon as it is there.
         """
         self._answer, self._ordered = answer, ordered
         self._room = asyncio.Semaphore(limit)
@@ -77,7 +74,9 @@ class Multiplexer(Generic[Request, Answer]):
 class Streams:
     """The open streams of a service, which end together when the server shuts down."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        """Of streams with this limit; see Multiplexer."""
+        self._limit = limit
         self._open: set[Multiplexer[Any, Any]] = set()
         self.draining = False
 
@@ -92,7 +91,7 @@ class Streams:
         Raises:
             NotReady: The server is shutting down; all that was read is answered.
         """
-        stream = Multiplexer(answer, ordered)
+        stream = Multiplexer(answer, self._limit, ordered)
         self._open.add(stream)
         try:
             async with aclosing(stream.run(requests)) as answers:

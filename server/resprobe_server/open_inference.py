@@ -12,6 +12,8 @@ from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos import open_inference_pb2_grpc
 
 from resprobe_server import metadata
+from resprobe_server.authorization import require
+from resprobe_server.config import Config
 from resprobe_server.errors import InvalidRequest, NotFound, NotReady, RequestError
 from resprobe_server.infer import InputReader, read_outputs, respond, timeout_of
 from resprobe_server.models import Models, State
@@ -26,17 +28,17 @@ if TYPE_CHECKING:
 class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
     """See open_inference.proto."""
 
-    def __init__(self, models: Models, decoders: Executor, max_pixels: int, tracing: "Tracing | None" = None) -> None:
+    def __init__(self, models: Models, decoders: Executor, config: Config, tracing: "Tracing | None" = None) -> None:
         """Makes the service.
 
         Args:
             models: To answer with.
             decoders: Where tensors are converted and pictures are decoded.
-            max_pixels: Of an encoded picture.
+            config: Its limits on images, pixels and streams.
             tracing: None: there are no traces.
         """
-        self._models, self._reader, self._tracing = models, InputReader(decoders, max_pixels, tracing), tracing
-        self._streams = Streams()
+        self._models, self._reader, self._tracing = models, InputReader(decoders, config, tracing), tracing
+        self._streams = Streams(config.max_in_stream)
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:
         """See open_inference.proto."""
@@ -186,6 +188,8 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
             deadline = min(deadline, time.monotonic() + timeout)
         version = self._get(request.model_name, request.model_version)
         wanted, with_blocks = read_outputs(request, version)
+        if with_blocks or version.is_lesioned:
+            require("analyse")
         batcher = version.batcher(with_blocks, with_scale=False)
         outcome = await batcher.submit(await self._reader.read(request, version), deadline)
         return respond(request.id, version, wanted, outcome.outputs)

@@ -12,8 +12,10 @@ from resprobe.images import Encoded, Pixels
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
+from resprobe_server.authorization import require
 from resprobe_server.batching import Outcome
-from resprobe_server.decode import Array, Format, decode_all, read_scale, stack
+from resprobe_server.config import Config
+from resprobe_server.decode import Array, Format, check_images, decode_all, read_scale, stack
 from resprobe_server.errors import InvalidRequest, NotReady
 from resprobe_server.models import Models
 from resprobe_server.multiplex import Streams
@@ -30,17 +32,17 @@ DEFAULT_TOP_K = 5
 class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
     """See resprobe.proto."""
 
-    def __init__(self, models: Models, decoders: Executor, max_pixels: int, tracing: "Tracing | None" = None) -> None:
+    def __init__(self, models: Models, decoders: Executor, config: Config, tracing: "Tracing | None" = None) -> None:
         """Makes the service.
 
         Args:
             models: To answer with.
             decoders: Where pictures are decoded.
-            max_pixels: Of an encoded picture.
+            config: Its limits on images, pixels and streams.
             tracing: None: there are no traces.
         """
-        self._models, self._decoders, self._max_pixels, self._tracing = models, decoders, max_pixels, tracing
-        self._streams = Streams()
+        self._models, self._decoders, self._config, self._tracing = models, decoders, config, tracing
+        self._streams = Streams(config.max_in_stream)
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """See resprobe.proto."""
@@ -94,6 +96,8 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
             raise InvalidRequest(f"top_k is {top_k}; expected at least 1", "top_k")
         if request.view not in pb.View.values():
             raise InvalidRequest(f"view is {request.view}; expected VIEW_BASIC or VIEW_BLOCKS", "view")
+        if request.view == pb.VIEW_BLOCKS or request.block_scale:
+            require("analyse")
         batcher = version.batcher(request.view == pb.VIEW_BLOCKS, bool(request.block_scale))
         inputs: dict[str, npt.NDArray[np.generic]] = {}
         if request.block_scale:
@@ -106,12 +110,13 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
     async def _images(self, images: Sequence[pb.Image], wanted: Format) -> Array:
         if not images:
             raise InvalidRequest("images is empty; expected at least one image", "images")
+        check_images(len(images), self._config.max_images)
         sources = [_source(image, f"images[{index}]") for index, image in enumerate(images)]
         stacked = stack(sources, wanted)
         if stacked is not None:
             return stacked
         with self._tracing.span("decode", images=len(sources)) if self._tracing else nullcontext():
-            return await decode_all(sources, wanted, self._max_pixels, self._decoders)
+            return await decode_all(sources, wanted, self._config.pixel_limit, self._decoders)
 
 
 def response_status(response: pb.ClassifyResponse) -> grpc.StatusCode:

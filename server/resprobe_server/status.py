@@ -13,7 +13,7 @@ import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
-from resprobe_server.errors import STATUS, InvalidRequest, QueueFull
+from resprobe_server.errors import STATUS, InvalidRequest, QueueFull, RequestError
 
 Context = grpc.aio.ServicerContext[Any, Any]
 CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
@@ -40,6 +40,15 @@ def ending(context: Context) -> grpc.StatusCode:
     if code is not None:
         return code
     return grpc.StatusCode.DEADLINE_EXCEEDED if context.time_remaining() == 0 else grpc.StatusCode.CANCELLED
+
+
+def refuse(error: RequestError) -> Any:
+    """For interceptors: a handler that ends a call of any kind with an error, before its request is read."""
+
+    async def handler(_: object, context: Context) -> None:
+        await abort(context, error, "")
+
+    return grpc.stream_stream_rpc_method_handler(handler)
 
 
 def make_status(error: Exception, context: Context, identifier: str) -> status_pb2.Status:

@@ -100,6 +100,11 @@ class Version:
             raise NotSupported(f"model {self.description.name} {lacks}: {why}; {instead}")
         return found
 
+    @property
+    def is_lesioned(self) -> bool:
+        """Whether it is the lesion graphs of a model, which take the input `block_scale`."""
+        return BLOCK_SCALE in self.inputs
+
     @cached_property
     def lesioned(self) -> "Version | None":
         """Its lesion graphs as a model of their own, NAME.lesion, with the input `block_scale` float32 [n, blocks]."""
@@ -110,7 +115,9 @@ class Version:
         description.name += LESION_SUFFIX
         scale = Tensor(BLOCK_SCALE, "tensor(float)", (None, len(description.blocks)))
         inputs = {**self.inputs, BLOCK_SCALE: scale}
-        return replace(self, description=description, inputs=inputs, lean=self.lesion, probe=self.lesion_probe)
+        return replace(
+            self, description=description, inputs=inputs, lean=self.lesion, probe=self.lesion_probe, ratios=None
+        )
 
 
 class Loader:
@@ -150,7 +157,7 @@ class Loader:
             )
         )
         graphs, ratios = self._sampled(model, sessions)
-        batchers = {file: self._batcher(file, found, graphs[file], sessions[file].batched) for file in sessions}
+        batchers = {file: self._batcher(file, found, graphs[file], session) for file, session in sessions.items()}
         return Version(
             description=model,
             number=found.number,
@@ -177,11 +184,13 @@ class Loader:
         watched = {LEAN: Watched(lean, sampler.after_lean), PROBE: Watched(probe, sampler.after_probe)}
         return {**sessions, **watched}, ratios
 
-    def _batcher(self, file: str, found: Found, graph: Graph, batched: bool) -> Batcher:
+    def _batcher(self, file: str, found: Found, graph: Graph, session: Session) -> Batcher:
         config = self._config
-        limits = config.max_batch if batched else 1, config.max_queue, config.max_wait / 1000
+        limits = config.max_batch if session.batched else 1, config.max_queue, config.max_wait / 1000
         name = f"{found.name}/{found.number}/{GRAPHS[file]}"
-        return self._device.batcher(graph if batched else Whole(graph), *limits, urgent=file == LEAN, name=name)
+        return self._device.batcher(
+            graph if session.batched else Whole(session), *limits, urgent=file == LEAN, name=name
+        )
 
 
 def _format(session: Session) -> Format | None:

@@ -45,7 +45,7 @@ class Blocks(Selection):
     def run(self) -> None:
         """Asks, draws and prints."""
         self._check()
-        with Client(self.address) as client:
+        with self.client() as client:
             if self.dataset is None:
                 self._files(client)
             else:

@@ -6,7 +6,6 @@ from pathlib import Path
 import tyro
 
 from resprobe import table
-from resprobe.client import Client
 from resprobe.commands.common import Selection, console
 from resprobe.errors import InvalidRequest
 
@@ -30,7 +29,7 @@ class Classify(Selection):
         if not self.images:
             raise InvalidRequest("no images were given; see resprobe classify --help")
         sources = [str(path) for path in self.images]
-        with Client(self.address) as client:
+        with self.client() as client:
             result = client.classify(list(self.images), model=self.model, version=self.version, top_k=self.top_k)
             labels = client.model(result.model, result.version).classes
         if self.json:

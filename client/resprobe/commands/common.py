@@ -5,9 +5,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
+
+from resprobe.channel import Endpoint
+from resprobe.client import Client
+from resprobe.errors import InvalidRequest
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -27,8 +32,38 @@ class Connection:
 
     address: str = os.environ.get("RESPROBE_ADDRESS", "localhost:50051")
     """HOST:PORT of the server; the environment variable RESPROBE_ADDRESS changes the default."""
+    tls: bool = False
+    """Encrypt, and check the server's certificate against the authorities that come with gRPC."""
+    ca: Path | None = Path(os.environ["RESPROBE_CA"]) if "RESPROBE_CA" in os.environ else None
+    """PEM file of the authorities to check it against instead; the environment variable RESPROBE_CA too."""
+    cert: Path | None = None
+    """PEM file of this caller's own certificate, for mutual TLS."""
+    key: Path | None = None
+    """PEM file of its key."""
+    token_file: Path | None = None
+    """File with the token to send. Default: what is in the environment variable RESPROBE_TOKEN, if anything."""
     json: bool = False
     """Print JSON."""
+
+    def endpoint(self) -> Endpoint:
+        """Of the server. Raises InvalidRequest for options that do not go together and a file that cannot be read."""
+        if (self.cert is None) != (self.key is None):
+            raise InvalidRequest("--cert and --key go together")
+        certificate = (self.cert, self.key) if self.cert and self.key else None
+        return Endpoint(self.address, self.tls, self.ca, certificate, self._token())
+
+    def client(self) -> Client:
+        """For the server."""
+        return Client(**vars(self.endpoint()))
+
+    def _token(self) -> str | None:
+        """Never an option: the command lines of all are there for all to see."""
+        if self.token_file is None:
+            return os.environ.get("RESPROBE_TOKEN") or None
+        try:
+            return self.token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidRequest(f"cannot read a token from {self.token_file}: {error}") from error
 
     def show(self, value: object) -> None:
         """Prints JSON."""

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from resprobe import table
-from resprobe.client import Client
 from resprobe.commands.common import Connection, console
 
 
@@ -18,7 +17,7 @@ class Models(Connection):
 
     def run(self) -> None:
         """Asks and prints."""
-        with Client(self.address) as client:
+        with self.client() as client:
             models = client.models()
         if self.json:
             self.show(table.models_json(models))

@@ -1,0 +1,82 @@
+"""What one client may take: calls under way at a time, and what gRPC itself limits for each connection."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import grpc
+
+from resprobe_server.config import Config
+from resprobe_server.errors import QueueFull
+from resprobe_server.status import refuse
+
+MIB = 1 << 20
+HEALTH = "/grpc.health.v1.Health/"
+FIRST_GUESS = 1.0  # seconds of a call, before any was measured
+
+
+class CallLimit(grpc.aio.ServerInterceptor):
+    """Refuses calls beyond a number under way at a time, before they are read.
+
+    Health checks are not counted: a busy server is not a sick one, and must not be restarted for it. gRPC's own
+    maximum_concurrent_rpcs counts them, and says neither the limit nor when to come back.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """Makes it. A limit of 0 is none."""
+        self._limit, self._running, self._seconds = limit, 0, FIRST_GUESS
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """The handler of the call, or one that refuses it."""
+        if not self._limit or handler_call_details.method.startswith(HEALTH):
+            return await continuation(handler_call_details)
+        if self._running >= self._limit:
+            return refuse(
+                QueueFull(
+                    f"{self._running} calls are under way, which is the limit; try again later",
+                    retry_after=self._seconds,
+                )
+            )
+        handler = await continuation(handler_call_details)
+        self._running += 1
+        call = asyncio.current_task()  # gRPC runs a call, from the interceptors to its end, in one task
+        assert call is not None
+        streams = handler is not None and handler.request_streaming
+        call.add_done_callback(partial(self._finish, None if streams else time.monotonic()))
+        return handler
+
+    def _finish(self, began: float | None, _: "asyncio.Task[Any]") -> None:
+        self._running -= 1
+        if began is not None:  # how long a client keeps a stream open says nothing about this server
+            self._seconds = 0.9 * self._seconds + 0.1 * (time.monotonic() - began)
+
+
+def options(config: Config) -> list[tuple[str, int]]:
+    """Channel arguments of gRPC (grpc/impl/channel_arg_names.h) for what is limited there."""
+    arguments = {
+        "grpc.max_receive_message_length": config.max_message * MIB,
+        "grpc.max_send_message_length": config.max_message * MIB,
+        "grpc.max_concurrent_streams": config.max_streams,
+        # This side's pings find connections whose client is gone.
+        "grpc.keepalive_time_ms": _ms(config.keepalive),
+        "grpc.keepalive_timeout_ms": _ms(config.keepalive_timeout),
+        "grpc.http2.ping_timeout_ms": _ms(config.keepalive_timeout),  # a minute otherwise, whatever the line above says
+        "grpc.keepalive_permit_without_calls": 1,
+        # The client's pings: who sends them faster gets three warnings and is disconnected.
+        "grpc.http2.min_recv_ping_interval_without_data_ms": _ms(config.min_ping_interval),
+        "grpc.so_reuseport": 0,  # a second server at the same address is a mistake, not a wish
+    }
+    if config.max_connection_age:
+        arguments["grpc.max_connection_age_ms"] = _ms(config.max_connection_age)
+        arguments["grpc.max_connection_age_grace_ms"] = _ms(config.drain)
+    return list(arguments.items())
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,78 @@
+"""Where the server listens: no plaintext where others can read it, unless that is wished; and a port for probes."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from resprobe.address import is_loopback
+
+from resprobe_server.config import Config
+from resprobe_server.errors import StartError
+from resprobe_server.tls import server_credentials
+
+log = structlog.get_logger()
+
+
+def listen(server: grpc.aio.Server, config: Config) -> int:
+    """Makes a server listen as configured.
+
+    Returns:
+        The port.
+
+    Raises:
+        StartError: It cannot listen there, it would talk plaintext with other machines, or there is something wrong
+            with its certificate.
+    """
+    address = config.address
+    if config.tls_cert is not None and config.tls_key is not None:
+        credentials = server_credentials(config.tls_cert, config.tls_key, config.tls_client_ca)
+        return _bind(address, lambda: server.add_secure_port(address, credentials))
+    if config.tls_cert or config.tls_key or config.tls_client_ca:
+        raise StartError("TLS needs both --tls-cert and --tls-key; --tls-client-ca goes with them")
+    if not is_loopback(address):
+        if not config.insecure_plaintext:
+            raise StartError(
+                f"{address} can be reached from other machines, and without TLS anyone on the way can read and change "
+                "what is sent, tokens too: give --tls-cert and --tls-key, or, where something else protects it, "
+                "--insecure-plaintext"
+            )
+        log.warning("plaintext on the network", address=address)
+    return _bind(address, lambda: server.add_insecure_port(address))
+
+
+@asynccontextmanager
+async def probes(address: str, health: health_aio.HealthServicer) -> AsyncIterator[None]:
+    """Answers health checks, and nothing else, in plaintext: those of Kubernetes can neither TLS nor tokens.
+
+    Args:
+        address: To listen at; empty: nowhere.
+        health: Answers.
+
+    Raises:
+        StartError: It cannot listen there.
+    """
+    if not address:
+        yield
+        return
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    port = _bind(address, lambda: server.add_insecure_port(address))
+    await server.start()
+    log.info("answering health checks", address=address, port=port)
+    try:
+        yield
+    finally:
+        await server.stop(0)
+
+
+def _bind(address: str, add: Callable[[], int]) -> int:
+    try:
+        port = add()
+    except RuntimeError as error:
+        raise StartError(f"cannot listen at {address}: {error}") from error
+    if port == 0:
+        raise StartError(f"cannot listen at {address}")
+    return port
