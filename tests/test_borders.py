@@ -57,7 +57,7 @@ def importing(*modules: str) -> set[str]:
         (["onnxruntime"], {"exporter/resprobe_exporter/runtime.py", "server/resprobe_server/session.py"}),
         (["jinja2"], {"client/resprobe/page.py"}),
         (["matplotlib"], {"client/resprobe/page.py", "client/resprobe/plot.py"}),
-        (["pyarrow"], {"client/resprobe/frame.py"}),
+        (["pyarrow"], {"client/resprobe/parquet.py"}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

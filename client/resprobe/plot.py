@@ -10,13 +10,12 @@ from matplotlib.patches import Patch
 
 from resprobe.errors import Error
 from resprobe.result import Model
-from resprobe.statistics import BlockStatistics
+from resprobe.statistics import HIGH, LOW, BlockStatistics, summarise
 
 SUFFIXES = (".svg", ".png")
 # Okabe and Ito's colours, which people with colour blindness can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 GREY = "#d4d4d4"
-LOW, HIGH = 0.1, 0.9  # the spread that is shown
 FEW = 120  # blocks; more are too narrow for a line each
 
 
@@ -29,35 +28,51 @@ def check_path(path: Path) -> None:
 
 
 def plot_ratios(blocks: BlockStatistics, model: Model, source: str, path: Path) -> None:
-    """Draws bars of the mean over images, the spread over images, and the model's baseline behind them.
-
-    Args:
-        blocks: Of n images.
-        model: That they were measured with.
-        source: What the images are, for the title.
-        path: To write; .svg or .png.
+    """Writes `ratios` to a file, .svg or .png. `source` is what the images are, for the title.
 
     Raises:
         Error: It ends in something else, or cannot be written.
     """
+    figure = ratios(blocks, model)
+    figure.axes[0].set_title(f"{model.name} version {model.version}: {source}", loc="left", fontsize=10, pad=30)
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure. Raises Error as `check_path` does, or if it cannot be written."""
     check_path(path)
-    count = len(model.blocks)
-    figure = Figure(figsize=(float(np.clip(3 + 0.16 * count, 7, 16)), 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    handles = [*_draw_baseline(axes, model), *_draw_ratios(axes, blocks, model)]
-    _label_stages(axes, model)
-    axes.set_xlim(-0.7, count - 0.3)
-    axes.set_ylim(bottom=0)
-    axes.set_ylabel("ratio  ‖F(x)‖ / ‖s(x)‖")
-    axes.set_title(f"{model.name} version {model.version}: {source}", loc="left", fontsize=10, pad=30)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.yaxis.grid(True, color="#eeeeee")
-    axes.set_axisbelow(True)
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:
         raise Error(f"{path} cannot be written: {error.strerror}") from error
+
+
+def ratios(blocks: BlockStatistics, model: Model) -> Figure:
+    """Bars of the mean ratio over images, the spread over images, and the model's baseline behind them.
+
+    Args:
+        blocks: Of n images.
+        model: That they were measured with.
+    """
+    figure, axes = layers(model)
+    handles = [*_draw_baseline(axes, model), *_draw_ratios(axes, blocks, model)]
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("ratio  ‖F(x)‖ / ‖s(x)‖")
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
+    return figure
+
+
+def layers(model: Model, height: float = 4.2) -> tuple[Figure, Axes]:
+    """An empty figure whose x axis is the model's blocks, in layer order with their stages. Sizes are in inches."""
+    count = len(model.blocks)
+    figure = Figure(figsize=(float(np.clip(3 + 0.16 * count, 7, 16)), height), layout="constrained")
+    axes = figure.add_subplot()
+    _label_stages(axes, model)
+    axes.set_xlim(-0.7, count - 0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.yaxis.grid(True, color="#eeeeee")
+    axes.set_axisbelow(True)
+    return figure, axes
 
 
 def _draw_baseline(axes: Axes, model: Model) -> list[Patch]:
@@ -79,24 +94,17 @@ def _draw_ratios(axes: Axes, blocks: BlockStatistics, model: Model) -> list[Patc
     places = np.arange(len(blocks.names))
     colours = [COLOURS[(block.stage - 1) % len(COLOURS)] for block in model.blocks]
     width = 0.6 if len(places) <= FEW else 1.0
-    axes.bar(places, _finite_mean(blocks), width=width, color=colours, linewidth=0, alpha=0.9)
+    over = summarise(blocks.ratio)
+    axes.bar(places, over.mean, width=width, color=colours, linewidth=0, alpha=0.9)
     handles = [Patch(color=COLOURS[0], label="mean over images" if len(blocks) > 1 else "this image")]
     if len(blocks) > 1:
-        low, high = np.quantile(blocks.ratio, (LOW, HIGH), axis=0)
         if len(places) <= FEW:
-            axes.vlines(places, low, high, color="black", linewidth=1.2)
+            axes.vlines(places, over.low, over.high, color="black", linewidth=1.2)
         else:
-            axes.step(places, low, where="mid", color="black", linewidth=0.5, zorder=4)
-            axes.step(places, high, where="mid", color="black", linewidth=0.5, zorder=4)
+            axes.step(places, over.low, where="mid", color="black", linewidth=0.5, zorder=4)
+            axes.step(places, over.high, where="mid", color="black", linewidth=0.5, zorder=4)
         handles.append(Patch(color="black", label=f"{LOW:.0%} to {HIGH:.0%} of images"))
     return handles
-
-
-def _finite_mean(blocks: BlockStatistics) -> np.ndarray:
-    """Without images whose shortcut is zero: their ratio is infinite."""
-    finite = np.isfinite(blocks.ratio)
-    mean: np.ndarray = np.where(finite, blocks.ratio, 0).sum(axis=0) / np.maximum(finite.sum(axis=0), 1)
-    return mean
 
 
 def _label_stages(axes: Axes, model: Model) -> None:
