@@ -20,7 +20,7 @@ from resprobe._command import EXTRAS
 from test_datasets import write_cifar, write_folder
 
 COMMANDS = {
-    "resprobe": (client.main, ["models", "classify", "blocks"]),
+    "resprobe": (client.main, ["models", "classify", "blocks", "report", "compare", "drift"]),
     "exporter": (exporter.main, ["build", "convert", "inspect"]),
     "resprobe-server": (server.main, []),
 }
