@@ -7,7 +7,10 @@ with resprobe.Client("localhost:50051") as client:
     print(result.labels, result.blocks.ratio)
 """
 
+from resprobe import analysis
+from resprobe.baseline import Drift, drift
 from resprobe.client import AsyncClient, Client
+from resprobe.comparison import Comparison, compare
 from resprobe.errors import (
     DatasetError,
     DeadlineExceeded,
@@ -22,6 +25,7 @@ from resprobe.errors import (
     StatisticsUnavailable,
     Unauthorized,
 )
+from resprobe.frame import Frame
 from resprobe.result import Baseline, Block, Model, Result, Timings
 from resprobe.statistics import BlockStatistics
 
@@ -31,9 +35,12 @@ __all__ = [
     "Block",
     "BlockStatistics",
     "Client",
+    "Comparison",
     "DatasetError",
     "DeadlineExceeded",
+    "Drift",
     "Error",
+    "Frame",
     "InvalidImage",
     "InvalidRequest",
     "Model",
@@ -46,4 +53,7 @@ __all__ = [
     "StatisticsUnavailable",
     "Timings",
     "Unauthorized",
+    "analysis",
+    "compare",
+    "drift",
 ]

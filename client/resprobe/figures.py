@@ -1,5 +1,7 @@
 """The figures of reports and comparisons, beside `plot.ratios`. Needs matplotlib."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
@@ -11,7 +13,7 @@ from resprobe.result import Model
 from resprobe.statistics import HIGH, LOW, summarise
 
 WIDE = (9.6, 4.2)  # inches
-_BELOW = {"loc": "outside lower center", "frameon": False, "fontsize": 9}
+_BELOW: dict[str, Any] = {"loc": "outside lower center", "frameon": False, "fontsize": 9}
 Floats = npt.NDArray[np.float64]
 
 
@@ -27,7 +29,7 @@ def cosines(frame: Frame) -> Figure:
         handles=[axes.lines[0], axes.collections[0]],
         labels=["mean over images", f"{LOW:.0%} to {HIGH:.0%} of images"],
         ncols=2,
-        **_BELOW,  # type: ignore[arg-type]
+        **_BELOW,
     )
     return figure
 
@@ -44,7 +46,7 @@ def responses(frame: Frame) -> Figure:
     axes.plot(places, known, color=COLOURS[1], linewidth=1.2, linestyle="--", label="closed form", **marker)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("std of F(x), pooled")
-    figure.legend(ncols=2, **_BELOW)  # type: ignore[arg-type]
+    figure.legend(ncols=2, **_BELOW)
     return figure
 
 
@@ -116,6 +118,6 @@ def comparison(compared: Comparison) -> Figure:
     return figure
 
 
-def _marker(model: Model) -> dict[str, object]:
+def _marker(model: Model) -> dict[str, Any]:
     """Points where there is room for them."""
     return {"marker": "o", "markersize": 4} if len(model.blocks) <= FEW else {}

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import matplotlib
@@ -25,7 +26,7 @@ from resprobe.errors import Error
 FOLD = 30  # rows; a longer table is folded away until it is asked for
 # Text stays text: it can be selected, searched and read aloud. matplotlib lays it out with its own wide font, so that
 # of the page fits. Without the names of programs and the date, the same figure is the same bytes.
-_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "resprobe"}
+_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "resprobe"}
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
@@ -41,7 +42,7 @@ class Figure:
 class Gallery:
     """Thumbnails (`picture`) in a row that wraps."""
 
-    pictures: Sequence[Markup]
+    pictures: Sequence[str]
     caption: str
 
 

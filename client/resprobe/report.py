@@ -113,9 +113,8 @@ def _ratios(frame: Frame) -> Section:
     )
     svg = figure_svg(plot.ratios(frame.blocks, frame.model))
     caption = f"Ratio of every block in layer order. n = {len(frame):,} images."
-    parts = [text, *_left_out(frame, ratio), Figure(svg, caption)]
     table = Table(columns, rows, "Means over images, and quantiles of the ratio; n: images with a finite ratio.", 3)
-    return Section("Ratio by block", [*parts, table])
+    return Section("Ratio by block", [text, *_left_out(frame, ratio), Figure(svg, caption), table])
 
 
 def _left_out(frame: Frame, ratio: Summary) -> list[str]:

@@ -122,4 +122,5 @@ def summarise(values: npt.NDArray[np.floating]) -> Summary:
         part = values[:, columns][finite[:, columns].all(axis=1)].astype(np.float64)
         if part.size:
             rows[:, columns] = part.mean(axis=0), *np.quantile(part, (LOW, 0.5, HIGH), axis=0)
-    return Summary(*rows, finite.sum(axis=0))
+    mean, low, median, high = rows
+    return Summary(mean, low, median, high, finite.sum(axis=0))

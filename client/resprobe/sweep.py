@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from resprobe.client import Client
 from resprobe.datasets import Dataset
@@ -55,9 +56,7 @@ def find(client: Client, name: str) -> Model:
     return client.model(*name.partition("/")[::2])
 
 
-def _batches(images: Images) -> Iterator[Images]:
-    """Parts of a data set's images, or of a list of paths."""
-    assert isinstance(images, np.ndarray | Sequence)
+def _batches(images: npt.NDArray[np.uint8] | Sequence[Path]) -> Iterator[Images]:
     for start in range(0, len(images), BATCH):
         part = images[start : start + BATCH]
         yield part if isinstance(part, np.ndarray) else list(part)

@@ -88,8 +88,8 @@ class _Show:
 
 def _pixels(frame: Frame, dataset: Dataset, rows: list[int]) -> list[npt.NDArray[np.uint8]]:
     index = frame.index[rows]
-    fits = dataset.name == frame.dataset and frame.labels is not None and frame.index.max() < len(dataset)
-    if not fits or not np.array_equal(dataset.labels[frame.index], frame.labels):
+    fits = dataset.name == frame.dataset and frame.index.max() < len(dataset)
+    if not fits or frame.labels is None or not np.array_equal(dataset.labels[frame.index], frame.labels):
         raise DatasetError(f"these are not the images of the report: it is about {len(frame):,} of {frame.dataset}")
     if isinstance(dataset.images, np.ndarray):
         return list(dataset.images[index])
