@@ -56,7 +56,7 @@ def importing(*modules: str) -> set[str]:
         (["google.rpc"], {"client/resprobe/status.py", "server/resprobe_server/status.py"}),
         (["onnxruntime"], {"exporter/resprobe_exporter/runtime.py", "server/resprobe_server/session.py"}),
         (["jinja2"], {"client/resprobe/page.py"}),
-        (["matplotlib"], {"client/resprobe/page.py", "client/resprobe/plot.py"}),
+        (["matplotlib"], {f"client/resprobe/{name}.py" for name in ("figures", "page", "plot")}),
         (["pyarrow"], {"client/resprobe/parquet.py"}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

@@ -59,7 +59,7 @@ def test_distance_is_a_distance_whatever_the_values(one: np.ndarray, other: np.n
         assert found[place] <= np.abs(shares[0] - shares[1]).max() + 1e-12
 
 
-@pytest.mark.parametrize(("value", "distance"), [(np.inf, 0.99), (np.nan, 0.99), (0, 0.99), (5, 0.5)])
+@pytest.mark.parametrize(("value", "distance"), [(np.inf, 0.99), (np.nan, 0.99), (0, 0.99), (5, 0.25)])
 def test_distance_of_values_that_are_all_alike(value: float, distance: float) -> None:
     quantiles = np.linspace(2, 8, 7)[:, None]
     found = distances(np.full((9, 1), value), quantiles, PROBABILITIES)

@@ -41,9 +41,9 @@ def responses(frame: Frame) -> Figure:
     known = [np.nan if block.response_std is None else block.response_std for block in frame.model.blocks]
     marker = _marker(frame.model)
     axes.plot(places, frame.blocks.pooled_std(), color=COLOURS[0], linewidth=1.2, label="measured", **marker)
-    if "marker" in marker:
-        marker["marker"] = "x"
-    axes.plot(places, known, color=COLOURS[1], linewidth=1.2, linestyle="--", label="closed form", **marker)
+    if not np.isnan(known).all():
+        crosses = {**marker, "marker": "x"} if marker else {}
+        axes.plot(places, known, color=COLOURS[1], linewidth=1.2, linestyle="--", label="closed form", **crosses)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("std of F(x), pooled")
     figure.legend(ncols=2, **_BELOW)

@@ -65,7 +65,7 @@ def ratios(blocks: BlockStatistics, model: Model) -> Figure:
 def layers(model: Model, height: float = 4.2) -> tuple[Figure, Axes]:
     """An empty figure whose x axis is the model's blocks, in layer order with their stages. Sizes are in inches."""
     count = len(model.blocks)
-    figure = Figure(figsize=(float(np.clip(3 + 0.16 * count, 7, 16)), height), layout="constrained")
+    figure = Figure(figsize=(float(np.clip(3 + 0.16 * count, 7, 11)), height), layout="constrained")
     axes = figure.add_subplot()
     _label_stages(axes, model)
     axes.set_xlim(-0.7, count - 0.3)
@@ -110,7 +110,7 @@ def _draw_ratios(axes: Axes, blocks: BlockStatistics, model: Model) -> list[Patc
 def _label_stages(axes: Axes, model: Model) -> None:
     """Numbers the blocks within their stage, draws lines between stages, and names them above."""
     blocks = list(enumerate(model.blocks))
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if len(blocks) / step <= 60)
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if len(blocks) / step <= 40)
     shown = [(place, block) for place, block in blocks if block.index % step == 0]
     axes.set_xticks([place for place, _ in shown], [str(block.index) for _, block in shown], fontsize=8)
     axes.set_xlabel("block within its stage")

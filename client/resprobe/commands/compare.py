@@ -65,7 +65,7 @@ class Compare(Connection, Source):
 def _print(compared: Comparison) -> None:
     a, b = compared.a, compared.b
     grid = table.grid(
-        "depth", "block", f"ratio A\n{a.model.name}", f"ratio B\n{b.model.name}", "B − A", "95 % interval"
+        "depth", "block", f"ratio A\n{a.model.name}", f"ratio B\n{b.model.name}", "B − A", "95 % interval", left=2
     )
     for place, (name, depth) in enumerate(zip(compared.names, compared.depth, strict=True)):
         ratio = compared.ratio
