@@ -20,7 +20,7 @@ from resprobe._command import EXTRAS
 from test_datasets import write_cifar, write_folder
 
 COMMANDS = {
-    "resprobe": (client.main, ["models", "classify", "blocks", "health"]),
+    "resprobe": (client.main, ["models", "classify", "blocks", "lesions", "report", "compare", "drift", "health"]),
     "exporter": (exporter.main, ["build", "convert", "inspect"]),
     "resprobe-server": (server.main, []),
 }
@@ -133,9 +133,10 @@ def test_blocks_of_a_data_set(run: Run, address: str, tmp_path: Path) -> None:
     table = pq.read_table(path)
     assert table.num_rows == summary["images"] == 300
     metadata = {key.decode(): json.loads(value) for key, value in table.schema.metadata.items()}
-    assert metadata["blocks"] == ["stage1.block0", "stage2.block0", "stage3.block0"]
-    assert (metadata["model"], metadata["version"], metadata["dataset"]) == ("digits", "2", "digits")
-    assert metadata["classes"] == list("0123456789")
+    model = metadata["model"]
+    assert [block["name"] for block in model["blocks"]] == ["stage1.block0", "stage2.block0", "stage3.block0"]
+    assert (model["name"], model["version"], metadata["dataset"]) == ("digits", "2", "digits")
+    assert model["classes"] == list("0123456789")
     columns = table.to_pydict()
     assert columns["index"] == list(range(300))
     assert set(columns["file"]) == {None}

@@ -9,6 +9,7 @@ import resprobe
 from PIL import Image
 from resprobe import plot
 from resprobe.result import Baseline, Block, Model
+from resprobe.statistics import STATISTICS
 
 
 def make(per_stage: int, images: int, baseline: bool = True) -> tuple[resprobe.BlockStatistics, Model]:
@@ -25,7 +26,7 @@ def make(per_stage: int, images: int, baseline: bool = True) -> tuple[resprobe.B
     )  # fmt: skip
     noise = np.random.default_rng(0).uniform(0.1, 1, (images, len(blocks))).astype(np.float32)
     names = [block.name for block in blocks]
-    return resprobe.BlockStatistics(names, noise, noise, noise, noise, noise), model
+    return resprobe.BlockStatistics(names, *(noise.copy() for _ in STATISTICS)), model
 
 
 @pytest.mark.parametrize("per_stage", [1, 3, 18, 200])

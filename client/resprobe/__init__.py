@@ -7,8 +7,11 @@ with resprobe.Client("localhost:50051") as client:
     print(result.labels, result.blocks.ratio)
 """
 
+from resprobe import analysis
 from resprobe.async_client import AsyncClient
+from resprobe.baseline import Drift, drift
 from resprobe.client import Client
+from resprobe.comparison import Comparison, compare
 from resprobe.errors import (
     DatasetError,
     DeadlineExceeded,
@@ -23,6 +26,7 @@ from resprobe.errors import (
     StatisticsUnavailable,
     Unauthorized,
 )
+from resprobe.frame import Frame
 from resprobe.lesions import Lesions
 from resprobe.result import Baseline, Block, Model, Result, Timings
 from resprobe.statistics import BlockStatistics
@@ -33,9 +37,12 @@ __all__ = [
     "Block",
     "BlockStatistics",
     "Client",
+    "Comparison",
     "DatasetError",
     "DeadlineExceeded",
+    "Drift",
     "Error",
+    "Frame",
     "InvalidImage",
     "InvalidRequest",
     "Lesions",
@@ -49,4 +56,7 @@ __all__ = [
     "StatisticsUnavailable",
     "Timings",
     "Unauthorized",
+    "analysis",
+    "compare",
+    "drift",
 ]

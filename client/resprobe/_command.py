@@ -14,6 +14,7 @@ from resprobe.errors import Error
 EXTRAS = {
     "grpc_health": "server",
     "grpc_reflection": "server",
+    "jinja2": "report",
     "matplotlib": "report",
     "onnx": "exporter",
     "onnx_ir": "exporter",
@@ -23,6 +24,7 @@ EXTRAS = {
     "prometheus_client": "server",
     "pyarrow": "report",
     "safetensors": "exporter",
+    "scipy": "report",
     "sklearn": "exporter",
     "tomli_w": "server",
     "structlog": "server",
@@ -32,7 +34,10 @@ EXTRAS = {
 
 
 class Command(Protocol):
-    """A frozen dataclass whose fields are the options and whose docstring is the help."""
+    """A frozen dataclass whose fields are the options and whose docstring is the help.
+
+    Where exit code 1 is an answer, as with `diff`, the class has another one for a failure as `FAILED`.
+    """
 
     def run(self) -> None:
         """Does it. Raises resprobe.Error for what a user can mend."""
@@ -55,30 +60,31 @@ def main(
         default: Of the only command: its values are those of the options that are not given.
 
     Raises:
-        SystemExit: 0 after --help, 1 if the command failed, 2 if the command line is wrong.
+        SystemExit: 0 after --help, 1 (or the command's FAILED) if it failed, 2 if the command line is wrong.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     command = _parse(prog, description, commands, arguments, default)
+    failed: int = getattr(command, "FAILED", 1)
     try:
         command.run()
     except Error as error:
-        fail(prog, str(error))
+        fail(prog, str(error), failed)
     except ModuleNotFoundError as error:
         extra = EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:
             raise
-        fail(prog, f"this needs the package {error.name}: pip install 'resprobe[{extra}]'")
+        fail(prog, f"this needs the package {error.name}: pip install 'resprobe[{extra}]'", failed)
     except KeyboardInterrupt:
-        fail(prog, "interrupted")
+        fail(prog, "interrupted", failed)
     except BrokenPipeError:  # the reader of our output, for example `head`, has seen enough
         sys.stderr.close()
-        raise SystemExit(1) from None
+        raise SystemExit(failed) from None
 
 
-def fail(prog: str, message: str) -> NoReturn:
-    """Says why on standard error and exits with 1."""
+def fail(prog: str, message: str, code: int = 1) -> NoReturn:
+    """Says why on standard error and exits."""
     Console(stderr=True, soft_wrap=True).print(f"{prog}: {message}", markup=False, highlight=False)
-    raise SystemExit(1)
+    raise SystemExit(code)
 
 
 def _parse(

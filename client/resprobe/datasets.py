@@ -30,19 +30,45 @@ class Dataset:
         images: uint8 [n, height, width, channels], or paths of n picture files.
         labels: int64 [n], each an index into `classes`.
         classes: Names of the classes.
+        index: int64 [n]: place of each image in its part of the data set as it is on disk.
     """
 
     name: Name
     images: npt.NDArray[np.uint8] | Sequence[Path]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
+    index: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def take(self, rows: npt.NDArray[np.int64]) -> "Dataset":
+        """Some of the images, by their places in this object."""
+        images = self.images[rows] if isinstance(self.images, np.ndarray) else [self.images[row] for row in rows]
+        return Dataset(self.name, images, self.labels[rows], self.classes, self.index[rows])
+
     def head(self, count: int | None) -> "Dataset":
         """The first `count` images, or all of them."""
-        return Dataset(self.name, self.images[:count], self.labels[:count], self.classes)
+        return self.window(count)
+
+    def window(self, limit: int | None = None, offset: int = 0, seed: int | None = None) -> "Dataset":
+        """A part of the images: those from `offset` on, or a random sample of them.
+
+        Args:
+            limit: Images at the most; None: all.
+            offset: Images to skip.
+            seed: Of a sample without replacement, in the order on disk; None: the first ones.
+
+        Raises:
+            DatasetError: No image is left.
+        """
+        rows = np.arange(offset, len(self))
+        if not len(rows):
+            raise DatasetError(f"--offset {offset}: {self.name} has {len(self):,} images")
+        if seed is None:
+            return self.take(rows[:limit])
+        count = len(rows) if limit is None else min(limit, len(rows))
+        return self.take(np.sort(np.random.default_rng(seed).choice(rows, count, replace=False)))
 
 
 def load(name: Name, directory: Path | None = None, split: Split = "test") -> Dataset:
@@ -81,7 +107,9 @@ def _digits(split: Split) -> Dataset:
     order = np.arange(len(labels))
     train, test = train_test_split(order, test_size=DIGITS_TEST_IMAGES, stratify=labels, random_state=0)
     rows = np.sort(train if split == "train" else test)
-    return Dataset("digits", images[rows], labels[rows], tuple(str(name) for name in digits.target_names))
+    return Dataset(
+        "digits", images[rows], labels[rows], tuple(str(name) for name in digits.target_names), np.arange(len(rows))
+    )
 
 
 @dataclass(frozen=True)
@@ -124,7 +152,7 @@ def _cifar(name: Name, directory: Path, split: Split) -> Dataset:
     files = layout.train if split == "train" else layout.test
     parts = [_cifar_file(directory / file, layout) for file in files]
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return Dataset(name, images, labels, classes)
+    return Dataset(name, images, labels, classes, np.arange(len(labels)))
 
 
 def _cifar_file(path: Path, layout: _Cifar) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
@@ -156,7 +184,7 @@ def _folder(directory: Path, split: Split) -> Dataset:
             raise DatasetError(f"class {name} is empty: no {', '.join(sorted(SUFFIXES))} file in {directory / name}")
         images += files
         labels += [label] * len(files)
-    return Dataset("folder", images, np.array(labels, np.int64), tuple(classes))
+    return Dataset("folder", images, np.array(labels, np.int64), tuple(classes), np.arange(len(labels)))
 
 
 def read_picture(path: Path, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:

@@ -10,13 +10,12 @@ from matplotlib.patches import Patch
 
 from resprobe.errors import Error
 from resprobe.result import Model
-from resprobe.statistics import BlockStatistics
+from resprobe.statistics import HIGH, LOW, BlockStatistics, summarise
 
 SUFFIXES = (".svg", ".png")
 # Okabe and Ito's colours, which people with colour blindness can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 GREY = "#d4d4d4"
-LOW, HIGH = 0.1, 0.9  # the spread that is shown
 FEW = 120  # blocks; more are too narrow for a line each
 
 
@@ -29,33 +28,52 @@ def check_path(path: Path) -> None:
 
 
 def plot_ratios(blocks: BlockStatistics, model: Model, source: str, path: Path) -> None:
-    """Draws bars of the mean over images, the spread over images, and the model's baseline behind them.
-
-    Args:
-        blocks: Of n images.
-        model: That they were measured with.
-        source: What the images are, for the title.
-        path: To write; .svg or .png.
+    """Writes `ratios` to a file, .svg or .png. `source` is what the images are, for the title.
 
     Raises:
         Error: It ends in something else, or cannot be written.
     """
+    figure = ratios(blocks, model)
+    figure.axes[0].set_title(f"{model.name} version {model.version}: {source}", loc="left", fontsize=10, pad=30)
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure. Raises Error as `check_path` does, or if it cannot be written."""
     check_path(path)
-    figure = Figure(figsize=(width_for(len(model.blocks)), 4.2), layout="constrained")
-    axes = figure.add_subplot()
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise Error(f"{path} cannot be written: {error.strerror}") from error
+
+
+def ratios(blocks: BlockStatistics, model: Model) -> Figure:
+    """Bars of the mean ratio over images, the spread over images, and the model's baseline behind them.
+
+    Args:
+        blocks: Of n images.
+        model: That they were measured with.
+    """
+    figure, axes = layers(model)
     handles = [*_draw_baseline(axes, model), *_draw_ratios(axes, blocks, model)]
-    label_stages(axes, model)
-    tidy(axes)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("ratio  ‖F(x)‖ / ‖s(x)‖")
-    axes.set_title(f"{model.name} version {model.version}: {source}", loc="left", fontsize=10, pad=30)
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
-    save(figure, path)
+    return figure
+
+
+def layers(model: Model, height: float = 4.2) -> tuple[Figure, Axes]:
+    """An empty figure whose x axis is the model's blocks, in layer order with their stages. Sizes are in inches."""
+    figure = Figure(figsize=(width_for(len(model.blocks)), height), layout="constrained")
+    axes = figure.add_subplot()
+    label_stages(axes, model)
+    tidy(axes)
+    return figure, axes
 
 
 def width_for(blocks: int) -> float:
     """Inches for a place each."""
-    return float(np.clip(3 + 0.16 * blocks, 7, 16))
+    return float(np.clip(3 + 0.16 * blocks, 7, 11))
 
 
 def stage_colours(model: Model) -> list[str]:
@@ -68,14 +86,6 @@ def tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.yaxis.grid(True, color="#eeeeee")
     axes.set_axisbelow(True)
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Writes a figure. Raises Error if it cannot be written."""
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise Error(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _draw_baseline(axes: Axes, model: Model) -> list[Patch]:
@@ -96,31 +106,24 @@ def _draw_ratios(axes: Axes, blocks: BlockStatistics, model: Model) -> list[Patc
     """One colour for each stage; the spread is left out for a single image."""
     places = np.arange(len(blocks.names))
     width = 0.6 if len(places) <= FEW else 1.0
-    axes.bar(places, _finite_mean(blocks), width=width, color=stage_colours(model), linewidth=0, alpha=0.9)
+    over = summarise(blocks.ratio)
+    axes.bar(places, over.mean, width=width, color=stage_colours(model), linewidth=0, alpha=0.9)
     handles = [Patch(color=COLOURS[0], label="mean over images" if len(blocks) > 1 else "this image")]
     if len(blocks) > 1:
-        low, high = np.quantile(blocks.ratio, (LOW, HIGH), axis=0)
         if len(places) <= FEW:
-            axes.vlines(places, low, high, color="black", linewidth=1.2)
+            axes.vlines(places, over.low, over.high, color="black", linewidth=1.2)
         else:
-            axes.step(places, low, where="mid", color="black", linewidth=0.5, zorder=4)
-            axes.step(places, high, where="mid", color="black", linewidth=0.5, zorder=4)
+            axes.step(places, over.low, where="mid", color="black", linewidth=0.5, zorder=4)
+            axes.step(places, over.high, where="mid", color="black", linewidth=0.5, zorder=4)
         handles.append(Patch(color="black", label=f"{LOW:.0%} to {HIGH:.0%} of images"))
     return handles
-
-
-def _finite_mean(blocks: BlockStatistics) -> np.ndarray:
-    """Without images whose shortcut is zero: their ratio is infinite."""
-    finite = np.isfinite(blocks.ratio)
-    mean: np.ndarray = np.where(finite, blocks.ratio, 0).sum(axis=0) / np.maximum(finite.sum(axis=0), 1)
-    return mean
 
 
 def label_stages(axes: Axes, model: Model) -> None:
     """Numbers the blocks within their stage, draws lines between stages, and names them above."""
     blocks = list(enumerate(model.blocks))
     axes.set_xlim(-0.7, len(blocks) - 0.3)
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if len(blocks) / step <= 60)
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if len(blocks) / step <= 40)
     shown = [(place, block) for place, block in blocks if block.index % step == 0]
     axes.set_xticks([place for place, _ in shown], [str(block.index) for _, block in shown], fontsize=8)
     axes.set_xlabel("block within its stage")

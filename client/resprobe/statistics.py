@@ -8,6 +8,7 @@ and positions:
     ratio        ‖F(x)‖ / ‖s(x)‖; inf where only the shortcut is zero, nan where both are
     cosine       ⟨F(x), s(x)⟩ / (‖F(x)‖ ‖s(x)‖); nan where either is zero
     branch_std   standard deviation of F(x), which Fig. 7 of the paper plots
+    branch_mean  mean of F(x)
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
-STATISTICS = ("branch_l2", "shortcut_l2", "ratio", "cosine", "branch_std")
+STATISTICS = ("branch_l2", "shortcut_l2", "ratio", "cosine", "branch_std", "branch_mean")
+LOW, HIGH = 0.1, 0.9  # the spread over images that tables and plots show
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class BlockStatistics:
         ratio: float32 [n, L].
         cosine: float32 [n, L], in [-1, 1].
         branch_std: float32 [n, L].
+        branch_mean: float32 [n, L].
     """
 
     names: list[str]
@@ -39,6 +42,7 @@ class BlockStatistics:
     ratio: Array
     cosine: Array
     branch_std: Array
+    branch_mean: Array
 
     def __len__(self) -> int:
         return len(self.branch_l2)
@@ -63,7 +67,7 @@ class BlockStatistics:
             cosine = np.clip(inner / (branch * shortcut), -1, 1)
         variance = branch**2 / np.asarray(sizes, np.float64) - average**2
         std = np.sqrt(np.maximum(variance, 0))
-        arrays = (value.astype(np.float32) for value in (branch, shortcut, ratio, cosine, std))
+        arrays = (value.astype(np.float32) for value in (branch, shortcut, ratio, cosine, std, average))
         return cls(list(names), *arrays)
 
     @classmethod
@@ -71,3 +75,52 @@ class BlockStatistics:
         """The images of all parts, one after the other. The parts are of the same blocks; there is at least one."""
         arrays = ([getattr(part, name) for part in parts] for name in STATISTICS)
         return cls(parts[0].names, *(np.concatenate(array) for array in arrays))
+
+    def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> "BlockStatistics":
+        """Of some images only, by their places or by a mask."""
+        return BlockStatistics(self.names, *(getattr(self, name)[rows] for name in STATISTICS))
+
+    def pooled_std(self) -> npt.NDArray[np.float64]:
+        """Standard deviation of each branch, pooled over images, channels and positions: float64 [L].
+
+        By the law of total variance. This, not the mean of `branch_std`, is what a batch norm's γ and β predict.
+        """
+        within = np.square(self.branch_std, dtype=np.float64).mean(axis=0)
+        pooled: npt.NDArray[np.float64] = np.sqrt(within + self.branch_mean.var(axis=0, dtype=np.float64))
+        return pooled
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A statistic over images, without those where it is infinite or not a number; nan where none is left.
+
+    Attributes:
+        mean: float64 [L].
+        low: LOW quantile, float64 [L].
+        median: float64 [L].
+        high: HIGH quantile, float64 [L].
+        count: Images that it is over, int64 [L].
+    """
+
+    mean: npt.NDArray[np.float64]
+    low: npt.NDArray[np.float64]
+    median: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+    count: npt.NDArray[np.int64]
+
+
+def summarise(values: npt.NDArray[np.floating]) -> Summary:
+    """Mean and quantiles over images: the one place where they are taken.
+
+    Args:
+        values: [n, L], n at least 1.
+    """
+    finite, length = np.isfinite(values), values.shape[1]
+    rows = np.full((4, length), np.nan)
+    whole = finite.all(axis=0)
+    for columns in (whole, *(np.arange(length) == place for place in np.flatnonzero(~whole & finite.any(axis=0)))):
+        part = values[:, columns][finite[:, columns].all(axis=1)].astype(np.float64)
+        if part.size:
+            rows[:, columns] = part.mean(axis=0), *np.quantile(part, (LOW, 0.5, HIGH), axis=0)
+    mean, low, median, high = rows
+    return Summary(mean, low, median, high, finite.sum(axis=0))

@@ -10,9 +10,8 @@ from rich.table import Table
 
 from resprobe.lesions import Lesions
 from resprobe.result import Model, Result
-from resprobe.statistics import STATISTICS, BlockStatistics
+from resprobe.statistics import HIGH, LOW, STATISTICS, BlockStatistics, summarise
 
-QUANTILES = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
 WIDE = 4  # classes in one row of a table
 
 
@@ -100,21 +99,21 @@ def classes_json(sources: Sequence[str], result: Result, labels: Sequence[str]) 
 def blocks_table(blocks: BlockStatistics, model: Model) -> Table:
     """One row for each block: means over the images, and the spread of the ratio if there are several."""
     several = len(blocks) > 1
-    spread = ["ratio\n10 %", "ratio\n90 %"] if several else []
+    spread = [f"ratio\n{LOW * 100:.0f} %", f"ratio\n{HIGH * 100:.0f} %"] if several else []
     table = grid("block", "‖F(x)‖", "‖s(x)‖", "ratio", *spread, "ratio\nbaseline", "cosine", "std\nof F(x)")
-    means = {name: getattr(blocks, name).mean(axis=0, dtype=np.float64) for name in STATISTICS}
-    low, high = np.quantile(blocks.ratio, (QUANTILES["q10"], QUANTILES["q90"]), axis=0)
+    over = {name: summarise(getattr(blocks, name)) for name in STATISTICS}
+    ratio = over["ratio"]
     for place, block in enumerate(model.blocks):
         baseline = block.baseline.get("ratio")
         table.add_row(
             block.name,
-            f"{means['branch_l2'][place]:.2f}",
-            f"{means['shortcut_l2'][place]:.2f}",
-            f"{means['ratio'][place]:.3f}",
-            *([f"{low[place]:.3f}", f"{high[place]:.3f}"] if several else []),
+            f"{over['branch_l2'].mean[place]:.2f}",
+            f"{over['shortcut_l2'].mean[place]:.2f}",
+            f"{ratio.mean[place]:.3f}",
+            *([f"{ratio.low[place]:.3f}", f"{ratio.high[place]:.3f}"] if several else []),
             "–" if baseline is None else f"{baseline.mean:.3f}",
-            f"{means['cosine'][place]:+.3f}",
-            f"{means['branch_std'][place]:.3f}",
+            f"{over['cosine'].mean[place]:+.3f}",
+            f"{over['branch_std'].mean[place]:.3f}",
         )
     return table
 
@@ -130,15 +129,13 @@ def blocks_json(sources: Sequence[str], result: Result, labels: Sequence[str]) -
 
 
 def summary_json(blocks: BlockStatistics) -> list[dict[str, Any]]:
-    """Mean and quantiles over the images, for each block and statistic."""
+    """Mean and quantiles over the images, for each block and statistic; see statistics.Summary."""
     summary: list[dict[str, Any]] = [{"name": name} for name in blocks.names]
     for name in STATISTICS:
-        values = getattr(blocks, name).astype(np.float64)
-        means = finite(values.mean(axis=0))
-        quantiles = [finite(np.quantile(values, probability, axis=0)) for probability in QUANTILES.values()]
-        for place, entry in enumerate(summary):
-            spread = {label: row[place] for label, row in zip(QUANTILES, quantiles, strict=True)}
-            entry[name] = {"mean": means[place], **spread}
+        over = summarise(getattr(blocks, name))
+        columns = [finite(values) for values in (over.mean, over.low, over.median, over.high)]
+        for entry, count, values in zip(summary, over.count, zip(*columns, strict=True), strict=True):
+            entry[name] = {**dict(zip(("mean", "q10", "q50", "q90"), values, strict=True)), "images": int(count)}
     return summary
 
 

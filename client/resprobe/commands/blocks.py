@@ -1,22 +1,23 @@
 """`resprobe blocks`."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
-from resprobe import datasets, table
+from resprobe import table
 from resprobe.client import Client
-from resprobe.commands.common import Selection, console, progress_bar
+from resprobe.commands.common import Selection, console
+from resprobe.commands.source import Source, ask, check_out
+from resprobe.datasets import Dataset
 from resprobe.errors import InvalidRequest
 from resprobe.result import Model
 from resprobe.statistics import BlockStatistics
-from resprobe.sweep import sweep
 
 
 @dataclass(frozen=True)
-class Blocks(Selection):
+class Blocks(Selection, Source):
     """Show what each residual block did: the magnitude of its branch F(x) against its shortcut s(x).
 
     For picture files, or for a labelled data set. With several images the table and the plot show means, and how
@@ -30,13 +31,7 @@ class Blocks(Selection):
     """
 
     images: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Files."""
-    dataset: Literal["digits", "cifar10", "cifar100", "folder"] | None = None
-    """Instead of files: the test images of a data set, or all of a folder with one directory for each class."""
-    data: Path | None = None
-    """Directory of the data set's files."""
-    limit: int | None = None
-    """Images of the data set at the most."""
+    """Files, instead of --dataset."""
     out: Path | None = None
     """Write one row for each image of the data set to this Parquet file."""
     plot: Path | None = None
@@ -49,15 +44,14 @@ class Blocks(Selection):
             if self.dataset is None:
                 self._files(client)
             else:
-                self._dataset(client, datasets.load(self.dataset, self.data, "test").head(self.limit))
+                self._dataset(client, self.load())
 
     def _check(self) -> None:
         if bool(self.images) == (self.dataset is not None):
             raise InvalidRequest("expected either picture files or --dataset; see resprobe blocks --help")
         if self.dataset is None and self.out is not None:
             raise InvalidRequest("--out needs --dataset; for picture files use --json")
-        if self.limit is not None and self.limit < 1:
-            raise InvalidRequest(f"--limit {self.limit}: expected 1 or more")
+        check_out(self.out)
         if self.plot is not None:
             from resprobe import plot
 
@@ -77,11 +71,16 @@ class Blocks(Selection):
             console.print()
             console.print(table.blocks_table(result.blocks, model))
 
-    def _dataset(self, client: Client, dataset: datasets.Dataset) -> None:
+    def _dataset(self, client: Client, dataset: Dataset) -> None:
         model = client.model(self.model, self.version)
-        with progress_bar(f"{model.name} on {dataset.name}") as report:
-            swept = sweep(client, dataset, model, self.out, report)
-        self._draw(swept.blocks, model, f"{len(dataset):,} images of {dataset.name}")
+        begin = time.perf_counter()
+        frame = ask(client, dataset, model)
+        seconds = time.perf_counter() - begin
+        if self.out is not None:
+            from resprobe import parquet
+
+            parquet.write(frame, self.out)
+        self._draw(frame.blocks, model, f"{len(dataset):,} images of {dataset.name}")
         if self.json:
             self.show(
                 {
@@ -89,17 +88,17 @@ class Blocks(Selection):
                     "version": model.version,
                     "dataset": dataset.name,
                     "images": len(dataset),
-                    "accuracy": swept.accuracy,
-                    "seconds": swept.seconds,
-                    "blocks": table.summary_json(swept.blocks),
+                    "accuracy": frame.accuracy,
+                    "seconds": seconds,
+                    "blocks": table.summary_json(frame.blocks),
                 }
             )
             return
-        console.print(table.blocks_table(swept.blocks, model))
-        rate = len(dataset) / swept.seconds
+        console.print(table.blocks_table(frame.blocks, model))
+        rate = len(dataset) / seconds
         console.print(
             f"\n{model.name} version {model.version} on {len(dataset):,} images of {dataset.name}: "
-            f"accuracy {swept.accuracy:.4f}, {swept.seconds:.1f} s, {rate:,.0f} images/s"
+            f"accuracy {frame.accuracy:.4f}, {seconds:.1f} s, {rate:,.0f} images/s"
         )
 
     def _draw(self, blocks: BlockStatistics, model: Model, source: str) -> None:

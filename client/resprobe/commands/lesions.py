@@ -11,6 +11,7 @@ from resprobe import datasets, table
 from resprobe.client import Client
 from resprobe.commands.common import Selection, console, progress_bar
 from resprobe.errors import InvalidRequest
+from resprobe.statistics import summarise
 from resprobe.sweep import sweep
 
 
@@ -70,9 +71,7 @@ class Lesions(Selection):
             )
             ratios = None
             if model.has_blocks:
-                ratios = sweep(client, dataset, model, None, lambda *_: None).blocks.ratio.mean(
-                    axis=0, dtype=np.float64
-                )
+                ratios = summarise(sweep(client, dataset, model).blocks.ratio).mean
         seconds = time.perf_counter() - begin
         if self.plot is not None:
             from resprobe.lesion_plot import plot_lesions

@@ -1,0 +1,58 @@
+"""Options of the commands that ask about many images: which ones, and a bar that shows how far it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from resprobe import datasets
+from resprobe.client import Client
+from resprobe.commands.common import progress_bar
+from resprobe.datasets import Dataset
+from resprobe.errors import Error, InvalidRequest
+from resprobe.frame import Frame
+from resprobe.result import Model
+from resprobe.sweep import sweep
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which images of a labelled data set."""
+
+    dataset: Literal["digits", "cifar10", "cifar100", "folder"] | None = None
+    """The test images of a data set, or all of a folder with one directory for each class."""
+    data: Path | None = None
+    """Directory of the data set's files."""
+    limit: int | None = None
+    """Images of the data set at the most."""
+    offset: int = 0
+    """Images of the data set to skip."""
+    seed: int | None = None
+    """Draw --limit images at random with this seed, instead of the first ones."""
+
+    def load(self) -> Dataset:
+        """Reads the images.
+
+        Raises:
+            DatasetError: They cannot be read.
+            InvalidRequest: The options do not say which.
+        """
+        if self.dataset is None:
+            raise InvalidRequest("no images were given: expected --dataset")
+        if self.limit is not None and self.limit < 1:
+            raise InvalidRequest(f"--limit {self.limit}: expected 1 or more")
+        if self.offset < 0:
+            raise InvalidRequest(f"--offset {self.offset}: expected 0 or more")
+        return datasets.load(self.dataset, self.data, "test").window(self.limit, self.offset, self.seed)
+
+
+def ask(client: Client, source: Dataset | Sequence[Path], model: Model) -> Frame:
+    """Sends images and shows a bar on a terminal meanwhile."""
+    with progress_bar(f"{model.name} version {model.version}") as report:
+        return sweep(client, source, model, report)
+
+
+def check_out(path: Path | None) -> None:
+    """Raises Error if nothing can be written there; to be called before the images are sent."""
+    if path is not None and not path.parent.is_dir():
+        raise Error(f"{path} cannot be written: {path.parent} is not a directory")
