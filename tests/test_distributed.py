@@ -28,7 +28,9 @@ def test_two_processes_train_the_net_of_one(tmp_path: Path) -> None:
     for place, start in (("one", [sys.executable]), ("two", TORCHRUN)):
         directory = tmp_path / place
         command = [*start, *BUILD, "--repository", str(directory / "models"), "--checkpoint", str(directory / "run")]
-        done = subprocess.run([*command, "--log-file", str(tmp_path / "log")], capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            [*command, "--log-file", str(tmp_path / "log")], capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0, done.stderr
         results.append(json.loads(done.stdout))  # one process prints
         weights.append(torch.load(directory / "run" / "training.pt", weights_only=True)["state"]["net"])

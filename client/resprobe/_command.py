@@ -23,6 +23,7 @@ EXTRAS = {
     "safetensors": "exporter",
     "sklearn": "exporter",
     "structlog": "server",
+    "tensorboard": "tensorboard",
     "torch": "exporter",
 }
 

@@ -102,9 +102,9 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and variance [c] over all processes, each with its own number of values, and that number: [1]."""
     variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
     own = torch.cat([mean, variance, mean.new_full((1,), x.numel() / x.shape[1])]).double()
-    every = own.new_empty(distributed.get_world_size(), len(own))
-    distributed.all_gather_into_tensor(every, own)
-    means, variances, counts = every.split([len(mean), len(mean), 1], dim=1)
+    every = own.new_empty(distributed.get_world_size() * len(own))
+    distributed.all_gather_single(every, own)
+    means, variances, counts = every.view(-1, len(own)).split([len(mean), len(mean), 1], dim=1)
     count = counts.sum()
     mean = (counts * means).sum(0) / count
     variance = (counts * (variances + (means - mean).square())).sum(0) / count
