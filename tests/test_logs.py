@@ -42,7 +42,7 @@ def test_tensorboard(tmp_path: Path) -> None:
     with logs.tensorboard(tmp_path) as report:
         for progress in (STEP, RECORDED, LAST):
             report(progress)
-    events = EventAccumulator(str(tmp_path)).Reload()  # type: ignore[no-untyped-call]
+    events = EventAccumulator(str(tmp_path)).Reload()
     found = {name: [(one.step, one.value) for one in events.Scalars(name)] for name in events.Tags()["scalars"]}
     assert [step for step, _ in found["loss"]] == [2, 4]
     assert found["gradient_norms/conv1"] == [(2, 0.5)]

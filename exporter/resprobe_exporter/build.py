@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -129,9 +130,9 @@ def _reports(
         f"{len(loaded.train):,} images of {loaded.name}, recipe {recipe.name}, {origin.epochs} epochs{processes}"
     )
     with ExitStack() as stack:
-        reports = [stack.enter_context(progress.TrainingDisplay(origin.epochs)).report]
+        reports: list[logs.Report] = [stack.enter_context(progress.TrainingDisplay(origin.epochs)).report]
         if running.log is not None:
-            run = {"seed": origin.seed, "net": asdict(net.architecture), "recipe": recipe.as_json()}
+            run: dict[str, Any] = {"seed": origin.seed, "net": asdict(net.architecture), "recipe": recipe.as_json()}
             run |= {"data": loaded.name, "images": len(loaded.train), "processes": world.size}
             reports.append(stack.enter_context(logs.json_lines(running.log, run)))
         if running.tensorboard is not None:

@@ -104,7 +104,7 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     own = torch.cat([mean, variance, mean.new_full((1,), x.numel() / x.shape[1])]).double()
     every = own.new_empty(distributed.get_world_size() * len(own))
     distributed.all_gather_single(every, own)
-    means, variances, counts = every.view(-1, len(own)).split([len(mean), len(mean), 1], dim=1)
+    means, variances, counts = torch.split(every.view(-1, len(own)), [len(mean), len(mean), 1], dim=1)
     count = counts.sum()
     mean = (counts * means).sum(0) / count
     variance = (counts * (variances + (means - mean).square())).sum(0) / count

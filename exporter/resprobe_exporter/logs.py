@@ -53,12 +53,12 @@ def tensorboard(directory: Path) -> Iterator[Report]:
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(directory) as writer:  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+    with SummaryWriter(directory) as writer:
 
         def write(progress: Progress) -> None:
             if _counts(progress):
                 for name, value in scalars(progress):
-                    writer.add_scalar(name, value, progress.step)  # type: ignore[no-untyped-call]
+                    writer.add_scalar(name, value, progress.step)
 
         yield write
 

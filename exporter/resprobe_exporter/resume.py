@@ -98,8 +98,8 @@ class Checkpoints:
 
 def describe_run(net: ResNet, data: Data, recipe: Recipe, seed: int) -> dict[str, Any]:
     """All that decides the weights, by name: net.depth, recipe.momentum, recipe.schedule.warmup, data.sha256, seed."""
-    digest = hashlib.sha256(data.train.images.cpu().contiguous().numpy())
-    digest.update(data.train.labels.cpu().numpy())
+    digest = hashlib.sha256(data.train.images.cpu().numpy().tobytes())
+    digest.update(data.train.labels.cpu().numpy().tobytes())
     described = {
         "data": {"name": data.name, "mirrored": data.mirrored, "sha256": digest.hexdigest()},
         "net": asdict(net.architecture),
