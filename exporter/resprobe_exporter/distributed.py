@@ -85,7 +85,7 @@ class WholeBatchNorm(nn.BatchNorm2d):
         """[n, c, h, w] of this process, normalised by the mean and the variance over all processes."""
         if not self.training:
             return super().forward(x)
-        mean, variance, count = _statistics(x.float())
+        mean, variance, count = _statistics(x.to(self.weight.dtype))
         with torch.no_grad():
             assert self.running_mean is not None
             assert self.running_var is not None

@@ -30,5 +30,5 @@ def evaluate(net: nn.Module, part: Part, data: Data, batch_size: int = 256) -> S
 
 def tally(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy in nats and number of right answers, summed over a batch: float64 [2], without waiting for them."""
-    loss = functional.cross_entropy(logits.detach(), labels, reduction="sum")
-    return torch.stack([loss.double(), (logits.argmax(1) == labels).sum().double()])
+    loss = functional.cross_entropy(logits.detach().double(), labels, reduction="sum")
+    return torch.stack([loss, (logits.argmax(1) == labels).sum().double()])

@@ -228,7 +228,7 @@ class _Loop:
         recorded = Responses(self._net) if every and (self.step + 1) % every == 0 else None
         low = self._recipe.autocast and self._device.type == "cuda"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=low), recorded or nullcontext():
-            logits = (self._called if recorded else self._fast)(images).float()
+            logits = (self._called if recorded else self._fast)(images)
             smoothing = self._recipe.label_smoothing
             loss = functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=smoothing)
         self._optimizer.zero_grad(set_to_none=True)
