@@ -28,6 +28,7 @@ EXTRAS = {
     "sklearn": "exporter",
     "tomli_w": "server",
     "structlog": "server",
+    "tensorboard": "tensorboard",
     "torch": "exporter",
     "watchfiles": "server",
 }
