@@ -20,7 +20,7 @@ from resprobe._command import EXTRAS
 from test_datasets import write_cifar, write_folder
 
 COMMANDS = {
-    "resprobe": (client.main, ["models", "classify", "blocks"]),
+    "resprobe": (client.main, ["models", "classify", "blocks", "lesions"]),
     "exporter": (exporter.main, ["build", "convert", "inspect"]),
     "resprobe-server": (server.main, []),
 }
@@ -169,6 +169,9 @@ def test_blocks_of_a_folder(run: Run, address: str, tmp_path: Path) -> None:
         (["blocks", "{picture}", "--model", "digits", "--plot", "/nowhere/x.svg"], "/nowhere is not a directory"),
         (["blocks", "{picture}", "--model", "plain"], "model plain has no block statistics"),
         (["blocks", "--dataset", "digits", "--limit", "0"], "--limit 0: expected 1 or more"),
+        (["lesions", "--dataset", "digits", "--limit", "0"], "--limit 0: expected 1 or more"),
+        (["lesions", "--dataset", "digits", "--plot", "x.pdf"], "x.pdf: a plot is written as .svg or .png"),
+        (["lesions", "--dataset", "digits", "--model", "plain"], "model plain is served without a graph that can"),
         (["blocks", "--dataset", "cifar10", "--model", "digits"], "--dataset cifar10 needs --data DIR"),
         (["blocks", "--dataset", "digits", "--model", "digits", "--out", "/nowhere/x.parquet"], "cannot be written"),
     ],

@@ -128,9 +128,9 @@ UNSUPPORTED = grpc.StatusCode.FAILED_PRECONDITION
             "",
         ),
         (
-            {"block_scale": [1, 1, 1]},
+            {"model": "plain", "block_scale": [1, 1, 1]},
             UNSUPPORTED,
-            "model digits has no lesion graph: block_scale cannot be applied",
+            "model plain cannot scale its blocks: it has no residual blocks; leave block_scale out",
             "",
         ),
     ],

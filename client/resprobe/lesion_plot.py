@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from resprobe.lesions import Lesions
 from resprobe.plot import COLOURS, FEW, check_path, label_stages, save, stage_colours, tidy, width_for
@@ -64,7 +65,7 @@ def _draw_randoms(axes: Axes, lesions: Lesions) -> None:
     tidy(axes)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("blocks removed at random")
     axes.set_ylabel("error")
     axes.legend(loc="upper left", frameon=False, fontsize=9)

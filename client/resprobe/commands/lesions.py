@@ -1,7 +1,7 @@
 """`resprobe lesions`."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +26,7 @@ class Lesions(Selection):
       resprobe lesions --dataset digits --random 1 2 3 4 5 --draws 10 --json
     """
 
-    dataset: Literal["digits", "cifar10", "cifar100", "folder"]
+    dataset: Literal["digits", "cifar10", "cifar100", "folder"] = field(kw_only=True)
     """The test images of a data set, or all of a folder with one directory for each class."""
     data: Path | None = None
     """Directory of the data set's files."""
