@@ -33,7 +33,7 @@ def test_the_public_surface_is_what_is_documented() -> None:
     }
     for name in ("Client", "AsyncClient"):
         methods = {one for one in vars(getattr(resprobe, name)) if not one.startswith("_")}
-        assert methods == {"close", "models", "model", "classify", "stream"}
+        assert methods == {"close", "models", "model", "classify", "stream", "lesions"}
 
 
 def test_importing_it_needs_neither_torch_nor_onnxruntime() -> None:
@@ -71,7 +71,7 @@ def test_without_blocks_there_are_none(client: resprobe.Client, test_images: npt
 def test_a_description_carries_the_baseline(client: resprobe.Client) -> None:
     model = client.model("digits")
     assert (model.version, model.depth, model.dataset, model.baseline_images) == ("2", 8, "digits", 360)
-    assert (model.is_default, model.has_blocks, model.has_block_scale, model.max_batch) == (True, True, False, 8)
+    assert (model.is_default, model.has_blocks, model.has_block_scale, model.max_batch) == (True, True, True, 8)
     block = model.blocks[1]
     assert (block.name, block.shortcut, block.size, block.stride) == ("stage2.block0", "pad", 512, 2)
     ratio = block.baseline["ratio"]
@@ -160,7 +160,7 @@ def test_no_images_at_all(client: resprobe.Client, nothing: Any) -> None:
         ({"model": "vgg"}, resprobe.ModelNotFound, "NOT_FOUND"),
         ({"version": "9"}, resprobe.ModelNotFound, "NOT_FOUND"),
         ({"model": "plain", "blocks": True}, resprobe.StatisticsUnavailable, "FAILED_PRECONDITION"),
-        ({"block_scale": [1, 0, 1]}, resprobe.StatisticsUnavailable, "FAILED_PRECONDITION"),
+        ({"model": "plain", "block_scale": [1]}, resprobe.StatisticsUnavailable, "FAILED_PRECONDITION"),
         ({"timeout": 0}, resprobe.DeadlineExceeded, "DEADLINE_EXCEEDED"),
     ],
     ids=str,

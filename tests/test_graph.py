@@ -11,13 +11,15 @@ import onnxruntime
 import pytest
 import torch
 from conftest import small_net
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from resprobe_exporter.blocks import Addition, BasicBlock
 from resprobe_exporter.export import SCOPES, to_onnx
+from resprobe_exporter.graph.lesion import AddBlockScale
 from resprobe_exporter.graph.probe import AddBlockStatistics
 from resprobe_exporter.graph.residual import find
 from resprobe_exporter.graph.shortcut import PadShortcutToConv
+from resprobe_exporter.graph.untie import UntieBranches
 from resprobe_exporter.resnet import ResNet
 from torch import Tensor, nn
 
@@ -140,6 +142,7 @@ def test_finding_is_linear_in_the_number_of_blocks() -> None:
     after=st.integers(0, 5),
     size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
 )
+@settings(deadline=None)
 def test_a_padded_shortcut_as_one_convolution_gives_the_same_numbers(
     stride: tuple[int, int], before: int, after: int, size: tuple[int, int]
 ) -> None:
@@ -162,6 +165,19 @@ def test_a_padded_shortcut_as_one_convolution_gives_the_same_numbers(
     assert PadShortcutToConv()(model).modified
     assert {node.op_type for node in model.graph} == {"Conv", "Relu", "Add"}
     assert np.array_equal(run(model, x=images)[0], expected)
+
+
+def test_a_float16_graph_takes_a_float32_scale() -> None:
+    build = Builder()
+    build.input.dtype = ir.DataType.FLOAT16
+    branch = build.op("Mul", build.op("Relu", build.input), build.constant(np.array(3, np.float16)))
+    model = build.model(build.op("Add", branch, build.input))
+    AddBlockScale()(model)
+    UntieBranches()(model)
+    images = np.full((3, 4, 6, 6), 2, np.float16)
+    (total,) = run(model, x=images, block_scale=np.array([[0], [1], [0.5]], np.float32))
+    assert total.dtype == np.float16
+    assert total[:, 0, 0, 0].tolist() == [2, 8, 5]
 
 
 @pytest.mark.parametrize("change", ["starts later", "pads the border", "reflects", "pads with ones"])
@@ -207,6 +223,7 @@ def exported(net: ResNet, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     assert all(f"{block.name}.add" in scope for block, scope in zip(net.blocks, scopes, strict=True))
     assert "Pad" not in {node.op_type for node in model.graph}
     AddBlockStatistics()(model)
+    UntieBranches()(model)
     logits, blocks = run(model, image=images)
     return logits, blocks
 

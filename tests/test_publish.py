@@ -18,16 +18,18 @@ from resprobe_exporter.export import Served
 from resprobe_exporter.measure import measure
 from resprobe_exporter.runtime import Graph
 
+GRAPHS = ("model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx")
 
-def test_a_version_holds_both_graphs_and_its_weights_once(tmp_path: Path) -> None:
+
+def test_a_version_holds_all_graphs_and_its_weights_once(tmp_path: Path) -> None:
     net = small_net(depth=14)
     directory = publish_net(net, tmp_path, "net")
     assert directory == tmp_path / "net" / "1"
     sizes = {path.name: path.stat().st_size for path in directory.iterdir()}
-    assert sizes.keys() == {"model.onnx", "probe.onnx", "weights.bin", "model.json"}
+    assert sizes.keys() == {*GRAPHS, "weights.bin", "model.json"}
     weights = 4 * sum(p.numel() for name, p in net.named_parameters() if "bn" not in name and name != "linear.bias")
     assert weights < sizes["weights.bin"] < weights + 40_000  # and biases of the folded batch norms
-    assert sizes["model.onnx"] + sizes["probe.onnx"] < sizes["weights.bin"] / 5
+    assert sum(sizes[name] for name in GRAPHS) < sizes["weights.bin"] / 2
 
 
 def test_the_lean_graph_is_plain_onnx_with_the_contracts_names(tmp_path: Path) -> None:
@@ -68,9 +70,9 @@ def test_the_description_says_everything(repository: Path) -> None:
     assert raw["parameterCount"] == str(model.parameter_count)
 
 
-def test_a_plain_net_gets_no_probe_graph(repository: Path) -> None:
+def test_a_plain_net_gets_the_lean_graph_only(repository: Path) -> None:
     directory = repository / "plain" / "1"
-    assert not (directory / "probe.onnx").exists()
+    assert [path.name for path in directory.glob("*.onnx")] == ["model.onnx"]
     model = describe.read(directory)
     assert list(model.blocks) == []
     assert list(model.statistics) == []
@@ -106,9 +108,9 @@ def spoil(path: Path, factor: float, operation: str) -> None:
 @pytest.mark.parametrize(
     ("file", "operation", "message"),
     [
-        ("probe.onnx", "scale", r"stage2.block0: branch_l2 of image \d is [\d.]+ in the graph and [\d.]+ in PyTorch"),
+        ("probe.onnx", "scale", r"stage2.block0: branch_l2 of image \d is [\d.]+ in probe.onnx and [\d.]+ in PyTorch"),
         ("model.onnx", "logits", r"logits of model.onnx and PyTorch differ: class \d of image \d is \S+ and \S+ \(rel"),
-        ("probe.onnx", "logits", r"logits of probe.onnx and model.onnx differ"),
+        ("probe.onnx", "logits", r"logits of probe.onnx and PyTorch differ"),
     ],
 )
 def test_a_graph_that_computes_something_else_is_caught(
@@ -118,10 +120,10 @@ def test_a_graph_that_computes_something_else_is_caught(
     directory = publish_net(net, tmp_path, "net")
     served = Served(net.double(), (0.4,), (0.3,))
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
-    check.check(served, images, directory / "model.onnx", directory / "probe.onnx")
+    check.check(served, images, directory)
     spoil(directory / file, 1.001, operation)
     with pytest.raises(CheckFailed, match=message):
-        check.check(served, images, directory / "model.onnx", directory / "probe.onnx")
+        check.check(served, images, directory)
 
 
 def test_a_net_that_overflows_is_not_published(tmp_path: Path) -> None:
