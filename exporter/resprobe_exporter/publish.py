@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from resprobe_exporter import describe, repository
 from resprobe_exporter.check import check
-from resprobe_exporter.errors import CheckFailed
+from resprobe_exporter.errors import CheckFailed, ExporterError
 from resprobe_exporter.export import SCOPES, Served, to_onnx
 from resprobe_exporter.graph.probe import AddBlockStatistics
 from resprobe_exporter.graph.residual import ResidualAddition, find
@@ -38,6 +38,14 @@ class Preprocessing:
 
     mean: Sequence[float]
     std: Sequence[float]
+
+    def check(self, channels: int) -> None:
+        """Raises ExporterError if it does not fit images with so many channels."""
+        for what, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != channels:
+                raise ExporterError(f"--{what} has {len(values)} values; expected {channels}, one a channel")
+        if min(self.std) <= 0:
+            raise ExporterError(f"--std {min(self.std)}: expected numbers above 0")
 
 
 def publish(
