@@ -14,6 +14,7 @@ from resprobe.errors import Error
 EXTRAS = {
     "grpc_health": "server",
     "grpc_reflection": "server",
+    "jinja2": "report",
     "matplotlib": "report",
     "onnx": "exporter",
     "onnx_ir": "exporter",
@@ -21,6 +22,7 @@ EXTRAS = {
     "onnxscript": "exporter",
     "pyarrow": "report",
     "safetensors": "exporter",
+    "scipy": "report",
     "sklearn": "exporter",
     "structlog": "server",
     "torch": "exporter",
