@@ -71,7 +71,7 @@ class Study:
             raise ExporterError(f"--workers {self.workers}: expected 1 or more")
         device = build.choose_device(self.device)
         workers = self.workers or (1 if device.type == "cuda" else len(os.sched_getaffinity(0)))
-        results = run(self._plan(), self.out, device, workers, progress.say)
+        results = run(self._plan(), self.out, device, workers, progress.note)
         self._print(results)
 
     def _plan(self) -> "Plan":
@@ -106,4 +106,6 @@ class Study:
             return
         for number, answer in enumerate(results.answers, 1):
             console.print(f"{number}. {answer.question}\n   {answer.verdict}", markup=False)
-        console.print(f"{self.out / 'index.html'}: the page; beside it results.json and a Parquet table each", markup=False)
+        console.print(
+            f"{self.out / 'index.html'}: the page; beside it results.json and a Parquet table each", markup=False
+        )

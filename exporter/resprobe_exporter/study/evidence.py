@@ -37,6 +37,7 @@ class Answer:
         outcome: Whether the finding agrees with the expectation.
         verdict: What was found, in sentences that follow from the numbers.
         numbers: They.
+        caption: Of the figure.
         rows: The tidy table behind them.
     """
 
@@ -47,6 +48,7 @@ class Answer:
     outcome: Outcome
     verdict: str
     numbers: tuple[Number, ...]
+    caption: str
     rows: tuple[dict[str, Any], ...]
 
 

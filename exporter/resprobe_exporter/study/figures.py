@@ -36,21 +36,28 @@ def grid(rows: int, columns: int, sharey: bool = False) -> tuple[Figure, npt.NDA
     return figure, axes
 
 
-def against_depth(axes: Axes, evidence: Evidence, measure: Measure, zero: bool = True) -> None:
-    """A number of every net against depth: points for nets, lines through the means, bars for their intervals."""
+def against_depth(axes: Axes, evidence: Evidence, measure: Measure, error: bool = True) -> None:
+    """A number of every net against depth: points for nets, lines through the means, bars for their intervals.
+
+    Args:
+        axes: To draw on.
+        evidence: What was measured.
+        measure: The number.
+        error: Whether it is a share in per cent, so that there is nothing below 0 and above 100.
+    """
     for family in evidence.families():
         depths = evidence.depths(family)
         means = [mean(evidence.values(family, depth, measure)) for depth in depths]
         _points(axes, evidence, family, measure)
         axes.errorbar(
-            depths, [one.value for one in means], _bars(means, zero), color=COLOUR[family], linestyle=LINE[family],
+            depths, [one.value for one in means], _bars(means), color=COLOUR[family], linestyle=LINE[family],
             marker=MARK[family], capsize=3, label=WORDS[family],
         )  # fmt: skip
     depths = sorted({record.depth for record in evidence.records})
     axes.set_xticks(depths)
     axes.set_xlabel("depth, weighted layers")
-    if zero:
-        axes.set_ylim(bottom=0)
+    if error:
+        axes.set_ylim(0, min(axes.get_ylim()[1], 101))
 
 
 def reference(axes: Axes, known: Mapping[int, float], depths: Sequence[int], label: str) -> None:
@@ -67,7 +74,9 @@ def curves(axes: Axes, evidence: Evidence, family: Family) -> None:
     for depth, shade, style in zip(depths, shades, cycle(("-", "--", "-.", ":")), strict=False):
         errors = 100 * np.mean([record.curve for record in evidence.select(family, depth)], axis=0)
         colour = 1 - shade * (1 - _rgb(COLOUR[family]))
-        axes.plot(np.arange(1, len(errors) + 1), errors, color=tuple(colour), linestyle=style, label=str(depth))
+        axes.plot(
+            np.arange(1, len(errors) + 1), errors, color=tuple(colour), linestyle=style, marker=".", label=str(depth)
+        )
     axes.set_title(f"{WORDS[family]} nets during training")
     axes.set_xlabel("epoch")
     axes.set_ylabel("training error, %")
@@ -183,7 +192,10 @@ def lost_by_block(axes: Axes, names: Sequence[str], lost: Sequence[float]) -> No
 
 def lost_by_ratio(axes: Axes, blocks: Sequence[tuple[float, float, bool]]) -> None:
     """Accuracy lost against the ratio, a point for each block; blocks that change the shape are marked."""
-    for changes, colour, mark, label in ((False, BLUE, "o", "keeps the shape"), (True, ORANGE, "D", "changes the shape")):
+    for changes, colour, mark, label in (
+        (False, BLUE, "o", "keeps the shape"),
+        (True, ORANGE, "D", "changes the shape"),
+    ):
         chosen = [(ratio, lost) for ratio, lost, other in blocks if other == changes]
         if chosen:
             axes.plot(*zip(*chosen, strict=True), mark, color=colour, label=label)
@@ -199,12 +211,12 @@ def _points(axes: Axes, evidence: Evidence, family: Family, measure: Measure) ->
               color=COLOUR[family], alpha=0.35, markersize=4, markeredgewidth=0)  # fmt: skip
 
 
-def _bars(means: Sequence[Estimate], zero: bool) -> npt.NDArray[np.float64] | None:
-    """Lengths of error bars below and above, [2, n]; those of an error end at 0."""
-    if any(one.low is None for one in means):
-        return None
-    low = np.array([one.value - (max(one.low or 0, 0) if zero else one.low or 0) for one in means])
-    return np.array([low, [(one.high or 0) - one.value for one in means]])
+def _bars(means: Sequence[Estimate]) -> npt.NDArray[np.float64] | None:
+    """Lengths of error bars below and above, [2, n]; None if a mean has no interval."""
+    ends = [
+        (one.value - one.low, one.high - one.value) for one in means if one.low is not None and one.high is not None
+    ]
+    return np.array(ends).T if len(ends) == len(means) else None
 
 
 def _name_blocks(axes: Axes, names: Sequence[str]) -> None:

@@ -137,7 +137,9 @@ def _taken(taken: Taken) -> Iterator[Job]:
         for path in paths:
             depth = checkpoint.depth(checkpoint.read(path))
             if depth is None:
-                raise CheckpointError(f"{path} holds no blocks: expected a net of three stages, for example of depth 20")
+                raise CheckpointError(
+                    f"{path} holds no blocks: expected a net of three stages, for example of depth 20"
+                )
             seed = counts[family, depth] = counts.get((family, depth), -1) + 1
             yield Job(family, depth, seed, path)
 

@@ -56,7 +56,9 @@ def _result(done: Future[Record]) -> Record:
     try:
         return done.result()
     except BrokenProcessPool as error:
-        raise ExporterError("a process of the study was killed; started again, the study goes on (--workers 1?)") from error
+        raise ExporterError(
+            "a process of the study was killed; started again, the study goes on (--workers 1?)"
+        ) from error
 
 
 def _start() -> None:

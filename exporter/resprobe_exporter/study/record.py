@@ -99,7 +99,9 @@ class Store:
         before, now = content.pop("conditions"), json.loads(json.dumps(plan.conditions(job)))
         if before != now:
             changed = "; ".join(_changes(before, now))
-            raise ExporterError(f"{path} is of another plan ({changed}): choose another --out, or delete that directory")
+            raise ExporterError(
+                f"{path} is of another plan ({changed}): choose another --out, or delete that directory"
+            )
         states = {name: State(**content.pop(name)) for name in ("untrained", "trained")}
         return Record(**content, **states)
 

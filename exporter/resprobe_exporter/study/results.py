@@ -1,7 +1,6 @@
-"""The results of a study: the answers, and their files: results.json, a Parquet table and a section of the page each."""
+"""The results of a study, and their files: results.json, a Parquet table for each question, and the page."""
 
 import json
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from resprobe_exporter.study import figures
 from resprobe_exporter.study.evidence import WORDS, Answer, Evidence, Number, Outcome
 from resprobe_exporter.study.plan import Family
-from resprobe_exporter.study.record import Record
 from resprobe_exporter.study.statistics import Estimate, mean
 
 MOMENTS = {"initial": "at initialisation", "early": "after a tenth of the steps", "late": "at the end"}
@@ -65,6 +64,7 @@ def answer(evidence: Evidence) -> Answer:
             Number(f"first over last layers, {WORDS[family]}, {depth} layers, {MOMENTS[moment]}", estimate, "×")
             for (family, depth, moment), estimate in found.items()
         ),
+        caption=("L2 norm of the gradient of each 3×3 layer's weight: lines are means, bands span the seeds."),
         rows=tuple(
             {"family": record.family, "depth": record.depth, "seed": record.seed, "moment": moment}
             | {"layer": layer, "position": position, "norm": norm}
@@ -81,7 +81,9 @@ def _verdict(evidence: Evidence, found: Mapping[tuple[Family, int, str], Estimat
         for family in evidence.families()
         for deep in evidence.depths(family)[-1:]
     ]
-    plain = {moment: one.value for (family, depth, moment), one in found.items() if _is_deep_plain(evidence, family, depth)}
+    plain = {
+        moment: one.value for (family, depth, moment), one in found.items() if _is_deep_plain(evidence, family, depth)
+    }
     if not plain:
         return "unanswered", "For plain nets this cannot be answered: there are none here. " + " ".join(said)
     if "early" not in plain:

@@ -51,7 +51,7 @@ def average(records: Sequence[Record]) -> list[Lesion]:
 
 
 def correlation(blocks: Sequence[Lesion]) -> Estimate | None:
-    """Spearman's ρ between ratio and accuracy lost."""
+    """Spearman's rank correlation between ratio and accuracy lost."""
     return rank_correlation([one.ratio for one in blocks], [one.lost for one in blocks])
 
 
@@ -66,7 +66,11 @@ def answer(evidence: Evidence) -> Answer:
     }
     outcome, verdict = _verdict(depths, blocks, rhos["all blocks"])
     numbers = [
-        *(Number(f"Spearman's ρ, {depths[-1]} layers, {name}", rho) for name, rho in rhos.items() if rho is not None),
+        *(
+            Number(f"Spearman's rank correlation, {depths[-1]} layers, {name}", rho)
+            for name, rho in rhos.items()
+            if rho is not None
+        ),
         *evidence.numbers("accuracy lost by one lesion, mean over blocks", _mean_lost, "points", ("resnet",)),
     ]
     return Answer(
@@ -75,7 +79,7 @@ def answer(evidence: Evidence) -> Answer:
         expectation=(
             "If F(x) is small, the net should do without it. Veit et al. (2016) removed single blocks of a trained "
             "110-layer residual net: hardly anything happened, except at blocks that change the shape. If the ratio "
-            "measures what a block does, the loss should grow with it: ρ > 0."
+            "measures what a block does, the loss should grow with it: rho > 0."
         ),
         experiment=(
             "Test accuracy with the branch of one block left out, for every block of every residual net; Spearman's "
@@ -85,6 +89,10 @@ def answer(evidence: Evidence) -> Answer:
         outcome=outcome,
         verdict=verdict,
         numbers=tuple(numbers),
+        caption=(
+            "Accuracy lost without one block of the deepest residual nets, mean over nets: by place, and against the "
+            "block's ratio."
+        ),
         rows=tuple(
             {"depth": record.depth, "seed": record.seed, "block": block, "changes_shape": changes_shape(block)}
             | {"ratio": record.trained.ratios[block], "accuracy": accuracy, "intact": record.lesion_accuracy}
@@ -107,7 +115,7 @@ def _verdict(depths: Sequence[int], blocks: Sequence[Lesion], rho: Estimate | No
     ]
     if rho is None:
         return "undecided", said[0] + " Too few blocks differ for a rank correlation."
-    text = f"(ρ = {interval(rho)})"
+    text = f"(rho = {interval(rho)})"
     said.append(
         {
             1: f"The larger the ratio of a block, the more its removal costs {text}.",

@@ -38,6 +38,10 @@ def answer(evidence: Evidence) -> Answer:
         outcome=outcome,
         verdict=verdict,
         numbers=tuple(numbers),
+        caption=(
+            "Left: each net's test error against its training error; numbers are depths; on the line they are equal. "
+            "Right: the difference against depth, with 95 % intervals."
+        ),
         rows=tuple(
             {
                 "family": record.family,
@@ -77,7 +81,7 @@ def draw(evidence: Evidence) -> Figure:
     """Test error against training error, and the gap against depth."""
     figure, axes = figures.grid(1, 2)
     figures.error_plane(axes[0, 0], evidence)
-    figures.against_depth(axes[0, 1], evidence, gap, zero=False)
+    figures.against_depth(axes[0, 1], evidence, gap, error=False)
     axes[0, 1].axhline(0, color="black", linewidth=0.8)
     axes[0, 1].set_ylabel("test minus training error, points")
     axes[0, 1].legend()

@@ -67,6 +67,10 @@ def answer(evidence: Evidence) -> Answer:
         outcome=outcome,
         verdict=verdict,
         numbers=tuple(numbers),
+        caption=(
+            "Left: mean ratio of each block over test images in the deepest nets; bars are means over nets, points the "
+            "nets. Right: mean over blocks of every net against the number of blocks, with the fitted power laws."
+        ),
         rows=tuple(
             {"depth": record.depth, "seed": record.seed, "block": block, "position": position}
             | {"trained": ratio, "untrained": record.untrained.ratios[block]}
@@ -110,7 +114,11 @@ def _falls(exponent: Estimate, before: Estimate) -> str:
     text = f"a = {interval(exponent)}"
     if exponent.low is None:
         return f"From the shallowest net to the deepest it changes as (number of blocks)^-a with {text}."
-    start = {1: "The deeper the net, the smaller", 0: "With depth it does not measurably change", -1: "With depth it grows"}
+    start = {
+        1: "The deeper the net, the smaller",
+        0: "With depth it does not measurably change",
+        -1: "With depth it grows",
+    }
     a = exponent.value
     near = "in keeping with 1" if exponent.holds(1) else f"{'slower' if a < 1 else 'faster'} than the 1 of later work"
     return f"{start[exponent.sign]}: {text}, {near}; before training a = {interval(before)}."

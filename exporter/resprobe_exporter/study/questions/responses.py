@@ -30,7 +30,9 @@ def answer(evidence: Evidence) -> Answer:
     if by_depth is not None:
         numbers.append(Number("mean response of residual nets, deep minus shallow", by_depth))
     numbers.append(
-        Number("measured against closed form, median deviation", mean([deviation(one) for one in evidence.records]), "%")
+        Number(
+            "measured against closed form, median deviation", mean([deviation(one) for one in evidence.records]), "%"
+        )
     )
     return Answer(
         key="responses",
@@ -50,6 +52,10 @@ def answer(evidence: Evidence) -> Answer:
         outcome=outcome,
         verdict=verdict,
         numbers=tuple(numbers),
+        caption=(
+            "Standard deviation of the response of each 3×3 layer, in layer order and sorted: lines are means, bands "
+            "span the seeds. Right: all layers of all nets, measured against the closed form."
+        ),
         rows=tuple(
             {"family": record.family, "depth": record.depth, "seed": record.seed, "layer": layer, "position": position}
             | {"measured": measured, "closed_form": record.closed_form.get(layer)}
