@@ -35,7 +35,7 @@ def gradient_norms(net: nn.Module) -> dict[str, float]:
 
 
 def closed_form(net: ResNet) -> dict[str, float]:
-    """What `Responses.std` is over the training distribution, from γ and β alone, where a batch norm reads the layer."""
+    """What `Responses.std` is over the training distribution, from γ and β alone: sqrt(mean(γ²) + var(β))."""
     return {name: response_std(norm) for name, norm in _responding(net) if isinstance(norm, nn.BatchNorm2d)}
 
 

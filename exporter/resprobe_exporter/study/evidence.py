@@ -102,7 +102,7 @@ def interval(estimate: Estimate, form: str = ".2f", unit: str = "") -> str:
     """As text: 1.25 % [0.90, 1.60]."""
     text = f"{estimate.value:{form}}{unit}"
     if estimate.low is None or estimate.high is None:
-        return f"{text} (no interval: too few nets)"
+        return text
     return f"{text} [{estimate.low:{form}}, {estimate.high:{form}}]"
 
 

@@ -39,7 +39,7 @@ def measure(plan: Plan, job: Job, device: torch.device) -> Record:
     net = _new_net(plan, job, loaded).to(device)
     untrained = copy.deepcopy(net)
     train.train(untrained, loaded, replace(plan.recipe, epochs=0), job.seed, lambda _: None)
-    gradients = {"initial": _gradients(net, loaded, plan.gradient_images)}
+    gradients: dict[str, Mapping[str, float]] = {"initial": _gradients(net, loaded, plan.gradient_images)}
     curve: list[float] = []
     if job.weights is None:
         curve = _train(net, loaded, plan, job.seed, gradients)

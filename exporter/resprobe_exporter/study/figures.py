@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from resprobe.plot import COLOURS
@@ -57,7 +58,24 @@ def against_depth(axes: Axes, evidence: Evidence, measure: Measure, error: bool 
     axes.set_xticks(depths)
     axes.set_xlabel("depth, weighted layers")
     if error:
-        axes.set_ylim(0, min(axes.get_ylim()[1], 101))
+        percent(axes, "y", max(map(measure, evidence.records)))
+
+
+def percent(axes: Axes, name: Literal["x", "y"], top: float) -> None:
+    """Makes an axis of shares that reach `top` per cent linear from 0 to 1 % and logarithmic above."""
+    limit = min(110.0, max(2.0, 1.5 * top))
+    if name == "x":
+        axes.set_xscale("symlog", linthresh=1)
+        axes.set_xlim(-0.1, limit)
+    else:
+        axes.set_yscale("symlog", linthresh=1)
+        axes.set_ylim(-0.1, limit)
+    _tick(axes.xaxis if name == "x" else axes.yaxis, (0, 0.5, 1, 2, 5, 10, 20, 50, 100))
+
+
+def logarithmic(axis: Axis) -> None:
+    """Puts ticks at 1, 2 and 5 times powers of ten on an axis that is logarithmic."""
+    _tick(axis, [factor * 10.0**power for power in range(-3, 4) for factor in (1, 2, 5)])
 
 
 def reference(axes: Axes, known: Mapping[int, float], depths: Sequence[int], label: str) -> None:
@@ -98,14 +116,9 @@ def error_plane(axes: Axes, evidence: Evidence) -> None:
                           color=COLOUR[family], fontsize=8)  # fmt: skip
             top = max(top, *x, *y)
     axes.axline((0, 0), slope=1, color="black", linewidth=0.8)
-    axes.set_xscale("symlog", linthresh=1)
-    axes.set_yscale("symlog", linthresh=1)
-    ticks = [tick for tick in (0, 1, 2, 5, 10, 20, 50, 100) if tick <= max(2, 1.5 * top)]
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(FixedLocator(ticks))
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.set_xlabel("training error, % (linear below 1, then logarithmic)")
+    percent(axes, "x", top)
+    percent(axes, "y", top)
+    axes.set_xlabel("training error, %")
     axes.set_ylabel("test error, %")
 
 
@@ -124,18 +137,19 @@ def profiles(axes: Axes, evidence: Evidence, values: Callable[[Record], npt.NDAr
 
 def measured_against_closed_form(axes: Axes, evidence: Evidence) -> None:
     """Every 3×3 layer of every net."""
-    top = 0.0
     for family in evidence.families():
         records = evidence.family(family)
         closed = [value for record in records for value in record.closed_form.values()]
         measured = [record.trained.responses[name] for record in records for name in record.closed_form]
-        label = WORDS[family]
-        axes.plot(closed, measured, MARK[family], color=COLOUR[family], alpha=0.35, markersize=3, label=label,
-                  markeredgewidth=0)  # fmt: skip
-        top = max(top, *closed, *measured)
-    axes.axline((0, 0), slope=1, color="black", linewidth=0.8)
-    axes.set_xlim(0, 1.05 * top)
-    axes.set_ylim(0, 1.05 * top)
+        axes.plot(
+            closed, measured, MARK[family], color=COLOUR[family], alpha=0.4, markersize=3, markeredgewidth=0,
+            label=WORDS[family],
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        logarithmic(axis)
+    axes.axline((1, 1), (2, 2), color="black", linewidth=0.8)
     axes.set_xlabel("closed form, from γ and β")
     axes.set_ylabel("measured on test images")
     axes.legend()
@@ -172,11 +186,8 @@ def ratios_by_depth(
             axes.plot(ends, fit(ends), color=colour, linewidth=1.2)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(sorted(set(blocks))))
-    axes.yaxis.set_major_locator(FixedLocator([0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10]))
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    _tick(axes.xaxis, sorted(set(blocks)))
+    logarithmic(axes.yaxis)
     axes.set_xlabel("number of blocks")
     axes.set_ylabel("mean ratio over blocks")
     axes.legend(title="mean ratio ~ (number of blocks)$^{-a}$")
@@ -203,6 +214,13 @@ def lost_by_ratio(axes: Axes, blocks: Sequence[tuple[float, float, bool]]) -> No
     axes.set_xlabel("ratio  ‖F(x)‖ / ‖s(x)‖")
     axes.set_ylabel("accuracy lost without the block, points")
     axes.legend(title="a block that")
+
+
+def _tick(axis: Axis, places: Sequence[float]) -> None:
+    """These ticks and no others; a label is the number itself."""
+    axis.set_major_locator(FixedLocator(places))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def _points(axes: Axes, evidence: Evidence, family: Family, measure: Measure) -> None:

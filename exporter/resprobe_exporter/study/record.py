@@ -102,8 +102,9 @@ class Store:
             raise ExporterError(
                 f"{path} is of another plan ({changed}): choose another --out, or delete that directory"
             )
-        states = {name: State(**content.pop(name)) for name in ("untrained", "trained")}
-        return Record(**content, **states)
+        for name in ("untrained", "trained"):
+            content[name] = State(**content[name])
+        return Record(**content)
 
     def _path(self, job: Job) -> Path:
         return self._runs / f"{job.name}.json"

@@ -76,7 +76,7 @@ def power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw | None:
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> Estimate | None:
-    """Spearman's rank correlation, with the percentile interval of a bootstrap over pairs; None where one side is constant."""
+    """Spearman's coefficient, its interval the percentiles of a bootstrap over pairs; None if one side is constant."""
     pairs = np.array([x, y], np.float64)
     if pairs.shape[1] < 3 or not np.ptp(pairs, axis=1).all():
         return None

@@ -3,8 +3,8 @@
 from matplotlib.figure import Figure
 
 from resprobe_exporter.study import figures
-from resprobe_exporter.study.evidence import WORDS, Answer, Evidence, Number, Outcome, interval
-from resprobe_exporter.study.plan import Family
+from resprobe_exporter.study.evidence import WORDS, Answer, Evidence, Number, Outcome, interval, is_single
+from resprobe_exporter.study.plan import FAMILIES, Family
 from resprobe_exporter.study.record import Record
 from resprobe_exporter.study.statistics import Estimate, difference
 
@@ -76,9 +76,14 @@ def _verdict(evidence: Evidence, changes: dict[Family, Estimate | None]) -> tupl
     if plain is None:
         said.insert(0, "Whether plain nets degrade cannot be answered: there are no plain nets of two depths here.")
         return "unanswered", " ".join(said)
-    if plain.sign > 0:
-        return "agrees" if residual is None or residual.sign <= 0 else "differs", " ".join(said)
-    return "undecided" if plain.sign == 0 else "differs", " ".join(said)
+    if plain.sign <= 0:
+        return "undecided" if plain.sign == 0 else "differs", " ".join(said)
+    return "differs" if residual is not None and _alike(plain, residual) else "agrees", " ".join(said)
+
+
+def _alike(plain: Estimate, residual: Estimate) -> bool:
+    """Whether residual nets degrade too, and not by clearly less than plain ones."""
+    return residual.sign > 0 and (residual.high or 0) >= (plain.low or 0)
 
 
 def _sentence(evidence: Evidence, family: Family, rise: Estimate) -> str:
@@ -88,8 +93,9 @@ def _sentence(evidence: Evidence, family: Family, rise: Estimate) -> str:
     if rise.sign > 0:
         return f"Degradation: {what} rises {by}."
     if rise.sign < 0:
-        return f"No degradation: {what} changes {by}; it falls."
-    return f"No degradation can be shown: {what} changes {by}, which may be chance."
+        return f"No degradation: {what} changes {by}, it falls."
+    why = "there is one net of a kind" if is_single(rise) else "it may be chance"
+    return f"No degradation can be shown: {what} changes {by}, and {why}."
 
 
 def _gap(evidence: Evidence) -> tuple[int, Estimate] | None:
@@ -134,6 +140,6 @@ def draw(evidence: Evidence) -> Figure:
     if evidence.dataset == "cifar10":
         figures.reference(axes[0, 1], PAPER_TEST_ERROR, evidence.depths("resnet"), "residual, the paper's Table 6")
     axes[0, 1].legend()
-    for place, family in enumerate(("plain", "resnet") if trained else ()):
+    for place, family in enumerate(FAMILIES if trained else ()):
         figures.curves(axes[1, place], evidence, family)
     return figure

@@ -12,7 +12,9 @@ from resprobe_exporter.study.plan import Family
 from resprobe_exporter.study.statistics import Estimate, mean
 
 MOMENTS = {"initial": "at initialisation", "early": "after a tenth of the steps", "late": "at the end"}
-LIMIT = 10.0  # times smaller or larger in front than at the end: that is what we call vanishing and exploding
+LIMIT = 10.0  # times smaller or larger than in the last layers: that is what we call vanishing and exploding
+GROUPS = 8
+HEALTHY = "are healthy"
 
 
 def profile(norms: Mapping[str, float]) -> npt.NDArray[np.float64]:
@@ -20,20 +22,26 @@ def profile(norms: Mapping[str, float]) -> npt.NDArray[np.float64]:
     return np.array([norm for name, norm in norms.items() if name.rpartition(".")[2] in ("conv1", "conv2")])
 
 
-def log_slope(norms: Mapping[str, float]) -> float:
-    """log10 of how much larger the gradients of the first quarter of the layers are than those of the last."""
+def departure(norms: Mapping[str, float]) -> float:
+    """Log10 of the gradient of the group of layers that is furthest from the last group, over that of the last.
+
+    The groups are eight successive ones of the 3×3 layers, each with the geometric mean of its layers.
+    """
     logs = np.log10(np.maximum(profile(norms), np.finfo(np.float64).tiny))
-    quarter = max(1, len(logs) // 4)
-    return float(logs[:quarter].mean() - logs[-quarter:].mean())
+    groups = np.array([group.mean() for group in np.array_split(logs, min(GROUPS, len(logs)))])
+    distances = groups - groups[-1]
+    return float(distances[np.abs(distances).argmax()])
 
 
-def first_to_last(evidence: Evidence, family: Family, depth: int, moment: str) -> Estimate | None:
-    """Geometric mean over seeds of the first quarter's gradient over the last quarter's; None: not measured."""
+def furthest_to_last(evidence: Evidence, family: Family, depth: int, moment: str) -> Estimate | None:
+    """`departure` as a factor, geometric mean over seeds; None: not measured."""
     records = [record for record in evidence.select(family, depth) if moment in record.gradients]
     if not records:
         return None
-    logs = mean([log_slope(record.gradients[moment]) for record in records])
-    return Estimate(*(None if one is None else 10**one for one in (logs.value, logs.low, logs.high)))  # type: ignore[arg-type]
+    logs = mean([departure(record.gradients[moment]) for record in records])
+    if logs.low is None or logs.high is None:
+        return Estimate(10**logs.value)
+    return Estimate(10**logs.value, 10**logs.low, 10**logs.high)
 
 
 def answer(evidence: Evidence) -> Answer:
@@ -42,7 +50,7 @@ def answer(evidence: Evidence) -> Answer:
     for family in evidence.families():
         for depth in dict.fromkeys(evidence.pair(family) or evidence.depths(family)):
             for moment in MOMENTS:
-                if (estimate := first_to_last(evidence, family, depth, moment)) is not None:
+                if (estimate := furthest_to_last(evidence, family, depth, moment)) is not None:
                     found[family, depth, moment] = estimate
     outcome, verdict = _verdict(evidence, found)
     return Answer(
@@ -54,14 +62,14 @@ def answer(evidence: Evidence) -> Answer:
         ),
         experiment=(
             "L2 norm of the gradient of each layer's weight, of the mean loss on the same training images, with batch "
-            "statistics as in training. The number is the gradient of the first quarter of the 3×3 layers over that "
-            f"of the last quarter (geometric means); below 1/{LIMIT:.0f} we call it vanishing, above {LIMIT:.0f} "
-            "exploding."
+            f"statistics as in training. The 3×3 layers are taken in {GROUPS} successive groups; the number is the "
+            "gradient of the group that is furthest from the last group, over that of the last (geometric means). "
+            f"Below 1/{LIMIT:.0f} we call it vanishing, above {LIMIT:.0f} exploding."
         ),
         outcome=outcome,
         verdict=verdict,
         numbers=tuple(
-            Number(f"first over last layers, {WORDS[family]}, {depth} layers, {MOMENTS[moment]}", estimate, "×")
+            Number(f"furthest over last layers, {WORDS[family]}, {depth} layers, {MOMENTS[moment]}", estimate, "×")
             for (family, depth, moment), estimate in found.items()
         ),
         caption=("L2 norm of the gradient of each 3×3 layer's weight: lines are means, bands span the seeds."),
@@ -76,36 +84,31 @@ def answer(evidence: Evidence) -> Answer:
 
 
 def _verdict(evidence: Evidence, found: Mapping[tuple[Family, int, str], Estimate]) -> tuple[Outcome, str]:
-    said = [
-        _sentence(family, deep, {moment: found[key] for moment in MOMENTS if (key := (family, deep, moment)) in found})
+    deep: dict[Family, dict[str, float]] = {
+        family: {moment: found[key].value for moment in MOMENTS if (key := (family, depth, moment)) in found}
         for family in evidence.families()
-        for deep in evidence.depths(family)[-1:]
-    ]
-    plain = {
-        moment: one.value for (family, depth, moment), one in found.items() if _is_deep_plain(evidence, family, depth)
+        for depth in evidence.depths(family)[-1:]
     }
-    if not plain:
-        return "unanswered", "For plain nets this cannot be answered: there are none here. " + " ".join(said)
-    if "early" not in plain:
-        said.insert(0, "For lack of training, there is nothing to say about its early steps.")
-    healthy = all(1 / LIMIT <= value <= LIMIT for value in plain.values())
-    return "agrees" if healthy else "differs", " ".join(said)
+    said = [_sentence(family, evidence.depths(family)[-1], values) for family, values in deep.items()]
+    if any("early" not in values for values in deep.values()):
+        said.append("About the early steps of training there is nothing to say: these nets were trained elsewhere.")
+    if "plain" not in deep:
+        return "unanswered", " ".join(["For plain nets this cannot be answered: there are none here.", *said])
+    words = {_word(value) for value in deep["plain"].values()}
+    lead = "They do in deep plain nets." if "vanish" in words else "They do not vanish in deep plain nets."
+    return "agrees" if words == {HEALTHY} else "differs", " ".join([lead, *said])
 
 
-def _is_deep_plain(evidence: Evidence, family: Family, depth: int) -> bool:
-    return family == "plain" and depth == evidence.depths(family)[-1]
-
-
-def _sentence(family: Family, depth: int, moments: Mapping[str, Estimate]) -> str:
+def _sentence(family: Family, depth: int, values: Mapping[str, float]) -> str:
     """One family: what its gradients do at each moment."""
-    parts = [f"{_word(one.value)} {MOMENTS[moment]} ({one.value:.3g}×)" for moment, one in moments.items()]
-    return f"In the {WORDS[family]} nets of {depth} layers the gradients are " + ", ".join(parts) + "."
+    parts = [f"{MOMENTS[moment]} they {_word(value)} ({value:.3g}×)" for moment, value in values.items()]
+    return f"Gradients of {WORDS[family]} nets of {depth} layers: " + ", ".join(parts) + "."
 
 
 def _word(value: float) -> str:
     if value < 1 / LIMIT:
-        return "vanishing"
-    return "exploding towards the input" if value > LIMIT else "healthy"
+        return "vanish"
+    return "explode" if value > LIMIT else HEALTHY
 
 
 def draw(evidence: Evidence) -> Figure:

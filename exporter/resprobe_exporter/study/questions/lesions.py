@@ -111,7 +111,7 @@ def _verdict(depths: Sequence[int], blocks: Sequence[Lesion], rho: Estimate | No
     little = "hardly anything" if same < SMALL else "much"
     said = [
         f"In nets of {depths[-1]} layers, removing one block that keeps the shape costs {little}: {same:.2f} points of "
-        f"accuracy in the median. One that changes the shape costs {other:.2f}."
+        f"accuracy in the median; one that changes the shape, {other:.2f}."
     ]
     if rho is None:
         return "undecided", said[0] + " Too few blocks differ for a rank correlation."

@@ -11,7 +11,11 @@ from resprobe_exporter.study.record import Record
 from resprobe_exporter.study.statistics import Estimate, PowerLaw, difference, mean, power_law
 
 # What a mean ratio below this is called.
-WORDS = ((0.1, "close to zero"), (0.5, "a small change to x"), (1.0, "smaller than x, but not close to zero"))
+SIZES = (
+    (0.1, "close to zero"),
+    (0.5, "a small change to x rather than zero"),
+    (1.0, "smaller than x, but not close to zero"),
+)
 
 
 def trained(record: Record) -> float:
@@ -53,11 +57,11 @@ def answer(evidence: Evidence) -> Answer:
         key="ratios",
         question="Is F(x) close to zero?",
         expectation=(
-            "The title question of He et al.: a residual net is easy to train because its branches need only add a "
-            "little to what the shortcut carries. Later work measured the mean ratio ‖F(x)‖ / ‖s(x)‖ and found that "
-            "it falls about as (number of blocks)^-1 (Chang et al. 2018, Hauser 2019), with the first block of each "
-            "stage large. But batch norm makes it small before any training, about as (number of blocks)^-½ "
-            "(De & Smith 2020): only what goes beyond that is learned."
+            "The paper's hypothesis: a residual net is easy to train because its branches need only add a little to "
+            "what the shortcut carries. Later work measured the ratio ‖F(x)‖ / ‖s(x)‖ and found its mean to fall about "
+            "as 1 / (number of blocks), an exponent a of 1 (Chang et al. 2018, Hauser 2019), with the first block of "
+            "each stage large. But batch norm makes it small before any training, with an a of about ½ (De & Smith "
+            "2020): only what goes beyond that is learned."
         ),
         experiment=(
             "‖F(x)‖₂ / ‖s(x)‖₂ of every block and test image, averaged over images, in the trained net and in the "
@@ -85,9 +89,9 @@ def _verdict(evidence: Evidence, found: Mapping[str, PowerLaw | None]) -> tuple[
         return "unanswered", "This cannot be answered: there are no residual nets."
     deep = depths[-1]
     size = mean(evidence.values("resnet", deep, trained))
-    word = next((text for bound, text in WORDS if size.value < bound), "no: it is larger than x")
+    word = next((text for bound, text in SIZES if size.value < bound), "so it is not: it is larger than x")
     said = [
-        f"In trained nets of {deep} layers the branch is {interval(size)} times the shortcut on average over blocks: "
+        f"In trained nets of {deep} layers the branch is {interval(size)} times the shortcut on average over blocks, "
         f"{word}. The smallest block has {interval(mean(evidence.values('resnet', deep, smallest)))}."
     ]
     change = difference(evidence.values("resnet", deep, trained), evidence.values("resnet", deep, untrained))

@@ -1,5 +1,7 @@
 """Is the identity hard to keep? Standard deviation of the response of every 3×3 layer (He et al. 2015, Fig. 7)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -25,8 +27,8 @@ def answer(evidence: Evidence) -> Answer:
     by_family, by_depth = _compare(evidence)
     outcome, verdict = _verdict(evidence, by_family, by_depth)
     numbers = list(evidence.numbers("mean response", response))
-    if by_family is not None:
-        numbers.append(Number(f"mean response at {by_family[0]} layers, residual minus plain", by_family[1]))
+    for depth, change in by_family.items():
+        numbers.append(Number(f"mean response at {depth} layers, residual minus plain", change))
     if by_depth is not None:
         numbers.append(Number("mean response of residual nets, deep minus shallow", by_depth))
     numbers.append(
@@ -66,36 +68,36 @@ def answer(evidence: Evidence) -> Answer:
     )
 
 
-def _compare(evidence: Evidence) -> tuple[tuple[int, Estimate] | None, Estimate | None]:
-    """Residual minus plain at the deepest common depth; deep minus shallow residual nets."""
-    common = set(evidence.depths("plain")) & set(evidence.depths("resnet"))
-    by_family = by_depth = None
-    if common:
-        residual, plain = (evidence.values(family, max(common), response) for family in ("resnet", "plain"))
-        by_family = max(common), difference(residual, plain)
-    if (pair := evidence.pair("resnet")) is not None:
-        by_depth = difference(*(evidence.values("resnet", depth, response) for depth in reversed(pair)))
-    return by_family, by_depth
+def _compare(evidence: Evidence) -> tuple[Mapping[int, Estimate], Estimate | None]:
+    """Residual minus plain at the shallow and the deep depth; deep minus shallow residual nets."""
+    pair = evidence.pair("resnet")
+    common = [depth for depth in pair or evidence.depths("resnet") if depth in evidence.depths("plain")]
+    by_family = {
+        depth: difference(*(evidence.values(family, depth, response) for family in ("resnet", "plain")))
+        for depth in common
+    }
+    if pair is None:
+        return by_family, None
+    return by_family, difference(*(evidence.values("resnet", depth, response) for depth in reversed(pair)))
 
 
-def _verdict(
-    evidence: Evidence, by_family: tuple[int, Estimate] | None, by_depth: Estimate | None
-) -> tuple[Outcome, str]:
-    said, signs = [], []
-    if by_family is None:
+def _verdict(evidence: Evidence, by_family: Mapping[int, Estimate], by_depth: Estimate | None) -> tuple[Outcome, str]:
+    said = [
+        f"Residual nets of {depth} layers respond {_less(change)} than their plain twins: {interval(change, '+.3f')}."
+        for depth, change in by_family.items()
+    ]
+    if not by_family:
         said.append("Whether residual nets respond less than plain ones cannot be answered: there are no plain twins.")
-    else:
-        signs.append(by_family[1].sign)
-        said.append(
-            f"Residual nets of {by_family[0]} layers respond {_less(by_family[1])} than their plain twins: "
-            f"{interval(by_family[1], '+.3f')}."
-        )
+    changes = list(by_family.values())
     if by_depth is not None and (pair := evidence.pair("resnet")) is not None:
-        signs.append(by_depth.sign)
+        changes.append(by_depth)
         said.append(
             f"Residual nets of {pair[1]} layers respond {_less(by_depth)} than those of {pair[0]}: "
-            f"{interval(by_depth, '+.3f')}."
+            f"{interval(by_depth, '+.3f')}{', one net of each' if is_single(by_depth) else ''}."
         )
+    apart = mean([deviation(one) for one in evidence.records])
+    said.append(f"Measured and closed form differ by {interval(apart, '.1f')} % in the median.")
+    signs = [change.sign for change in changes]
     if not signs:
         return "unanswered", " ".join(said)
     if any(sign > 0 for sign in signs):
@@ -118,7 +120,8 @@ def draw(evidence: Evidence) -> Figure:
     axes[0, 1].set_xlabel("the same, sorted by magnitude")
     for panel in axes[0, :2]:
         panel.set_ylabel("std of the response")
-        panel.set_ylim(bottom=0)
+        panel.set_yscale("log")
+        figures.logarithmic(panel.yaxis)
     axes[0, 0].legend()
     figures.measured_against_closed_form(axes[0, 2], evidence)
     return figure
