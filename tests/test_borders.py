@@ -12,6 +12,7 @@ PACKAGES = {
     "resprobe_server": ROOT / "server",
     "resprobe": ROOT / "client",
 }
+QUESTIONS = ("degradation", "overfitting", "gradients", "responses", "ratios", "lesions")
 
 
 def files() -> Iterator[Path]:
@@ -56,8 +57,13 @@ def importing(*modules: str) -> set[str]:
         (["google.rpc"], {"client/resprobe/status.py", "server/resprobe_server/status.py"}),
         (["onnxruntime"], {"exporter/resprobe_exporter/runtime.py", "server/resprobe_server/session.py"}),
         (["jinja2"], {"client/resprobe/page.py"}),
-        (["matplotlib"], {"client/resprobe/page.py", "client/resprobe/plot.py"}),
-        (["pyarrow"], {"client/resprobe/frame.py"}),
+        (
+            ["matplotlib"],
+            {"client/resprobe/page.py", "client/resprobe/plot.py"}
+            | {f"exporter/resprobe_exporter/study/{name}.py" for name in ("figures", "page")}
+            | {f"exporter/resprobe_exporter/study/questions/{name}.py" for name in QUESTIONS},
+        ),
+        (["pyarrow"], {"client/resprobe/frame.py", "exporter/resprobe_exporter/study/results.py"}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
