@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import resprobe
+import torch
 from resprobe_exporter import data
 from test_datasets import write_cifar, write_folder
 
@@ -49,3 +50,27 @@ def test_images_without_any_contrast_are_refused(tmp_path: Path) -> None:
         (tmp_path / name / "1.png").write_bytes((tmp_path / name / "0.png").read_bytes())
     with pytest.raises(resprobe.DatasetError, match="are one colour"):
         data.load("folder", tmp_path)
+
+
+def test_the_mean_of_each_pixel_is_only_subtracted() -> None:
+    loaded = data.load("digits", mean="pixel")
+    pixels = loaded.train.images.double() / 255
+    assert isinstance(loaded.mean, torch.Tensor)
+    torch.testing.assert_close(loaded.mean, pixels.mean(0).float())
+    expected = (pixels[:3] - pixels.mean(0)).float()
+    torch.testing.assert_close(data.normalise(loaded.train.images[:3], loaded), expected)
+
+
+def test_images_are_held_out_of_training(digits: data.Data) -> None:
+    loaded, again, other = (data.load("digits", validation=200, seed=seed) for seed in (1, 1, 2))
+    assert loaded.validation is not None
+    assert again.validation is not None
+    assert other.validation is not None
+    assert (len(loaded.train), len(loaded.validation), len(loaded.test)) == (1237, 200, 360)
+    assert torch.equal(loaded.validation.images, again.validation.images)
+    assert not torch.equal(loaded.validation.images, other.validation.images)
+    both = torch.cat([loaded.train.images, loaded.validation.images]).flatten(1)
+    assert sorted(both.tolist()) == sorted(digits.train.images.flatten(1).tolist())
+    assert loaded.mean[0] == pytest.approx(loaded.train.images.float().mean().item() / 255)
+    with pytest.raises(resprobe.DatasetError, match="1437 images to validate with: expected 1 to 1436"):
+        data.load("digits", validation=1437)

@@ -1,12 +1,14 @@
 """Training: it learns, the same way twice, and what it does to images is what it says."""
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 from conftest import small_net
 from resprobe_exporter import data, train
+from resprobe_exporter.errors import TrainingDiverged
 from resprobe_exporter.resnet import Architecture, ResNet
 
 
@@ -38,30 +40,42 @@ def test_the_same_seed_gives_the_same_weights(digits: data.Data) -> None:
     assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
 
-@pytest.mark.parametrize(("progress", "expected"), [(0.05, 0.5), (0.1, 1.0), (0.55, 0.5), (1.0, 0.0)])
-def test_schedule(progress: float, expected: float) -> None:
-    assert train.schedule(progress, 0.1) == pytest.approx(expected, abs=1e-9)
+def test_a_loss_that_is_not_finite_stops_at_its_step(digits: data.Data) -> None:
+    seen = list[train.Progress]()
+    with pytest.raises(TrainingDiverged, match=r"the loss is nan at step \d+ of 44, in epoch \d: the learning rate"):
+        train.train(make(), digits, train.Recipe(epochs=2, learning_rate=1e30), 0, seen.append)
+    assert all(math.isfinite(progress.loss) for progress in seen)
 
 
-def test_augmentation_shifts_and_mirrors_whole_images() -> None:
-    image = torch.zeros(1, 2, 5, 5, dtype=torch.uint8)
-    image[0, 0, 2, 1], image[0, 1, 2, 2] = 200, 100
-    found = set()
-    for crop in train.augment(image.expand(400, -1, -1, -1), 1, True, torch.Generator().manual_seed(0)):
-        (row, column), (other_row, other_column) = (tuple((crop[c] > 0).nonzero()[0].tolist()) for c in (0, 1))
-        assert (crop[0].max(), crop[1].max()) == (200, 100)
-        assert row == other_row  # all channels move together
-        found.add((row, column, other_column - column))
-    shifted = {(row, column, 1) for row in (1, 2, 3) for column in (0, 1, 2)}
-    mirrored = {(row, column, -1) for row in (1, 2, 3) for column in (2, 3, 4)}
-    assert found == shifted | mirrored
+def test_layers_are_recorded_now_and_then(digits: data.Data) -> None:
+    net, seen = make(), list[train.Progress]()
+    train.train(net, digits, train.Recipe(epochs=1), 0, seen.append, options=train.Options(record_every=10))
+    assert [progress.step for progress in seen if progress.layers] == [10, 20]
+    layers = seen[9].layers
+    assert layers is not None
+    assert len(layers.gradient_norms) == 8
+    assert list(layers.response_std) == list(layers.gradient_norms)[:-1]
+    assert list(layers.ratios) == [block.name for block in net.blocks]
+    assert all(value > 0 for found in vars(layers).values() for value in found.values())
+    again = make()
+    train.train(again, digits, train.Recipe(epochs=1), 0, lambda _: None)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
 
 
-def test_without_mirroring_left_stays_left() -> None:
-    image = torch.arange(25, dtype=torch.uint8).reshape(1, 1, 5, 5)
-    for crop in train.augment(image.expand(50, -1, -1, -1), 1, False, torch.Generator().manual_seed(0)):
-        inner = crop[0, 1:4, 1:4].int()
-        assert (inner.diff(dim=1) == 1).all()
+def test_reports_can_be_rare(digits: data.Data) -> None:
+    seen = list[train.Progress]()
+    train.train(make(), digits, train.Recipe(epochs=2), 0, seen.append, options=train.Options(report_every=15))
+    assert [progress.step for progress in seen] == [15, 22, 30, 44]
+    assert [progress.last for progress in seen] == [False, True, False, True]
+
+
+def test_held_out_images_are_scored_after_each_epoch() -> None:
+    loaded = data.load("digits", validation=200)
+    net, seen = make(), list[train.Progress]()
+    train.train(net, loaded, train.Recipe(epochs=2), 0, seen.append)
+    assert [progress.step for progress in seen if progress.validation] == [19, 38]
+    assert loaded.validation is not None
+    assert seen[-1].validation == train.evaluate(net, loaded.validation, loaded)
 
 
 def test_an_untrained_net_is_calibrated_and_keeps_its_weights(digits: data.Data) -> None:

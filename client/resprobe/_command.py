@@ -25,6 +25,7 @@ EXTRAS = {
     "scipy": "report",
     "sklearn": "exporter",
     "structlog": "server",
+    "tensorboard": "tensorboard",
     "torch": "exporter",
 }
 

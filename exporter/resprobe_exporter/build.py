@@ -1,17 +1,21 @@
 """`exporter build` and `exporter convert`: from a data set, or from somebody's checkpoint, to a new model version."""
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from resprobe import datasets
 
-from resprobe_exporter import checkpoint, data, describe, progress, repository, train
+from resprobe_exporter import checkpoint, data, describe, distributed, logs, progress, repository, train
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.publish import LabelledImages, Preprocessing, publish
+from resprobe_exporter.recipe import Recipe
 from resprobe_exporter.resnet import Architecture, ResNet
+from resprobe_exporter.resume import Checkpoints
 
 
 @dataclass(frozen=True)
@@ -24,15 +28,49 @@ class Built:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Running:
+    """How to run the training, besides what decides the weights.
+
+    Attributes:
+        checkpoint: Directory to put the training down in; None: it cannot be taken up again.
+        resume: Whether to go on from there.
+        log: File to append JSON lines to.
+        tensorboard: Directory of TensorBoard's event files.
+        record_every: Steps between two that log what all layers do; 0: none does.
+        compiled: Whether to compile the net first.
+    """
+
+    checkpoint: Path | None = None
+    resume: bool = False
+    log: Path | None = None
+    tensorboard: Path | None = None
+    record_every: int = 0
+    compiled: bool = False
+
+    def options(self, world: distributed.World, device: torch.device) -> train.Options:
+        """Of the loop. A GPU is asked only now and then how it is doing."""
+        return train.Options(world, self.compiled, self.record_every, 20 if device.type == "cuda" else 1)
+
+    def checkpoints(self) -> Checkpoints | None:
+        """Where to go on from and to write to.
+
+        Raises:
+            CheckpointError: There is a checkpoint that is not to be used.
+        """
+        return None if self.checkpoint is None else Checkpoints(self.checkpoint, self.resume)
+
+
 def build(
     architecture: Architecture,
     loaded: data.Data,
-    recipe: train.Recipe,
+    recipe: Recipe,
     seed: int,
     device: torch.device,
     root: Path,
     name: str,
-) -> Built:
+    running: Running = Running(),
+) -> Built | None:
     """Trains a net and writes it as the next version of a model.
 
     Args:
@@ -43,31 +81,67 @@ def build(
         device: To train on.
         root: The model repository.
         name: Of the model.
+        running: Checkpoints and logs.
+
+    Returns:
+        The version; None in the processes under torchrun that only help to train it.
     """
     begin = time.perf_counter()
     repository.check_name(name)  # before the time is spent
-    torch.manual_seed(seed)
-    torch.backends.cudnn.deterministic = True
-    net = ResNet(architecture).to(device)
-    moved = replace(loaded, train=loaded.train.to(device), test=loaded.test.to(device))
-    progress.say(
-        f"training {name}: {net.parameter_count:,} parameters, {len(loaded.train):,} images of {loaded.name}, "
-        f"{recipe.epochs} epochs on {device.type}"
-    )
-    with progress.TrainingDisplay(recipe.epochs) as display:
-        train.train(net, moved, recipe, seed, display.report)
+    checkpoints = running.checkpoints()
+    with distributed.join(device) as world:
+        torch.manual_seed(seed)
+        torch.backends.cudnn.deterministic = True
+        net = ResNet(architecture).to(device)
+        origin = describe.Origin("trained here", seed, recipe.passes(len(loaded.train)), recipe)
+        with _reports(world, running, net, loaded, origin) as report:
+            options = running.options(world, device)
+            train.train(net, loaded.to(device), recipe, seed, report, checkpoints=checkpoints, options=options)
+    if world.rank > 0:
+        return None
     trained = time.perf_counter() - begin
     description, directory = publish(
         net,
         Preprocessing(loaded.mean, loaded.std),
         loaded.classes,
-        describe.Origin("trained here", seed, recipe.epochs),
+        origin,
         _as_test_set(loaded),
         root,
         name,
         progress.say,
     )
     return Built(description, directory, trained, time.perf_counter() - begin)
+
+
+@contextmanager
+def _reports(
+    world: distributed.World, running: Running, net: ResNet, loaded: data.Data, origin: describe.Origin
+) -> Iterator[Callable[[train.Progress], None]]:
+    """Tells people and programs of the progress; in rank 0 only."""
+    if world.rank > 0:
+        yield lambda _: None
+        return
+    recipe = origin.recipe
+    assert recipe is not None
+    processes = f" in {world.size} processes" if world.size > 1 else ""
+    progress.say(
+        f"training {net.architecture.family} of depth {net.architecture.depth}: {net.parameter_count:,} parameters, "
+        f"{len(loaded.train):,} images of {loaded.name}, recipe {recipe.name}, {origin.epochs} epochs{processes}"
+    )
+    with ExitStack() as stack:
+        reports = [stack.enter_context(progress.TrainingDisplay(origin.epochs)).report]
+        if running.log is not None:
+            run = {"seed": origin.seed, "net": asdict(net.architecture), "recipe": recipe.as_json()}
+            run |= {"data": loaded.name, "images": len(loaded.train), "processes": world.size}
+            reports.append(stack.enter_context(logs.json_lines(running.log, run)))
+        if running.tensorboard is not None:
+            reports.append(stack.enter_context(logs.tensorboard(running.tensorboard)))
+
+        def tell(now: train.Progress) -> None:
+            for report in reports:
+                report(now)
+
+        yield tell
 
 
 def convert(

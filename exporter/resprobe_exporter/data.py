@@ -1,7 +1,9 @@
 """Data sets as tensors on the device: uint8 images and labels, in a training and a test part."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,18 +38,20 @@ class Data:
         train: To learn from.
         test: To measure with.
         classes: Names of the classes.
-        mean: Of each channel over the training images, with pixels in [0, 1].
-        std: The same for the standard deviation.
+        mean: Over the training images, with pixels in [0, 1]: of each channel [c], or of each pixel [c, h, w].
+        std: Of each channel over the training images; 1 where the mean is of each pixel.
         mirrored: Whether a mirrored image still shows its class: it does for photographs, not for digits.
+        validation: Training images that were held out; None: none were.
     """
 
     name: str
     train: Part
     test: Part
     classes: tuple[str, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: Sequence[float] | Tensor
+    std: Sequence[float] | Tensor
     mirrored: bool
+    validation: Part | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -55,9 +59,21 @@ class Data:
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
+    def to(self, device: torch.device) -> "Data":
+        """The same on another device."""
+        validation = None if self.validation is None else self.validation.to(device)
+        return replace(self, train=self.train.to(device), test=self.test.to(device), validation=validation)
+
 
 def load(
-    name: datasets.Name, directory: Path | None = None, size: int = 32, mirrored: bool | None = None, seed: int = 0
+    name: datasets.Name,
+    directory: Path | None = None,
+    size: int = 32,
+    mirrored: bool | None = None,
+    seed: int = 0,
+    *,
+    mean: Literal["channel", "pixel"] = "channel",
+    validation: int = 0,
 ) -> Data:
     """Reads both parts of a data set.
 
@@ -66,23 +82,56 @@ def load(
         directory: Where its files are; not needed for digits.
         size: Height and width that pictures of a folder are resized to.
         mirrored: Whether augmentation may mirror images; None: for all data sets but digits.
-        seed: Of the split of a folder that has none.
+        seed: Of the split of a folder that has none, and of the images to hold out.
+        mean: Of each channel, to normalise with mean and deviation; of each pixel, to subtract that only.
+        validation: Training images to hold out, drawn at random: 5,000 of CIFAR-10's 50,000 in He et al. 2015, §4.2.
 
     Raises:
-        DatasetError: It cannot be read; the text names the file.
+        DatasetError: It cannot be read; the text names the file. Or there are too few images to hold out so many.
     """
     if name == "folder":
         train, test, classes = _folder(directory, size, seed)
     else:
         first, second = datasets.load(name, directory, "train"), datasets.load(name, directory, "test")
         train, test, classes = _part(first), _part(second), first.classes
+    train, held_out = _hold_out(train, validation, seed)
+    mirrored = name != "digits" if mirrored is None else mirrored
+    return Data(name, train, test, classes, *_moments(name, train, mean), mirrored, held_out)
+
+
+def normalise(images: Tensor, data: Data) -> Tensor:
+    """uint8 [n, c, h, w] to float32, less the mean and divided by the deviation of the training images."""
+    mean, std = (as_image(values).to(images.device) for values in (data.mean, data.std))
+    return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def as_image(values: Sequence[float] | Tensor) -> Tensor:
+    """A value for each channel [c], or for each pixel [c, h, w], as float32 that broadcasts over images."""
+    tensor = torch.as_tensor(values, dtype=torch.float32)
+    return tensor.view(-1, 1, 1) if tensor.ndim == 1 else tensor
+
+
+def _hold_out(train: Part, count: int, seed: int) -> tuple[Part, Part | None]:
+    if count == 0:
+        return train, None
+    if not 0 < count < len(train):
+        raise DatasetError(f"{count} images to validate with: expected 1 to {len(train) - 1}, the others to train on")
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+    rest, chosen = order[count:].sort().values, order[:count].sort().values
+    return Part(train.images[rest], train.labels[rest]), Part(train.images[chosen], train.labels[chosen])
+
+
+def _moments(
+    name: str, train: Part, mean: Literal["channel", "pixel"]
+) -> tuple[Sequence[float] | Tensor, Sequence[float]]:
     pixels = train.images.double().div_(255)
-    mean, std = pixels.mean((0, 2, 3)), pixels.std((0, 2, 3))
+    std = pixels.std((0, 2, 3))
     if not std.any():
         raise DatasetError(f"all training images of {name} are one colour; there is nothing to learn")
+    if mean == "pixel":
+        return pixels.mean(0).float(), (1.0,) * len(std)
     std = torch.where(std > 0, std, 1.0)  # a channel may be constant
-    mirrored = name != "digits" if mirrored is None else mirrored
-    return Data(name, train, test, classes, tuple(mean.tolist()), tuple(std.tolist()), mirrored)
+    return tuple(pixels.mean((0, 2, 3)).tolist()), tuple(std.tolist())
 
 
 def _part(dataset: datasets.Dataset, size: int | None = None) -> Part:

@@ -15,6 +15,7 @@ from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.graph import probe
 from resprobe_exporter.graph.residual import ResidualAddition
 from resprobe_exporter.measure import Measurement
+from resprobe_exporter.recipe import Recipe
 from resprobe_exporter.repository import DESCRIPTION, WEIGHTS, Draft
 from resprobe_exporter.resnet import ResNet
 
@@ -30,11 +31,12 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the weights come from. `seed` is None and `epochs` 0 for a net that was not trained here."""
+    """Where the weights come from. `seed` and `recipe` are None and `epochs` 0 for a net that was not trained here."""
 
     source: str
     seed: int | None = None
     epochs: int = 0
+    recipe: Recipe | None = None
 
 
 def describe(
@@ -68,6 +70,8 @@ def describe(
         ),
     )
     model.provenance.create_time.GetCurrentTime()
+    if origin.recipe is not None:
+        model.provenance.recipe.update(origin.recipe.as_json())
     for info, addition in zip(net.blocks, additions, strict=True):
         model.blocks.add(
             name=info.name,

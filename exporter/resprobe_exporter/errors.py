@@ -17,3 +17,7 @@ class CheckpointError(ExporterError):
 
 class CheckFailed(ExporterError):
     """An exported graph does not compute what PyTorch computes; the text names the block and the two numbers."""
+
+
+class TrainingDiverged(ExporterError):
+    """The loss is not finite any more; the text says since which step."""

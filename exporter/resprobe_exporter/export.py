@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from resprobe_exporter.data import as_image
 from resprobe_exporter.graph.shortcut import PadShortcutToConv
 from resprobe_exporter.resnet import ResNet
 
@@ -19,15 +20,18 @@ SCOPES = "pkg.torch.onnx.name_scopes"  # torch's exporter writes a node's module
 
 
 class Served(nn.Module):
-    """A net as it is served: takes uint8 [n, height, width, channels] and normalises it."""
+    """A net as it is served: takes uint8 [n, height, width, channels] and normalises it.
 
-    def __init__(self, net: ResNet, mean: Sequence[float], std: Sequence[float]) -> None:
+    `mean` and `std`, for pixels in [0, 1], have a value for each channel [c] or for each pixel [c, height, width].
+    """
+
+    def __init__(self, net: ResNet, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> None:
         super().__init__()
         self.net = net
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", 255 * torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", 255 * torch.tensor(std).view(1, -1, 1, 1))
+        self.register_buffer("mean", 255 * as_image(mean))
+        self.register_buffer("std", 255 * as_image(std))
 
     def forward(self, image: Tensor) -> Tensor:
         """uint8 [n, height, width, channels] to logits [n, classes]."""
@@ -48,13 +52,13 @@ def fold_batch_norms(net: ResNet) -> ResNet:
     return folded.float()
 
 
-def to_onnx(net: ResNet, mean: Sequence[float], std: Sequence[float]) -> ir.Model:
+def to_onnx(net: ResNet, mean: Sequence[float] | Tensor, std: Sequence[float] | Tensor) -> ir.Model:
     """Exports a net with a free batch size.
 
     Args:
         net: In any mode, on any device; it is not changed.
-        mean: Of each channel, subtracted from pixels in [0, 1].
-        std: Of each channel, what is left is divided by.
+        mean: Of each channel [c] or of each pixel [c, height, width], subtracted from pixels in [0, 1].
+        std: The same; what is left is divided by it.
 
     Returns:
         A model with the input `image`, uint8 [n, height, width, channels], and the output `logits`, float32

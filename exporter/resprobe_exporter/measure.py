@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from resprobe.statistics import BlockStatistics
 
+from resprobe_exporter.evaluate import Score
 from resprobe_exporter.export import LOGITS
 from resprobe_exporter.graph.probe import OUTPUT
 from resprobe_exporter.runtime import Graph
-from resprobe_exporter.train import Score
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ class TrainingDisplay:
         )
         if console.is_terminal:
             self._bar.update(self._task, description=text, total=progress.steps, completed=progress.step)
-        if progress.step * self._epochs % progress.steps == 0:  # the last step of an epoch
-            left = (self._epochs - progress.epoch - 1) * progress.seconds
-            console.print(f"{text}  {left:.0f} s left", markup=False)
+        if progress.last:
+            if progress.validation is not None:
+                text += f"  validation {progress.validation.accuracy:.3f}"
+            console.print(f"{text}  {progress.left:.0f} s left", markup=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+from torch import Tensor
 
 from resprobe_exporter import describe, repository
 from resprobe_exporter.check import check
@@ -34,18 +35,21 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Of pixels in [0, 1], for each channel: the mean is subtracted, then the rest is divided by the deviation."""
+    """Of pixels in [0, 1]: the mean is subtracted, then the rest is divided by the deviation.
 
-    mean: Sequence[float]
-    std: Sequence[float]
+    Each has a value for each channel [c], or for each pixel [c, height, width].
+    """
+
+    mean: Sequence[float] | Tensor
+    std: Sequence[float] | Tensor
 
     def check(self, channels: int) -> None:
         """Raises ExporterError if it does not fit images with so many channels."""
         for what, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != channels:
                 raise ExporterError(f"--{what} has {len(values)} values; expected {channels}, one a channel")
-        if min(self.std) <= 0:
-            raise ExporterError(f"--std {min(self.std)}: expected numbers above 0")
+        if (smallest := min(map(float, self.std))) <= 0:
+            raise ExporterError(f"--std {smallest}: expected numbers above 0")
 
 
 def publish(

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eresprobe_protos/resprobe.proto\x12\x0bresprobe.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xb5\x01\n\x0f\x43lassifyRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\"\n\x06images\x18\x03 \x03(\x0b\x32\x12.resprobe.v1.Image\x12\x12\n\x05top_k\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x1f\n\x04view\x18\x05 \x01(\x0e\x32\x11.resprobe.v1.View\x12\x13\n\x0b\x62lock_scale\x18\x06 \x03(\x02\x12\n\n\x02id\x18\x07 \x01(\tB\x08\n\x06_top_k\"K\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12%\n\x06pixels\x18\x02 \x01(\x0b\x32\x13.resprobe.v1.PixelsH\x00\x42\x08\n\x06source\"G\n\x06Pixels\x12\x0e\n\x06height\x18\x01 \x01(\x05\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"\xd9\x01\n\x10\x43lassifyResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12)\n\x07results\x18\x04 \x03(\x0b\x32\x18.resprobe.v1.ImageResult\x12%\n\x07timings\x18\x05 \x01(\x0b\x32\x14.resprobe.v1.Timings\x12\x12\n\nbatch_size\x18\x06 \x01(\x05\x12\x10\n\x08provider\x18\x07 \x01(\t\x12!\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x12.google.rpc.Status\"d\n\x0bImageResult\x12)\n\x07\x63lasses\x18\x01 \x03(\x0b\x32\x18.resprobe.v1.ScoredClass\x12*\n\nstatistics\x18\x02 \x03(\x0b\x32\x16.resprobe.v1.Statistic\"@\n\x0bScoredClass\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\")\n\tStatistic\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x02\"a\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tinference\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x13\n\x11ListModelsRequest\"8\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.resprobe.v1.Model\"0\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xfe\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x03 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x04 \x01(\x05\x12\x17\n\x0fparameter_count\x18\x05 \x01(\x03\x12\'\n\x05image\x18\x06 \x01(\x0b\x32\x18.resprobe.v1.ImageFormat\x12\x0f\n\x07\x63lasses\x18\x07 \x03(\t\x12+\n\nevaluation\x18\x08 \x01(\x0b\x32\x17.resprobe.v1.Evaluation\x12+\n\nprovenance\x18\t \x01(\x0b\x32\x17.resprobe.v1.Provenance\x12\x12\n\nstatistics\x18\n \x03(\t\x12\"\n\x06\x62locks\x18\x0b \x03(\x0b\x32\x12.resprobe.v1.Block\x12+\n\x08\x62\x61seline\x18\x0c \x01(\x0b\x32\x19.resprobe.v1.BaselineInfo\x12%\n\x07serving\x18\r \x01(\x0b\x32\x14.resprobe.v1.Serving\">\n\x0bImageFormat\x12\x0e\n\x06height\x18\x01 \x01(\x05\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\"R\n\nEvaluation\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63uracy\x18\x02 \x01(\x01\x12\x0c\n\x04loss\x18\x03 \x01(\x01\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\"\xfb\x01\n\nProvenance\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x11\n\x04seed\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06\x65pochs\x18\x03 \x01(\x05\x12\x37\n\x08packages\x18\x04 \x03(\x0b\x32%.resprobe.v1.Provenance.PackagesEntry\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eweights_sha256\x18\x06 \x01(\t\x1a/\n\rPackagesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_seed\"\x96\x03\n\x05\x42lock\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\x05\x12\r\n\x05index\x18\x03 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x04 \x01(\x05\x12\x0e\n\x06height\x18\x05 \x01(\x05\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06stride\x18\x07 \x01(\x05\x12+\n\x08shortcut\x18\x08 \x01(\x0e\x32\x19.resprobe.v1.ShortcutKind\x12\x15\n\rbranch_tensor\x18\t \x01(\t\x12\x17\n\x0fshortcut_tensor\x18\n \x01(\t\x12\x12\n\nsum_tensor\x18\x0b \x01(\t\x12\x19\n\x0cresponse_std\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x32\n\x08\x62\x61seline\x18\r \x03(\x0b\x32 .resprobe.v1.Block.BaselineEntry\x1aO\n\rBaselineEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12-\n\x05value\x18\x02 \x01(\x0b\x32\x1e.resprobe.v1.BaselineStatistic:\x02\x38\x01\x42\x0f\n\r_response_std\"K\n\x0c\x42\x61selineInfo\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x15\n\rprobabilities\x18\x03 \x03(\x01\"4\n\x11\x42\x61selineStatistic\x12\x0c\n\x04mean\x18\x01 \x01(\x01\x12\x11\n\tquantiles\x18\x02 \x03(\x02\"o\n\x07Serving\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x12\n\nis_default\x18\x02 \x01(\x08\x12\x12\n\nhas_blocks\x18\x03 \x01(\x08\x12\x17\n\x0fhas_block_scale\x18\x04 \x01(\x08\x12\x11\n\tmax_batch\x18\x05 \x01(\x05*=\n\x04View\x12\x14\n\x10VIEW_UNSPECIFIED\x10\x00\x12\x0e\n\nVIEW_BASIC\x10\x01\x12\x0f\n\x0bVIEW_BLOCKS\x10\x02*~\n\x0cShortcutKind\x12\x1d\n\x19SHORTCUT_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16SHORTCUT_KIND_IDENTITY\x10\x01\x12\x15\n\x11SHORTCUT_KIND_PAD\x10\x02\x12\x1c\n\x18SHORTCUT_KIND_PROJECTION\x10\x03\x32\xba\x02\n\x0fResidualService\x12G\n\x08\x43lassify\x12\x1c.resprobe.v1.ClassifyRequest\x1a\x1d.resprobe.v1.ClassifyResponse\x12Q\n\x0e\x43lassifyStream\x12\x1c.resprobe.v1.ClassifyRequest\x1a\x1d.resprobe.v1.ClassifyResponse(\x01\x30\x01\x12M\n\nListModels\x12\x1e.resprobe.v1.ListModelsRequest\x1a\x1f.resprobe.v1.ListModelsResponse\x12<\n\x08GetModel\x12\x1c.resprobe.v1.GetModelRequest\x1a\x12.resprobe.v1.Modelb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eresprobe_protos/resprobe.proto\x12\x0bresprobe.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xb5\x01\n\x0f\x43lassifyRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\"\n\x06images\x18\x03 \x03(\x0b\x32\x12.resprobe.v1.Image\x12\x12\n\x05top_k\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x1f\n\x04view\x18\x05 \x01(\x0e\x32\x11.resprobe.v1.View\x12\x13\n\x0b\x62lock_scale\x18\x06 \x03(\x02\x12\n\n\x02id\x18\x07 \x01(\tB\x08\n\x06_top_k\"K\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12%\n\x06pixels\x18\x02 \x01(\x0b\x32\x13.resprobe.v1.PixelsH\x00\x42\x08\n\x06source\"G\n\x06Pixels\x12\x0e\n\x06height\x18\x01 \x01(\x05\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"\xd9\x01\n\x10\x43lassifyResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12)\n\x07results\x18\x04 \x03(\x0b\x32\x18.resprobe.v1.ImageResult\x12%\n\x07timings\x18\x05 \x01(\x0b\x32\x14.resprobe.v1.Timings\x12\x12\n\nbatch_size\x18\x06 \x01(\x05\x12\x10\n\x08provider\x18\x07 \x01(\t\x12!\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x12.google.rpc.Status\"d\n\x0bImageResult\x12)\n\x07\x63lasses\x18\x01 \x03(\x0b\x32\x18.resprobe.v1.ScoredClass\x12*\n\nstatistics\x18\x02 \x03(\x0b\x32\x16.resprobe.v1.Statistic\"@\n\x0bScoredClass\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\")\n\tStatistic\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x02\"a\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tinference\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x13\n\x11ListModelsRequest\"8\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.resprobe.v1.Model\"0\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xfe\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x03 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x04 \x01(\x05\x12\x17\n\x0fparameter_count\x18\x05 \x01(\x03\x12\'\n\x05image\x18\x06 \x01(\x0b\x32\x18.resprobe.v1.ImageFormat\x12\x0f\n\x07\x63lasses\x18\x07 \x03(\t\x12+\n\nevaluation\x18\x08 \x01(\x0b\x32\x17.resprobe.v1.Evaluation\x12+\n\nprovenance\x18\t \x01(\x0b\x32\x17.resprobe.v1.Provenance\x12\x12\n\nstatistics\x18\n \x03(\t\x12\"\n\x06\x62locks\x18\x0b \x03(\x0b\x32\x12.resprobe.v1.Block\x12+\n\x08\x62\x61seline\x18\x0c \x01(\x0b\x32\x19.resprobe.v1.BaselineInfo\x12%\n\x07serving\x18\r \x01(\x0b\x32\x14.resprobe.v1.Serving\">\n\x0bImageFormat\x12\x0e\n\x06height\x18\x01 \x01(\x05\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\"R\n\nEvaluation\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63uracy\x18\x02 \x01(\x01\x12\x0c\n\x04loss\x18\x03 \x01(\x01\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\"\xa4\x02\n\nProvenance\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x11\n\x04seed\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06\x65pochs\x18\x03 \x01(\x05\x12\x37\n\x08packages\x18\x04 \x03(\x0b\x32%.resprobe.v1.Provenance.PackagesEntry\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eweights_sha256\x18\x06 \x01(\t\x12\'\n\x06recipe\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x1a/\n\rPackagesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_seed\"\x96\x03\n\x05\x42lock\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\x05\x12\r\n\x05index\x18\x03 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x04 \x01(\x05\x12\x0e\n\x06height\x18\x05 \x01(\x05\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06stride\x18\x07 \x01(\x05\x12+\n\x08shortcut\x18\x08 \x01(\x0e\x32\x19.resprobe.v1.ShortcutKind\x12\x15\n\rbranch_tensor\x18\t \x01(\t\x12\x17\n\x0fshortcut_tensor\x18\n \x01(\t\x12\x12\n\nsum_tensor\x18\x0b \x01(\t\x12\x19\n\x0cresponse_std\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x32\n\x08\x62\x61seline\x18\r \x03(\x0b\x32 .resprobe.v1.Block.BaselineEntry\x1aO\n\rBaselineEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12-\n\x05value\x18\x02 \x01(\x0b\x32\x1e.resprobe.v1.BaselineStatistic:\x02\x38\x01\x42\x0f\n\r_response_std\"K\n\x0c\x42\x61selineInfo\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x15\n\rprobabilities\x18\x03 \x03(\x01\"4\n\x11\x42\x61selineStatistic\x12\x0c\n\x04mean\x18\x01 \x01(\x01\x12\x11\n\tquantiles\x18\x02 \x03(\x02\"o\n\x07Serving\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x12\n\nis_default\x18\x02 \x01(\x08\x12\x12\n\nhas_blocks\x18\x03 \x01(\x08\x12\x17\n\x0fhas_block_scale\x18\x04 \x01(\x08\x12\x11\n\tmax_batch\x18\x05 \x01(\x05*=\n\x04View\x12\x14\n\x10VIEW_UNSPECIFIED\x10\x00\x12\x0e\n\nVIEW_BASIC\x10\x01\x12\x0f\n\x0bVIEW_BLOCKS\x10\x02*~\n\x0cShortcutKind\x12\x1d\n\x19SHORTCUT_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16SHORTCUT_KIND_IDENTITY\x10\x01\x12\x15\n\x11SHORTCUT_KIND_PAD\x10\x02\x12\x1c\n\x18SHORTCUT_KIND_PROJECTION\x10\x03\x32\xba\x02\n\x0fResidualService\x12G\n\x08\x43lassify\x12\x1c.resprobe.v1.ClassifyRequest\x1a\x1d.resprobe.v1.ClassifyResponse\x12Q\n\x0e\x43lassifyStream\x12\x1c.resprobe.v1.ClassifyRequest\x1a\x1d.resprobe.v1.ClassifyResponse(\x01\x30\x01\x12M\n\nListModels\x12\x1e.resprobe.v1.ListModelsRequest\x1a\x1f.resprobe.v1.ListModelsResponse\x12<\n\x08GetModel\x12\x1c.resprobe.v1.GetModelRequest\x1a\x12.resprobe.v1.Modelb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,52 +39,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROVENANCE_PACKAGESENTRY']._serialized_options = b'8\001'
   _globals['_BLOCK_BASELINEENTRY']._loaded_options = None
   _globals['_BLOCK_BASELINEENTRY']._serialized_options = b'8\001'
-  _globals['_VIEW']._serialized_start=2570
-  _globals['_VIEW']._serialized_end=2631
-  _globals['_SHORTCUTKIND']._serialized_start=2633
-  _globals['_SHORTCUTKIND']._serialized_end=2759
-  _globals['_CLASSIFYREQUEST']._serialized_start=138
-  _globals['_CLASSIFYREQUEST']._serialized_end=319
-  _globals['_IMAGE']._serialized_start=321
-  _globals['_IMAGE']._serialized_end=396
-  _globals['_PIXELS']._serialized_start=398
-  _globals['_PIXELS']._serialized_end=469
-  _globals['_CLASSIFYRESPONSE']._serialized_start=472
-  _globals['_CLASSIFYRESPONSE']._serialized_end=689
-  _globals['_IMAGERESULT']._serialized_start=691
-  _globals['_IMAGERESULT']._serialized_end=791
-  _globals['_SCOREDCLASS']._serialized_start=793
-  _globals['_SCOREDCLASS']._serialized_end=857
-  _globals['_STATISTIC']._serialized_start=859
-  _globals['_STATISTIC']._serialized_end=900
-  _globals['_TIMINGS']._serialized_start=902
-  _globals['_TIMINGS']._serialized_end=999
-  _globals['_LISTMODELSREQUEST']._serialized_start=1001
-  _globals['_LISTMODELSREQUEST']._serialized_end=1020
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1022
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1078
-  _globals['_GETMODELREQUEST']._serialized_start=1080
-  _globals['_GETMODELREQUEST']._serialized_end=1128
-  _globals['_MODEL']._serialized_start=1131
-  _globals['_MODEL']._serialized_end=1513
-  _globals['_IMAGEFORMAT']._serialized_start=1515
-  _globals['_IMAGEFORMAT']._serialized_end=1577
-  _globals['_EVALUATION']._serialized_start=1579
-  _globals['_EVALUATION']._serialized_end=1661
-  _globals['_PROVENANCE']._serialized_start=1664
-  _globals['_PROVENANCE']._serialized_end=1915
-  _globals['_PROVENANCE_PACKAGESENTRY']._serialized_start=1859
-  _globals['_PROVENANCE_PACKAGESENTRY']._serialized_end=1906
-  _globals['_BLOCK']._serialized_start=1918
-  _globals['_BLOCK']._serialized_end=2324
-  _globals['_BLOCK_BASELINEENTRY']._serialized_start=2228
-  _globals['_BLOCK_BASELINEENTRY']._serialized_end=2307
-  _globals['_BASELINEINFO']._serialized_start=2326
-  _globals['_BASELINEINFO']._serialized_end=2401
-  _globals['_BASELINESTATISTIC']._serialized_start=2403
-  _globals['_BASELINESTATISTIC']._serialized_end=2455
-  _globals['_SERVING']._serialized_start=2457
-  _globals['_SERVING']._serialized_end=2568
-  _globals['_RESIDUALSERVICE']._serialized_start=2762
-  _globals['_RESIDUALSERVICE']._serialized_end=3076
+  _globals['_VIEW']._serialized_start=2641
+  _globals['_VIEW']._serialized_end=2702
+  _globals['_SHORTCUTKIND']._serialized_start=2704
+  _globals['_SHORTCUTKIND']._serialized_end=2830
+  _globals['_CLASSIFYREQUEST']._serialized_start=168
+  _globals['_CLASSIFYREQUEST']._serialized_end=349
+  _globals['_IMAGE']._serialized_start=351
+  _globals['_IMAGE']._serialized_end=426
+  _globals['_PIXELS']._serialized_start=428
+  _globals['_PIXELS']._serialized_end=499
+  _globals['_CLASSIFYRESPONSE']._serialized_start=502
+  _globals['_CLASSIFYRESPONSE']._serialized_end=719
+  _globals['_IMAGERESULT']._serialized_start=721
+  _globals['_IMAGERESULT']._serialized_end=821
+  _globals['_SCOREDCLASS']._serialized_start=823
+  _globals['_SCOREDCLASS']._serialized_end=887
+  _globals['_STATISTIC']._serialized_start=889
+  _globals['_STATISTIC']._serialized_end=930
+  _globals['_TIMINGS']._serialized_start=932
+  _globals['_TIMINGS']._serialized_end=1029
+  _globals['_LISTMODELSREQUEST']._serialized_start=1031
+  _globals['_LISTMODELSREQUEST']._serialized_end=1050
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1052
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1108
+  _globals['_GETMODELREQUEST']._serialized_start=1110
+  _globals['_GETMODELREQUEST']._serialized_end=1158
+  _globals['_MODEL']._serialized_start=1161
+  _globals['_MODEL']._serialized_end=1543
+  _globals['_IMAGEFORMAT']._serialized_start=1545
+  _globals['_IMAGEFORMAT']._serialized_end=1607
+  _globals['_EVALUATION']._serialized_start=1609
+  _globals['_EVALUATION']._serialized_end=1691
+  _globals['_PROVENANCE']._serialized_start=1694
+  _globals['_PROVENANCE']._serialized_end=1986
+  _globals['_PROVENANCE_PACKAGESENTRY']._serialized_start=1930
+  _globals['_PROVENANCE_PACKAGESENTRY']._serialized_end=1977
+  _globals['_BLOCK']._serialized_start=1989
+  _globals['_BLOCK']._serialized_end=2395
+  _globals['_BLOCK_BASELINEENTRY']._serialized_start=2299
+  _globals['_BLOCK_BASELINEENTRY']._serialized_end=2378
+  _globals['_BASELINEINFO']._serialized_start=2397
+  _globals['_BASELINEINFO']._serialized_end=2472
+  _globals['_BASELINESTATISTIC']._serialized_start=2474
+  _globals['_BASELINESTATISTIC']._serialized_end=2526
+  _globals['_SERVING']._serialized_start=2528
+  _globals['_SERVING']._serialized_end=2639
+  _globals['_RESIDUALSERVICE']._serialized_start=2833
+  _globals['_RESIDUALSERVICE']._serialized_end=3147
 # @@protoc_insertion_point(module_scope)

@@ -18,6 +18,9 @@ class Build:
       exporter build --depth 20 --family plain
       exporter build --depth 56 --shortcut B --dataset cifar10 --data ~/cifar --name resnet56b
       exporter build --depth 20 --dataset folder --data ~/pictures --image-size 64
+      exporter build --depth 110 --recipe paper --dataset cifar10 --data ~/cifar --checkpoint run --resume
+      exporter build --depth 56 --log-file run.jsonl --record-every 50
+      torchrun --standalone --nproc-per-node 2 -m resprobe_exporter build --depth 56 --dataset cifar10 --data ~/cifar
     """
 
     depth: int
@@ -34,12 +37,28 @@ class Build:
     """Height and width that the pictures of a folder are resized to."""
     mirror: bool | None = None
     """Whether training may mirror images. Default: for every data set but digits."""
+    recipe: Literal["fast", "paper"] = "fast"
+    """fast: one cycle, 15 epochs of digits or 30 of the others. paper: He et al. 2015, §4.2, 64,000 steps."""
     epochs: int | None = None
-    """Passes over the training images; 0 writes an untrained net. Default: 15 for digits, 30 for the others."""
+    """Passes over the training images instead of the recipe's; milestones move along. 0 writes an untrained net."""
+    validation: int = 0
+    """Training images to hold out; accuracy on them is shown after each epoch. The paper holds out 5000 of CIFAR-10."""
     seed: int = 0
     """The same seed gives the same weights again on the same machine."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes the GPU if there is one."""
+    compile: bool = False
+    """Compile the net before training: about a minute on a CPU, which only long runs earn back."""
+    checkpoint: Path | None = None
+    """Directory to write the state of the training to, every 30 s."""
+    resume: bool = False
+    """Go on from the checkpoint, if there is one."""
+    log_file: Path | None = None
+    """Append JSON lines to this file: one at the end of each epoch and for each step that --record-every names."""
+    tensorboard: Path | None = None
+    """Write the same for TensorBoard to this directory."""
+    record_every: int = 0
+    """Log gradient norms, responses and ratios of all layers every so many steps."""
     repository: Path = Path("models")
     """Model repository to write to."""
     name: str | None = None
@@ -49,22 +68,42 @@ class Build:
 
     def run(self) -> None:
         """Trains and writes."""
-        from resprobe_exporter import build, data, train
-        from resprobe_exporter.errors import ExporterError
+        from resprobe_exporter import build, data, recipe
         from resprobe_exporter.resnet import Architecture
 
-        if self.epochs is not None and self.epochs < 0:
-            raise ExporterError(f"--epochs {self.epochs}: expected 0 or more")
-        if self.image_size < 1:
-            raise ExporterError(f"--image-size {self.image_size}: expected 1 or more")
+        self._check()
         architecture = Architecture(self.family, self.depth, self.shortcut)
         device = build.choose_device(self.device)
-        loaded = data.load(self.dataset, self.data, self.image_size, self.mirror, self.seed)
+        chosen = recipe.choose(self.recipe, self.dataset, self.epochs)
+        loaded = data.load(
+            self.dataset,
+            self.data,
+            self.image_size,
+            self.mirror,
+            self.seed,
+            mean=chosen.mean,
+            validation=self.validation,
+        )
         channels, height, width = loaded.shape
         architecture = replace(architecture, height=height, width=width, channels=channels, classes=len(loaded.classes))
-        recipe = train.RECIPES[self.dataset]
-        if self.epochs is not None:
-            recipe = replace(recipe, epochs=self.epochs)
         name = self.name or f"{self.family}{self.depth}"
-        built = build.build(architecture, loaded, recipe, self.seed, device, self.repository, name)
-        print_built(built, self.json)
+        running = build.Running(
+            self.checkpoint, self.resume, self.log_file, self.tensorboard, self.record_every, self.compile
+        )
+        built = build.build(architecture, loaded, chosen, self.seed, device, self.repository, name, running)
+        if built is not None:
+            print_built(built, self.json)
+
+    def _check(self) -> None:
+        from resprobe_exporter.errors import ExporterError
+
+        if self.image_size < 1:
+            raise ExporterError(f"--image-size {self.image_size}: expected 1 or more")
+        for option in ("epochs", "validation", "record_every"):
+            value = getattr(self, option)
+            if value is not None and value < 0:
+                raise ExporterError(f"--{option.replace('_', '-')} {value}: expected 0 or more")
+        if self.resume and self.checkpoint is None:
+            raise ExporterError("--resume needs --checkpoint DIR")
+        if self.record_every and self.log_file is None and self.tensorboard is None:
+            raise ExporterError("--record-every needs --log-file FILE or --tensorboard DIR")

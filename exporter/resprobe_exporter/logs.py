@@ -1,0 +1,79 @@
+"""Logs of training for programs: JSON lines, and TensorBoard. People see progress.py.
+
+Both hold a point at the end of each epoch and at each step that looks at the layers.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.train import Progress
+
+Report = Callable[[Progress], None]
+
+
+@contextmanager
+def json_lines(path: Path, run: Mapping[str, Any]) -> Iterator[Report]:
+    """Appends to a file: {"event": "start", …} with all that the run is, then {"event": "progress", …}.
+
+    A run that is taken up again adds another start; the steps after its checkpoint are then there twice, and the later
+    ones count.
+
+    Args:
+        path: Of the file.
+        run: What to say of the run.
+
+    Raises:
+        ExporterError: It cannot be written.
+    """
+    try:
+        file = path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise ExporterError(f"{path} cannot be written: {error.strerror}") from error
+    with file:
+
+        def write(event: str, values: Mapping[str, Any]) -> None:
+            file.write(json.dumps({"event": event, **values}) + "\n")
+            file.flush()  # somebody may be reading along
+
+        write("start", run)
+        yield lambda progress: write("progress", asdict(progress)) if _counts(progress) else None
+
+
+@contextmanager
+def tensorboard(directory: Path) -> Iterator[Report]:
+    """Writes event files for TensorBoard, by step; gradient norms, responses and ratios by layer.
+
+    Args:
+        directory: Made if it does not exist.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(directory) as writer:  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+
+        def write(progress: Progress) -> None:
+            if _counts(progress):
+                for name, value in scalars(progress):
+                    writer.add_scalar(name, value, progress.step)  # type: ignore[no-untyped-call]
+
+        yield write
+
+
+def scalars(progress: Progress) -> Iterator[tuple[str, float]]:
+    """Everything that is measured, as TensorBoard names it: loss, validation/accuracy, ratios/stage1.block0."""
+    for name in ("loss", "accuracy", "rate", "learning_rate"):
+        yield name, getattr(progress, name)
+    for group, found in (("validation", progress.validation), ("", progress.layers)):
+        for name, value in asdict(found).items() if found else ():
+            if isinstance(value, Mapping):
+                yield from ((f"{name}/{layer}", one) for layer, one in value.items())
+            else:
+                yield f"{group}/{name}", value
+
+
+def _counts(progress: Progress) -> bool:
+    return progress.last or progress.layers is not None
