@@ -39,7 +39,7 @@ class Study:
     shortcut: Literal["A", "B", "C"] = "A"
     """See exporter build --help; with A, plain and residual nets have the same parameters."""
     epochs: int | None = None
-    """Passes over the training images. Default: 16 for digits, 30 for the others."""
+    """Passes over the training images. Default: 12 for digits, 30 for the others."""
     checkpoints: tuple[Path, ...] = ()
     """Measure these residual nets instead of training."""
     plain_checkpoints: tuple[Path, ...] = ()

@@ -1,7 +1,6 @@
 """The page of a study: question, expectation, experiment and result, to be read from top to bottom."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from importlib import metadata
 
 from markupsafe import Markup
@@ -64,9 +63,13 @@ def _nets(plan: Plan, evidence: Evidence) -> Iterator[str]:
     ]
     yield f"{' and '.join(groups).capitalize()}, with shortcut option {plan.shortcut}, on {plan.dataset}."
     if plan.taken is None:
-        recipe = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in asdict(plan.recipe).items())
+        recipe = plan.recipe
+        momentum = f"{'Nesterov ' if recipe.nesterov else ''}momentum {recipe.momentum}"
+        shape = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in vars(recipe.schedule).items())
         yield (
-            f"All are trained from He initialisation by one recipe, {plan.seeds} seeds each: {recipe}. That is short "
+            f"All are trained from He initialisation by one recipe, {plan.seeds} seeds each: {recipe.epochs} epochs, "
+            f"batches of {recipe.batch_size}, SGD with {momentum} and weight decay {recipe.weight_decay}, a learning "
+            f"rate of {recipe.learning_rate} at its highest ({type(recipe.schedule).__name__}: {shape}). That is short "
             "and small beside the paper's 64,000 steps on CIFAR-10: what follows holds for this training."
         )
     else:
