@@ -12,6 +12,7 @@ PACKAGES = {
     "resprobe_server": ROOT / "server",
     "resprobe": ROOT / "client",
 }
+QUESTIONS = ("degradation", "overfitting", "gradients", "responses", "ratios", "lesions")
 
 
 def files() -> Iterator[Path]:
@@ -61,8 +62,13 @@ def importing(*modules: str) -> set[str]:
         (["google.rpc"], {"client/resprobe/status.py", "server/resprobe_server/status.py"}),
         (["onnxruntime"], {"exporter/resprobe_exporter/runtime.py", "server/resprobe_server/session.py"}),
         (["jinja2"], {"client/resprobe/page.py"}),
-        (["matplotlib"], {f"client/resprobe/{name}.py" for name in ("figures", "lesion_plot", "page", "plot")}),
-        (["pyarrow"], {"client/resprobe/parquet.py"}),
+        (
+            ["matplotlib"],
+            {f"client/resprobe/{name}.py" for name in ("figures", "lesion_plot", "page", "plot")}
+            | {f"exporter/resprobe_exporter/study/{name}.py" for name in ("figures", "page")}
+            | {f"exporter/resprobe_exporter/study/questions/{name}.py" for name in QUESTIONS},
+        ),
+        (["pyarrow"], {"client/resprobe/parquet.py", "exporter/resprobe_exporter/study/results.py"}),
         (["prometheus_client"], {"server/resprobe_server/metrics.py"}),
         (["opentelemetry"], {"server/resprobe_server/batching.py", "server/resprobe_server/tracing.py"}),
     ],

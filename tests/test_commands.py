@@ -21,7 +21,7 @@ from test_datasets import write_cifar, write_folder
 
 COMMANDS = {
     "resprobe": (client.main, ["models", "classify", "blocks", "lesions", "report", "compare", "drift", "health"]),
-    "exporter": (exporter.main, ["build", "convert", "inspect"]),
+    "exporter": (exporter.main, ["build", "convert", "inspect", "study"]),
     "resprobe-server": (server.main, []),
 }
 Run = Callable[..., tuple[int, str, str]]
@@ -280,6 +280,8 @@ def test_build_from_files(run: Run, tmp_path: Path) -> None:
         ),
         (["convert", "x.pt", "--depth", "8", "--mean", "0", "0", "0", "--std", "1", "0", "1"], "--std 0.0: expected"),
         (["convert", "x.pt", "--depth", "8", "--mean", "0", "0", "0", "--std", "1", "1", "1"], "x.pt cannot be read"),
+        (["study", "--depths", "9"], "depth 9 is not 6n+2"),
+        (["study", "--checkpoints", "x.pt"], "--checkpoints needs --mean and --std"),
         (["inspect", "nowhere"], "nowhere/model.json cannot be read: No such file or directory"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

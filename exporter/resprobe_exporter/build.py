@@ -171,11 +171,7 @@ def convert(
     """
     begin = time.perf_counter()
     repository.check_name(name)
-    for what, values in (("mean", preprocessing.mean), ("std", preprocessing.std)):
-        if len(values) != architecture.channels:
-            raise ExporterError(f"--{what} has {len(values)} values; expected {architecture.channels}, one a channel")
-    if (smallest := min(map(float, preprocessing.std))) <= 0:
-        raise ExporterError(f"--std {smallest}: expected numbers above 0")
+    preprocessing.check(architecture.channels)
     tensors = checkpoint.read(path)
     if labels is None:
         count = checkpoint.class_count(tensors) or architecture.classes

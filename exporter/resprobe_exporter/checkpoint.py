@@ -90,6 +90,13 @@ def class_count(tensors: Mapping[str, Tensor]) -> int | None:
     return None
 
 
+def depth(tensors: Mapping[str, Tensor]) -> int | None:
+    """Weighted layers of the net, 6n+2 for n blocks in its first stage; None if there are no blocks."""
+    found = (re.match(r"stage1\.block(\d+)\.", translate(key)) for key in tensors)
+    blocks = [int(match[1]) + 1 for match in found if match]
+    return 6 * max(blocks) + 2 if blocks else None
+
+
 def translate(key: str) -> str:
     """A key of a checkpoint, in any spelling, as our nets spell it."""
     for pattern, replacement in SPELLINGS:

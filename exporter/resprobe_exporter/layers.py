@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from resprobe_exporter.blocks import Addition
-from resprobe_exporter.resnet import ResNet
+from resprobe_exporter.resnet import ResNet, response_std
 
 
 def gradient_norms(net: nn.Module) -> dict[str, float]:
@@ -32,6 +32,11 @@ def gradient_norms(net: nn.Module) -> dict[str, float]:
         return {}
     norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients.values()])
     return dict(zip(gradients, norms.tolist(), strict=True))
+
+
+def closed_form(net: ResNet) -> dict[str, float]:
+    """What `Responses.std` is over the training distribution, from γ and β alone: sqrt(mean(γ²) + var(β))."""
+    return {name: response_std(norm) for name, norm in _responding(net) if isinstance(norm, nn.BatchNorm2d)}
 
 
 class Responses:

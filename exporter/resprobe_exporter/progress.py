@@ -16,6 +16,11 @@ def say(text: str) -> None:
     console.print(f"{text} …", markup=False)
 
 
+def note(text: str) -> None:
+    """A line about what has been done."""
+    console.print(text, markup=False)
+
+
 class TrainingDisplay:
     """A context in which `report` can be called after every step of training."""
 

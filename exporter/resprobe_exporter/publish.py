@@ -12,7 +12,7 @@ from torch import Tensor
 
 from resprobe_exporter import describe, repository
 from resprobe_exporter.check import check
-from resprobe_exporter.errors import CheckFailed
+from resprobe_exporter.errors import CheckFailed, ExporterError
 from resprobe_exporter.export import SCOPES, Served, to_onnx
 from resprobe_exporter.graph.lesion import AddBlockScale
 from resprobe_exporter.graph.probe import AddBlockStatistics
@@ -50,6 +50,14 @@ class Preprocessing:
 
     mean: Sequence[float] | Tensor
     std: Sequence[float] | Tensor
+
+    def check(self, channels: int) -> None:
+        """Raises ExporterError if it does not fit images with so many channels."""
+        for what, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != channels:
+                raise ExporterError(f"--{what} has {len(values)} values; expected {channels}, one a channel")
+        if (smallest := min(map(float, self.std))) <= 0:
+            raise ExporterError(f"--std {smallest}: expected numbers above 0")
 
 
 def publish(

@@ -172,12 +172,12 @@ def _describe(name: str, block: BasicBlock | PreactBlock, height: int, width: in
         width=width,
         stride=block.conv1.stride[0],
         shortcut=kinds.get(type(block.shortcut), "projection"),
-        response_std=_response_std(block.bn2) if isinstance(block, BasicBlock) else None,
+        response_std=response_std(block.bn2) if isinstance(block, BasicBlock) else None,
     )
 
 
 @torch.no_grad()
-def _response_std(norm: nn.BatchNorm2d) -> float:
+def response_std(norm: nn.BatchNorm2d) -> float:
     """After batch norm a channel has mean β and std |γ|; pooled over channels: sqrt(mean(γ²) + var(β))."""
     gamma, beta = norm.weight.double(), norm.bias.double()
     return float((gamma.square().mean() + beta.var(correction=0)).sqrt())

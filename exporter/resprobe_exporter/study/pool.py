@@ -1,0 +1,75 @@
+"""Measures the nets of a study, several at a time: each in a process of its own with one thread.
+
+Nets as small as these leave a second thread idle most of the time: two nets on a thread each get on 1.7 times as fast
+as one after the other on two threads.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+
+import torch
+
+from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.study import experiment
+from resprobe_exporter.study.plan import Job, Plan
+from resprobe_exporter.study.record import Record
+
+
+def measure_all(plan: Plan, jobs: Sequence[Job], device: torch.device, workers: int) -> Iterator[tuple[Job, Record]]:
+    """Yields each net as soon as it is measured.
+
+    Args:
+        plan: The study.
+        jobs: The nets, in the order in which they are begun.
+        device: To compute on.
+        workers: Processes; 1 computes in this one.
+
+    Raises:
+        ExporterError: A process died, for example for want of memory; or what `experiment.measure` raises.
+    """
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            yield job, experiment.measure(plan, job, device)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
+    others = set(multiprocessing.active_children())
+    executor = ProcessPoolExecutor(min(workers, len(jobs)), context, _start)
+    try:
+        begun = {executor.submit(experiment.measure, plan, job, device): job for job in jobs}
+        for done in as_completed(begun):
+            yield begun[done], _result(done)
+        executor.shutdown()
+    except BaseException:  # an interrupt too: what is half done is not waited for
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+
+
+def _result(done: Future[Record]) -> Record:
+    try:
+        return done.result()
+    except BrokenProcessPool as error:
+        raise ExporterError(
+            "a process of the study was killed; started again, the study goes on (--workers 1?)"
+        ) from error
+
+
+def _start() -> None:
+    """A worker has one thread, leaves Ctrl-C to its parent, and ends with it."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

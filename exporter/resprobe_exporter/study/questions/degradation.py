@@ -1,0 +1,145 @@
+"""What happens when a net gets deeper? Training and test error against depth (He et al. 2015, Fig. 6)."""
+
+from matplotlib.figure import Figure
+
+from resprobe_exporter.study import figures
+from resprobe_exporter.study.evidence import WORDS, Answer, Evidence, Number, Outcome, interval, is_single
+from resprobe_exporter.study.plan import FAMILIES, Family
+from resprobe_exporter.study.record import Record
+from resprobe_exporter.study.statistics import Estimate, difference
+
+PAPER_TEST_ERROR = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.43, 1202: 7.93}  # Table 6, CIFAR-10, per cent
+
+
+def train_error(record: Record) -> float:
+    """In per cent."""
+    return 100 * record.trained.train_error
+
+
+def test_error(record: Record) -> float:
+    """In per cent."""
+    return 100 * record.trained.test_error
+
+
+def change(evidence: Evidence, family: Family) -> Estimate | None:
+    """How much higher the training error of the deep nets is than that of the shallow ones, in points."""
+    pair = evidence.pair(family)
+    if pair is None:
+        return None
+    shallow, deep = pair
+    return difference(evidence.values(family, deep, train_error), evidence.values(family, shallow, train_error))
+
+
+def answer(evidence: Evidence) -> Answer:
+    """From the errors of all nets."""
+    changes = {family: change(evidence, family) for family in evidence.families()}
+    outcome, verdict = _verdict(evidence, changes)
+    numbers = [*evidence.numbers("training error", train_error, "%"), *_test_numbers(evidence)]
+    numbers += [
+        Number(f"training error, {WORDS[family]}, deep minus shallow", rise, "points")
+        for family, rise in changes.items()
+        if rise is not None
+    ]
+    if (gap := _gap(evidence)) is not None:
+        numbers.append(Number(f"training error at {gap[0]} layers, plain minus residual", gap[1], "points"))
+    return Answer(
+        key="degradation",
+        question="What happens when a net gets deeper?",
+        expectation=(
+            "A deeper net can do all that a shallower one can: its added layers need only pass on what they get. Yet "
+            "in He et al. (§4.2, Fig. 6) the training error of plain nets rises from 20 to 56 layers, while that of "
+            "residual nets does not."
+        ),
+        experiment=(
+            "Training and test error after training, measured in evaluation mode on images as they are. Below: the "
+            "error during training, as the paper draws it."
+        ),
+        outcome=outcome,
+        verdict=verdict,
+        numbers=tuple(numbers),
+        caption=(
+            "Error after training against depth: pale points are nets, bars 95 % intervals of their means. "
+            "Below, for nets trained here, the error of each epoch on its augmented images, mean over seeds."
+        ),
+        rows=tuple(_row(record) for record in evidence.records),
+    )
+
+
+def _verdict(evidence: Evidence, changes: dict[Family, Estimate | None]) -> tuple[Outcome, str]:
+    said = [_sentence(evidence, family, rise) for family, rise in changes.items() if rise is not None]
+    plain, residual = changes.get("plain"), changes.get("resnet")
+    if (gap := _gap(evidence)) is not None:
+        said.append(
+            f"At {gap[0]} layers the training error of plain nets is {interval(gap[1])} points above that of their "
+            "residual twins, which have exactly as many parameters."
+        )
+    if plain is None:
+        said.insert(0, "Whether plain nets degrade cannot be answered: there are no plain nets of two depths here.")
+        return "unanswered", " ".join(said)
+    if plain.sign <= 0:
+        return "undecided" if plain.sign == 0 else "differs", " ".join(said)
+    return "differs" if residual is not None and _alike(plain, residual) else "agrees", " ".join(said)
+
+
+def _alike(plain: Estimate, residual: Estimate) -> bool:
+    """Whether residual nets degrade too, and not by clearly less than plain ones."""
+    return residual.sign > 0 and (residual.high or 0) >= (plain.low or 0)
+
+
+def _sentence(evidence: Evidence, family: Family, rise: Estimate) -> str:
+    shallow, deep = evidence.pair(family) or (0, 0)
+    what = f"the training error of {WORDS[family]} nets"
+    by = f"by {interval(rise)} points from {shallow} to {deep} layers"
+    if rise.sign > 0:
+        return f"Degradation: {what} rises {by}."
+    if rise.sign < 0:
+        return f"No degradation: {what} changes {by}, it falls."
+    why = "there is one net of a kind" if is_single(rise) else "it may be chance"
+    return f"No degradation can be shown: {what} changes {by}, and {why}."
+
+
+def _gap(evidence: Evidence) -> tuple[int, Estimate] | None:
+    """Plain minus residual at the deepest depth of both."""
+    common = set(evidence.depths("plain")) & set(evidence.depths("resnet"))
+    if not common:
+        return None
+    plain, residual = (evidence.values(family, max(common), train_error) for family in ("plain", "resnet"))
+    return max(common), difference(plain, residual)
+
+
+def _test_numbers(evidence: Evidence) -> list[Number]:
+    known = PAPER_TEST_ERROR if evidence.dataset == "cifar10" else {}
+    numbers = evidence.numbers("test error", test_error, "%")
+    return [
+        Number(one.label, one.estimate, one.unit, f"{known[depth]:.2f} %" if residual and depth in known else "")
+        for one in numbers
+        for residual, depth in [("residual" in one.label, int(one.label.split()[-2]))]
+    ]
+
+
+def _row(record: Record) -> dict[str, object]:
+    return {
+        "family": record.family,
+        "depth": record.depth,
+        "seed": record.seed,
+        "train_error": record.trained.train_error,
+        "test_error": record.trained.test_error,
+        "train_loss": record.trained.train_loss,
+        "test_loss": record.trained.test_loss,
+        "seconds": record.seconds,
+    }
+
+
+def draw(evidence: Evidence) -> Figure:
+    """Errors against depth, and the error during training."""
+    trained = any(record.curve for record in evidence.records)
+    figure, axes = figures.grid(2 if trained else 1, 2)
+    for place, (measure, name) in enumerate(((train_error, "training error, %"), (test_error, "test error, %"))):
+        figures.against_depth(axes[0, place], evidence, measure)
+        axes[0, place].set_ylabel(name)
+    if evidence.dataset == "cifar10":
+        figures.reference(axes[0, 1], PAPER_TEST_ERROR, evidence.depths("resnet"), "residual, the paper's Table 6")
+    axes[0, 1].legend()
+    for place, family in enumerate(FAMILIES if trained else ()):
+        figures.curves(axes[1, place], evidence, family)
+    return figure

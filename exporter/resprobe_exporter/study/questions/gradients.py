@@ -1,0 +1,126 @@
+"""Do gradients vanish? The norm of each layer's gradient at initialisation, early in training and at its end."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from resprobe_exporter.study import figures
+from resprobe_exporter.study.evidence import WORDS, Answer, Evidence, Number, Outcome
+from resprobe_exporter.study.plan import Family
+from resprobe_exporter.study.statistics import Estimate, mean
+
+MOMENTS = {"initial": "at initialisation", "early": "after a tenth of the steps", "late": "at the end"}
+LIMIT = 10.0  # times smaller or larger than in the last layers: that is what we call vanishing and exploding
+GROUPS = 8
+HEALTHY = "are healthy"
+
+
+def profile(norms: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    """Norms of the 3×3 layers, from input to output, [depth - 1]."""
+    return np.array([norm for name, norm in norms.items() if name.rpartition(".")[2] in ("conv1", "conv2")])
+
+
+def departure(norms: Mapping[str, float]) -> float:
+    """Log10 of the gradient of the group of layers that is furthest from the last group, over that of the last.
+
+    The groups are eight successive ones of the 3×3 layers, each with the geometric mean of its layers.
+    """
+    logs = np.log10(np.maximum(profile(norms), np.finfo(np.float64).tiny))
+    groups = np.array([group.mean() for group in np.array_split(logs, min(GROUPS, len(logs)))])
+    distances = groups - groups[-1]
+    return float(distances[np.abs(distances).argmax()])
+
+
+def furthest_to_last(evidence: Evidence, family: Family, depth: int, moment: str) -> Estimate | None:
+    """`departure` as a factor, geometric mean over seeds; None: not measured."""
+    records = [record for record in evidence.select(family, depth) if moment in record.gradients]
+    if not records:
+        return None
+    logs = mean([departure(record.gradients[moment]) for record in records])
+    if logs.low is None or logs.high is None:
+        return Estimate(10**logs.value)
+    return Estimate(10**logs.value, 10**logs.low, 10**logs.high)
+
+
+def answer(evidence: Evidence) -> Answer:
+    """From the gradients of the shallow and the deep nets of each family."""
+    found: dict[tuple[Family, int, str], Estimate] = {}
+    for family in evidence.families():
+        for depth in dict.fromkeys(evidence.pair(family) or evidence.depths(family)):
+            for moment in MOMENTS:
+                if (estimate := furthest_to_last(evidence, family, depth, moment)) is not None:
+                    found[family, depth, moment] = estimate
+    outcome, verdict = _verdict(evidence, found)
+    return Answer(
+        key="gradients",
+        question="Do gradients vanish?",
+        expectation=(
+            "If gradients shrank on their way back, the first layers of a deep net would not learn. He et al. (§4.1) "
+            "say that with batch norm they “exhibit healthy norms”, and give no number. So we measure."
+        ),
+        experiment=(
+            "L2 norm of the gradient of each layer's weight, of the mean loss on the same training images, with batch "
+            f"statistics as in training. The 3×3 layers are taken in {GROUPS} successive groups; the number is the "
+            "gradient of the group that is furthest from the last group, over that of the last (geometric means). "
+            f"Below 1/{LIMIT:.0f} we call it vanishing, above {LIMIT:.0f} exploding."
+        ),
+        outcome=outcome,
+        verdict=verdict,
+        numbers=tuple(
+            Number(f"furthest over last layers, {WORDS[family]}, {depth} layers, {MOMENTS[moment]}", estimate, "×")
+            for (family, depth, moment), estimate in found.items()
+        ),
+        caption=("L2 norm of the gradient of each 3×3 layer's weight: lines are means, bands span the seeds."),
+        rows=tuple(
+            {"family": record.family, "depth": record.depth, "seed": record.seed, "moment": moment}
+            | {"layer": layer, "position": position, "norm": norm}
+            for record in evidence.records
+            for moment, norms in record.gradients.items()
+            for position, (layer, norm) in enumerate(norms.items())
+        ),
+    )
+
+
+def _verdict(evidence: Evidence, found: Mapping[tuple[Family, int, str], Estimate]) -> tuple[Outcome, str]:
+    deep: dict[Family, dict[str, float]] = {
+        family: {moment: found[key].value for moment in MOMENTS if (key := (family, depth, moment)) in found}
+        for family in evidence.families()
+        for depth in evidence.depths(family)[-1:]
+    }
+    said = [_sentence(family, evidence.depths(family)[-1], values) for family, values in deep.items()]
+    if any("early" not in values for values in deep.values()):
+        said.append("About the early steps of training there is nothing to say: these nets were trained elsewhere.")
+    if "plain" not in deep:
+        return "unanswered", " ".join(["For plain nets this cannot be answered: there are none here.", *said])
+    words = {_word(value) for value in deep["plain"].values()}
+    lead = "They do in deep plain nets." if "vanish" in words else "They do not vanish in deep plain nets."
+    return "agrees" if words == {HEALTHY} else "differs", " ".join([lead, *said])
+
+
+def _sentence(family: Family, depth: int, values: Mapping[str, float]) -> str:
+    """One family: what its gradients do at each moment."""
+    parts = [f"{MOMENTS[moment]} they {_word(value)} ({value:.3g}×)" for moment, value in values.items()]
+    return f"Gradients of {WORDS[family]} nets of {depth} layers: " + ", ".join(parts) + "."
+
+
+def _word(value: float) -> str:
+    if value < 1 / LIMIT:
+        return "vanish"
+    return "explode" if value > LIMIT else HEALTHY
+
+
+def draw(evidence: Evidence) -> Figure:
+    """Norm against layer, a panel for each moment."""
+    moments = [moment for moment in MOMENTS if any(moment in record.gradients for record in evidence.records)]
+    figure, axes = figures.grid(1, len(moments), sharey=True)
+    for place, moment in enumerate(moments):
+        panel = axes[0, place]
+        figures.profiles(panel, evidence, lambda record, at=moment: profile(record.gradients[at]))  # type: ignore[misc]
+        panel.set_yscale("log")
+        panel.set_title(MOMENTS[moment])
+        panel.set_xlabel("3×3 layer, from input (0) to output (1)")
+    axes[0, 0].set_ylabel("L2 norm of the layer's gradient")
+    axes[0, 0].legend()
+    return figure

@@ -1,0 +1,142 @@
+"""Does the ratio tell what a block is worth? Accuracy lost without it (Veit et al. 2016) against its ratio."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from resprobe_exporter.study import figures
+from resprobe_exporter.study.evidence import Answer, Evidence, Number, Outcome, interval
+from resprobe_exporter.study.record import Record
+from resprobe_exporter.study.statistics import Estimate, mean, rank_correlation
+
+SMALL = 5.0  # points of accuracy: a loss below is "hardly any"
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """A block of the nets of one depth, averaged over seeds: its ratio, and the accuracy lost without it, in points."""
+
+    block: str
+    ratio: float
+    lost: float
+
+    @property
+    def changes_shape(self) -> bool:
+        """Whether its shortcut is no identity: the first block of stages 2 and 3."""
+        return changes_shape(self.block)
+
+
+def changes_shape(block: str) -> bool:
+    """Whether this block has another shape behind it than before it."""
+    return block.endswith(".block0") and not block.startswith("stage1.")
+
+
+def lost(record: Record, block: str) -> float:
+    """Points of accuracy."""
+    return 100 * (record.lesion_accuracy - record.lesions[block])
+
+
+def average(records: Sequence[Record]) -> list[Lesion]:
+    """The blocks of nets of one depth."""
+    return [
+        Lesion(
+            block,
+            float(np.mean([record.trained.ratios[block] for record in records])),
+            float(np.mean([lost(record, block) for record in records])),
+        )
+        for block in records[0].lesions
+    ]
+
+
+def correlation(blocks: Sequence[Lesion]) -> Estimate | None:
+    """Spearman's rank correlation between ratio and accuracy lost."""
+    return rank_correlation([one.ratio for one in blocks], [one.lost for one in blocks])
+
+
+def answer(evidence: Evidence) -> Answer:
+    """From the lesions of the deepest residual nets."""
+    depths = evidence.depths("resnet")
+    blocks = average(evidence.select("resnet", depths[-1])) if depths else []
+    same = [one for one in blocks if not one.changes_shape]
+    rhos = {
+        "all blocks": correlation(blocks),
+        "without those that change the shape": correlation(same),
+    }
+    outcome, verdict = _verdict(depths, blocks, rhos["all blocks"])
+    numbers = [
+        *(
+            Number(f"Spearman's rank correlation, {depths[-1]} layers, {name}", rho)
+            for name, rho in rhos.items()
+            if rho is not None
+        ),
+        *evidence.numbers("accuracy lost by one lesion, mean over blocks", _mean_lost, "points", ("resnet",)),
+    ]
+    return Answer(
+        key="lesions",
+        question="Does the ratio tell what a block is worth?",
+        expectation=(
+            "If F(x) is small, the net should do without it. Veit et al. (2016) removed single blocks of a trained "
+            "110-layer residual net: hardly anything happened, except at blocks that change the shape. If the ratio "
+            "measures what a block does, the loss should grow with it: rho > 0."
+        ),
+        experiment=(
+            "Test accuracy with the branch of one block left out, for every block of every residual net; Spearman's "
+            "rank correlation between ratio and accuracy lost over the blocks of the deepest nets, both averaged over "
+            "seeds, with a bootstrap interval over blocks."
+        ),
+        outcome=outcome,
+        verdict=verdict,
+        numbers=tuple(numbers),
+        caption=(
+            "Accuracy lost without one block of the deepest residual nets, mean over nets: by place, and against the "
+            "block's ratio."
+        ),
+        rows=tuple(
+            {"depth": record.depth, "seed": record.seed, "block": block, "changes_shape": changes_shape(block)}
+            | {"ratio": record.trained.ratios[block], "accuracy": accuracy, "intact": record.lesion_accuracy}
+            for record in evidence.family("resnet")
+            for block, accuracy in record.lesions.items()
+        ),
+    )
+
+
+def _verdict(depths: Sequence[int], blocks: Sequence[Lesion], rho: Estimate | None) -> tuple[Outcome, str]:
+    if not blocks:
+        return "unanswered", "This cannot be answered: there are no residual nets."
+    same, other = (
+        float(np.median([one.lost for one in blocks if one.changes_shape == changes])) for changes in (False, True)
+    )
+    little = "hardly anything" if same < SMALL else "much"
+    said = [
+        f"In nets of {depths[-1]} layers, removing one block that keeps the shape costs {little}: {same:.2f} points of "
+        f"accuracy in the median; one that changes the shape, {other:.2f}."
+    ]
+    if rho is None:
+        return "undecided", said[0] + " Too few blocks differ for a rank correlation."
+    text = f"(rho = {interval(rho)})"
+    said.append(
+        {
+            1: f"The larger the ratio of a block, the more its removal costs {text}.",
+            0: f"Ratio and cost are not measurably related {text}.",
+            -1: f"The larger the ratio of a block, the less its removal costs {text}: it does not measure importance.",
+        }[rho.sign]
+    )
+    return {1: "agrees", 0: "undecided", -1: "differs"}[rho.sign], " ".join(said)  # type: ignore[return-value]
+
+
+def _mean_lost(record: Record) -> float:
+    return float(mean([lost(record, block) for block in record.lesions]).value)
+
+
+def draw(evidence: Evidence) -> Figure:
+    """Accuracy lost by block, and against the ratio."""
+    figure, axes = figures.grid(1, 2)
+    if depths := evidence.depths("resnet"):
+        blocks = average(evidence.select("resnet", depths[-1]))
+        names = [one.block for one in blocks]
+        figures.lost_by_block(axes[0, 0], names, [one.lost for one in blocks])
+        axes[0, 0].set_title(f"residual, {depths[-1]} layers")
+        figures.lost_by_ratio(axes[0, 1], [(one.ratio, one.lost, one.changes_shape) for one in blocks])
+    return figure

@@ -1,0 +1,71 @@
+"""The results of a study, and their files: results.json, a Parquet table for each question, and the page."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from resprobe_exporter.study import page
+from resprobe_exporter.study.evidence import Answer, Evidence
+from resprobe_exporter.study.plan import Plan
+from resprobe_exporter.study.questions import degradation, gradients, lesions, overfitting, ratios, responses
+from resprobe_exporter.study.record import write_whole
+
+QUESTIONS = (degradation, overfitting, gradients, responses, ratios, lesions)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a study found.
+
+    Attributes:
+        plan: What was studied.
+        evidence: What was measured of each net.
+        answers: To the questions, in their order.
+    """
+
+    plan: Plan
+    evidence: Evidence
+    answers: tuple[Answer, ...]
+
+    @property
+    def tables(self) -> Mapping[str, pa.Table]:
+        """The tidy table of each question, by its key."""
+        return {answer.key: pa.Table.from_pylist(list(answer.rows)) for answer in self.answers if answer.rows}
+
+    def write(self, directory: Path) -> None:
+        """Writes results.json, a Parquet file for each question, and index.html."""
+        write_whole(directory / "results.json", json.dumps(self.as_json(), indent=1, ensure_ascii=False))
+        for key, table in self.tables.items():
+            pq.write_table(table, directory / f"{key}.parquet")
+        drawings = [question.draw(self.evidence) for question in QUESTIONS]
+        write_whole(directory / "index.html", page.render(self.plan, self.evidence, self.answers, drawings))
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan, and the answers with their numbers; what the tables hold is left out."""
+        return {
+            "plan": _plain(asdict(self.plan)),
+            "nets": len(self.evidence.records),
+            "compute_seconds": sum(record.seconds for record in self.evidence.records),
+            "answers": [
+                {key: value for key, value in asdict(answer).items() if key != "rows"} for answer in self.answers
+            ],
+        }
+
+
+def conclude(plan: Plan, evidence: Evidence) -> Results:
+    """Answers the questions."""
+    return Results(plan, evidence, tuple(question.answer(evidence) for question in QUESTIONS))
+
+
+def _plain(value: Any) -> Any:
+    """As JSON takes it: paths as text."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
