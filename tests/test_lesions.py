@@ -20,12 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from resprobe import datasets, lesion_plot, lesions, plot
-from resprobe_exporter import check
+from resprobe_exporter import check, describe
 from resprobe_exporter.blocks import Addition
 from resprobe_exporter.checkpoint import fill, read
 from resprobe_exporter.errors import CheckFailed
 from resprobe_exporter.export import Served
-from resprobe_exporter.publish import Preprocessing, describe, publish
+from resprobe_exporter.publish import Preprocessing, publish
 from resprobe_exporter.resnet import Architecture, ResNet
 from resprobe_server.device import Device
 from resprobe_server.session import CPU, Session
@@ -53,7 +53,8 @@ def test_any_factor_is_pytorchs_branch_times_it(tmp_path: Path, family: str, sho
     def multiply(_module: nn.Module, operands: tuple[Tensor, Tensor], _total: Tensor) -> Tensor:
         branch, shortcut_ = operands
         branches.append(branch.detach().flatten(1).norm(dim=1).numpy())
-        return next(columns).view(-1, 1, 1, 1) * branch + shortcut_
+        scaled: Tensor = next(columns).view(-1, 1, 1, 1) * branch + shortcut_
+        return scaled
 
     for module in net.modules():
         if isinstance(module, Addition):
@@ -102,7 +103,7 @@ def test_every_row_is_scaled_by_its_own_factors(
             sent = []
             for count, with_blocks, seed in requests:
                 generator = np.random.default_rng(seed)
-                inputs = {
+                inputs: dict[str, npt.NDArray[Any]] = {
                     "block_scale": generator.choice([0, 1, 0.5, -2], (count, 3)).astype(np.float32),
                     "image": test_images[generator.integers(0, 360, count)],
                 }
@@ -112,7 +113,7 @@ def test_every_row_is_scaled_by_its_own_factors(
                 expected = sessions[with_blocks].run(inputs)
                 assert outputs.keys() == expected.keys()
                 for name, array in expected.items():
-                    np.testing.assert_allclose(outputs[name], array, rtol=1e-3, atol=1e-3)
+                    np.testing.assert_allclose(outputs[name].astype(float), array.astype(float), rtol=1e-3, atol=1e-3)
 
     asyncio.run(drive())
 

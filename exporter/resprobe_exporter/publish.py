@@ -123,10 +123,11 @@ def _check_names(additions: Sequence[ResidualAddition], net: ResNet) -> None:
 def _write_graphs(model: ir.Model, directory: Path, residual: bool) -> None:
     """Writes the lean graph and, for a residual net, those that are made from it, over the same weights."""
     ir.external_data.unload_from_model(model, directory, repository.WEIGHTS, size_threshold_bytes=256)
-    for file, passes in TAPPED.items() if residual else ():
+    for file, passes in (TAPPED if residual else {}).items():
         tapped = model.clone()
-        for one in (*passes, UntieBranches):
-            one()(tapped)
+        for step in passes:
+            step()(tapped)
+        UntieBranches()(tapped)
         _save(tapped, directory / file)
     _save(model, directory / repository.LEAN)
 
