@@ -174,7 +174,7 @@ def test_each_status_has_its_exception(
 
 
 def test_a_request_over_the_servers_limit(start: Serve, repository: Path) -> None:
-    message = r"larger than max.*; send fewer images at a time"
+    message = r"at most 1\.0 MiB are taken; send fewer images at a time"
     with (
         start(repository, max_message=1) as address,
         resprobe.Client(address) as client,
