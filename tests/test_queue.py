@@ -53,17 +53,16 @@ class Watch:
 
 
 @pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    watch = Watch()
-    monkeypatch.setattr(Session, "run", watch.wrap_run(Session.run))
-    monkeypatch.setattr(Batcher, "submit", watch.wrap_submit(Batcher.submit))
-    return watch
+def watch() -> Watch:
+    return Watch()
 
 
 @pytest.fixture
-def busy(start: Serve, repository: Path, watch: Watch) -> Iterator[str]:
-    """Address of a server whose device is held until `watch.go`."""
+def busy(start: Serve, repository: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of a server whose device is held until `watch.go`; loading is over by then."""
     with start(repository, max_batch=4) as address:
+        monkeypatch.setattr(Session, "run", watch.wrap_run(Session.run))
+        monkeypatch.setattr(Batcher, "submit", watch.wrap_submit(Batcher.submit))
         yield address
 
 
