@@ -7,6 +7,7 @@ Both make the same steps on the same augmented batches. Reported is the median o
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -59,7 +60,7 @@ def main() -> None:
     recipe = replace(RECIPES["cifar10"], iterations=options.steps, learning_rate=0.01)
     nets = [ResNet(Architecture(depth=options.depth, height=options.size, width=options.size)) for _ in range(2)]
     how = train.Options(compiled=options.compile)
-    loops = (
+    loops: tuple[Callable[[], None], ...] = (
         lambda: plain(nets[0], noise, recipe),
         lambda: train.train(nets[1], noise, recipe, 0, lambda _: None, options=how),
     )
