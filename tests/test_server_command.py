@@ -130,6 +130,9 @@ def test_a_version_that_does_not_load_leaves_the_others_serving(start: Serve, re
         assert [(model.name, model.version, model.is_default) for model in client.models()] == [("digits", "1", True)]
 
 
+RESIDUAL = ("colour", 1), ("digits", 1), ("digits", 2)
+
+
 def self_test(*arguments: str) -> tuple[int, str, str]:
     command = [sys.executable, "-m", "resprobe_server", *arguments, "--self-test"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -140,15 +143,9 @@ def test_the_self_test_runs_every_graph(repository: Path) -> None:
     code, out, _ = self_test(str(repository), "--max-batch", "4", "--json")
     rows = json.loads(out)
     assert code == 0
-    assert [(row["model"], row["version"], row["graph"]) for row in rows] == [
-        ("colour", 1, "model.onnx"),
-        ("colour", 1, "probe.onnx"),
-        ("digits", 1, "model.onnx"),
-        ("digits", 1, "probe.onnx"),
-        ("digits", 2, "model.onnx"),
-        ("digits", 2, "probe.onnx"),
-        ("plain", 1, "model.onnx"),
-    ]
+    residual = "model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx"
+    expected = [(model, version, graph) for model, version in RESIDUAL for graph in residual]
+    assert [(row["model"], row["version"], row["graph"]) for row in rows] == [*expected, ("plain", 1, "model.onnx")]
     for row in rows:
         assert row["load"] > 0
         assert list(row["runs"]) == ["1", "4"]
@@ -164,6 +161,8 @@ def test_the_self_test_names_what_does_not_load(repository: Path, tmp_path: Path
     assert [line.split()[:3] for line in out.splitlines()[1:]] == [
         ["digits", "1", "model.onnx"],
         ["digits", "1", "probe.onnx"],
+        ["digits", "1", "lesion.onnx"],
+        ["digits", "1", "lesion_probe.onnx"],
         ["digits", "2", "failed"],
     ]
 

@@ -65,5 +65,6 @@ def table(rows: Sequence[Row]) -> Table:
         if row.failure:
             shown.add_row(row.model, str(row.version), "[red]failed[/red]")
         else:
-            shown.add_row(row.model, str(row.version), row.graph, row.provider, f"{1000 * row.load:.1f}", runs or "–")
+            provider = row.provider.removesuffix("ExecutionProvider")
+            shown.add_row(row.model, str(row.version), row.graph, provider, f"{1000 * row.load:.1f}", runs or "–")
     return shown
