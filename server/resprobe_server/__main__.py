@@ -53,10 +53,12 @@ class Serve(Config):
             print(sources.to_toml(self), end="")
             return
         _configure_log()
+        import uvloop
+
         from resprobe_server.errors import StartError
 
         try:
-            asyncio.run(_self_test(self) if self.self_test else _serve(self))
+            uvloop.run(_self_test(self) if self.self_test else _serve(self))
         except StartError as error:
             raise Error(str(error)) from error
 

@@ -59,7 +59,7 @@ async def serve(config: Config) -> AsyncIterator[int]:
         models, calls = Models(config, device, show), Calls(tracing)
         collector = metrics.ServerCollector(models, calls)
         with ThreadPoolExecutor(config.decode_threads, "decode") as decoders, metrics.listen(config, collector):
-            server = grpc.aio.server(interceptors=_interceptors(config), options=options(config))
+            server = _server(config)
             collaborators = models, decoders, config, tracing
             service, open_inference = ResidualService(*collaborators), OpenInferenceService(*collaborators)
             calls.watch(service, RESIDUAL, response_status)
@@ -98,6 +98,14 @@ async def _traces(config: Config) -> "AsyncIterator[Tracing | None]":
         yield tracing
     finally:
         await asyncio.to_thread(tracing.close)
+
+
+def _server(config: Config) -> grpc.aio.Server:
+    server = grpc.aio.server(interceptors=_interceptors(config), options=options(config))
+    # For each registered method grpc.aio keeps a task that waits for its next call, and every call pays for a look at
+    # all of them. Generic handlers, which the generated code adds as well, share one.
+    setattr(server, "add_registered_method_handlers", lambda *_: None)  # noqa: B010
+    return server
 
 
 def _interceptors(config: Config) -> list[grpc.aio.ServerInterceptor]:
