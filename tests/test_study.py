@@ -140,7 +140,7 @@ def test_nets_are_measured_alike_in_processes_of_their_own(finished: Path) -> No
     for job, record in found.items():
         before = json.loads((finished / "runs" / f"{job.name}.json").read_text())
         # one thread adds in another order than several, and training carries that on
-            assert record.trained.responses == pytest.approx(before["trained"]["responses"], rel=0.05)
+        assert record.trained.responses == pytest.approx(before["trained"]["responses"], rel=0.05)
 
 
 @pytest.mark.parametrize(
