@@ -68,7 +68,7 @@ def main() -> None:
     for turn in range(options.rounds + 1):  # the first warms up
         for loop, found in zip(loops, rates, strict=True):
             begin = time.perf_counter()
-            loop()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+            loop()
             if turn > 0:
                 found.append(options.steps * recipe.batch_size / (time.perf_counter() - begin))
     ratio = statistics.median(ours / theirs for theirs, ours in zip(*rates, strict=True))

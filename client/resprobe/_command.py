@@ -30,6 +30,7 @@ EXTRAS = {
     "structlog": "server",
     "tensorboard": "tensorboard",
     "torch": "exporter",
+    "uvloop": "server",
     "watchfiles": "server",
 }
 
