@@ -10,13 +10,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from resprobe_server.counters import Counters
 from resprobe_server.errors import Expired, QueueFull
-from resprobe_server.session import Arrays
+from resprobe_server.session import Arrays, Graph
 
 if TYPE_CHECKING:  # what is not imported costs nothing where traces are off
     from opentelemetry.trace import Span
@@ -25,13 +25,6 @@ if TYPE_CHECKING:  # what is not imported costs nothing where traces are off
 
 PATIENCE = 0.1  # seconds that an analysis waits for classifications; then it has its turn, which is one batch
 FIRST_GUESS = 100.0  # images/s, before anything was measured
-
-
-class Graph(Protocol):
-    """What a batcher runs: a session."""
-
-    def run(self, inputs: Arrays) -> Arrays:
-        """See Session.run."""
 
 
 @dataclass(frozen=True, slots=True)

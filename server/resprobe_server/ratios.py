@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from resprobe_server.batching import Graph
-from resprobe_server.session import Arrays
+from resprobe_server.session import Arrays, Graph
 
 # Upper bounds of the buckets: four a decade.
 BOUNDS = (0.01, 0.018, 0.032, 0.056, 0.1, 0.18, 0.32, 0.56, 1.0, 1.8, 3.2, 5.6, 10.0)

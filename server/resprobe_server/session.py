@@ -2,9 +2,10 @@
 
 import ctypes
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,13 @@ IDENTITY = bytes.fromhex(
     "620f0a0179120a0a08080112040a02080142040a001011"
 )
 Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+
+class Graph(Protocol):
+    """What runs batches: a session, or something around one."""
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """See Session.run."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +87,32 @@ class Session:
 class Whole:
     """A graph without a batch axis, as one that has it: each row is what one request sent, and runs by itself."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Graph) -> None:
         self._session = session
 
     def run(self, inputs: Arrays) -> Arrays:
         """Runs one row; see Session.run. Every array is [1, …]."""
         outputs = self._session.run({name: array[0] for name, array in inputs.items()})
         return {name: np.asarray(array)[np.newaxis] for name, array in outputs.items()}
+
+
+class Padded:
+    """A graph that is run on batches of a few sizes only, each of which was warmed: others are filled up with zeros."""
+
+    def __init__(self, graph: Graph, sizes: Sequence[int]) -> None:
+        """Makes it. The sizes are in ascending order, and the last is the largest batch."""
+        self._graph, self._sizes = graph, sizes
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Runs one batch; see Session.run. What comes of the filling is left out."""
+        rows = len(next(iter(inputs.values())))
+        size = next(size for size in self._sizes if size >= rows)
+        if size == rows:
+            return self._graph.run(inputs)
+        filled = {
+            name: np.pad(array, [(0, size - rows)] + [(0, 0)] * (array.ndim - 1)) for name, array in inputs.items()
+        }
+        return {name: array[:rows] for name, array in self._graph.run(filled).items()}
 
 
 def choose_provider(device: DeviceName) -> str:

@@ -9,7 +9,7 @@ from google.protobuf import json_format
 from resprobe_protos import resprobe_pb2 as pb
 
 from resprobe_server import check
-from resprobe_server.batching import Batcher, Graph
+from resprobe_server.batching import Batcher
 from resprobe_server.config import Config
 from resprobe_server.decode import Format
 from resprobe_server.device import Device
@@ -27,7 +27,7 @@ from resprobe_server.repository import (
     PROBE,
     Found,
 )
-from resprobe_server.session import Session, Tensor, Whole, batch_sizes, choose_provider
+from resprobe_server.session import CPU, Graph, Padded, Session, Tensor, Whole, batch_sizes, choose_provider
 
 LESION_SUFFIX = ".lesion"
 GRAPHS = {LEAN: "lean", PROBE: "probe", LESION: "lesion", LESION_PROBE: "lesion_probe"}  # file to name
@@ -186,11 +186,13 @@ class Loader:
 
     def _batcher(self, file: str, found: Found, graph: Graph, session: Session) -> Batcher:
         config = self._config
+        if not session.batched:
+            graph = Whole(graph)
+        elif self._provider != CPU:
+            graph = Padded(graph, batch_sizes(self._provider, config.max_batch))
         limits = config.max_batch if session.batched else 1, config.max_queue, config.max_wait / 1000
         name = f"{found.name}/{found.number}/{GRAPHS[file]}"
-        return self._device.batcher(
-            graph if session.batched else Whole(session), *limits, urgent=file == LEAN, name=name
-        )
+        return self._device.batcher(graph, *limits, urgent=file == LEAN, name=name)
 
 
 def _format(session: Session) -> Format | None:
