@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from resprobe_server.batching import Batcher, Work
+from resprobe_server.session import Graph
 
 if TYPE_CHECKING:
     from resprobe_server.tracing import Tracing
 
 QUIET = 0.005  # seconds without a request after which the device counts as idle
-from resprobe_server.session import Graph
 
 
 class Device:
