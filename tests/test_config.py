@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from resprobe.errors import Error
 from resprobe_server import sources
 from resprobe_server.__main__ import main
-from resprobe_server.config import Config
+from resprobe_server.config import RANGES, Config
+from resprobe_server.errors import StartError
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
 
@@ -141,3 +142,23 @@ def test_what_kubernetes_says_of_a_service_of_our_name_is_not_for_us() -> None:
     prefix = "RESPROBE_SERVER_"
     names = "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_GRPC", "PORT", "PORT_50051_TCP_ADDR"
     assert sources.read([], {"HOME": "/", **{f"{prefix}{name}": "tcp://10.0.0.1:50051" for name in names}}) == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_batch": 0}, "max_batch is 0; expected 1 or more"),
+        ({"threads": -1}, "threads is -1; expected 0 or more"),
+        ({"ratio_sample": 1.5}, "ratio_sample is 1.5; expected 0 to 1"),
+    ],
+    ids=str,
+)
+def test_a_number_out_of_its_range_is_refused(options: dict[str, Any], message: str) -> None:
+    Config().check()
+    with pytest.raises(StartError, match=message):
+        Config(**options).check()
+
+
+def test_every_number_has_a_range() -> None:
+    numbers = {field.name for field in fields(Config) if type(field.default) in (int, float)}
+    assert numbers == set(RANGES)

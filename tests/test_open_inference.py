@@ -401,6 +401,10 @@ def test_the_lesion_graphs_are_a_model_with_the_block_scale_as_an_input(
         ("block_scale", [-1, 3]),
     ]
     assert list(metadata.versions) == ["1", "2"]
+    scale[0, 1] = np.nan
+    request.raw_input_contents[1] = scale.tobytes()
+    with pytest.raises(grpc.RpcError, match=r"block_scale\[1\] is nan; expected a finite number"):
+        stub.ModelInfer(request)
     with pytest.raises(grpc.RpcError, match=r"no model 'plain\.lesion'"):
         stub.ModelMetadata(pb.ModelMetadataRequest(name="plain.lesion"))
 

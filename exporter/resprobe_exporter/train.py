@@ -1,6 +1,6 @@
 """Trains a net by SGD on tensors that stay on the device, as a recipe says.
 
-Reaches 0.99 on the embedded digits with ResNet-20 in about 20 s, and 0.97 with ResNet-110 in three minutes, on two cores.
+Reaches 0.99 on the embedded digits with ResNet-20 in about 20 s, and 0.97 with ResNet-110 in 3 minutes, on two cores.
 One recipe for all depths. In several processes under torchrun, each computes its share of every batch.
 """
 

@@ -27,7 +27,8 @@ Each option of the server can also be set in the environment (RESPROBE_SERVER_MA
 
 Examples:
   resprobe-server models
-  resprobe-server models --address 0.0.0.0:50051 --device cuda
+  resprobe-server models --device cuda --max-batch 64
+  resprobe-server models --address 0.0.0.0:50051 --tls-cert server.crt --tls-key server.key
   resprobe-server models --mode explicit --load resnet20
   resprobe-server models --self-test
   resprobe-server --print-config > server.toml
@@ -58,6 +59,7 @@ class Serve(Config):
         from resprobe_server.errors import StartError
 
         try:
+            self.check()
             uvloop.run(_self_test(self) if self.self_test else _serve(self))
         except StartError as error:
             raise Error(str(error)) from error

@@ -1,13 +1,25 @@
 """What can be configured: one frozen dataclass; its fields are the options of the command."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import tyro
 
+from resprobe_server.errors import StartError
+
 Mode = Literal["watch", "explicit", "once"]
 DeviceName = Literal["auto", "cpu", "cuda"]
+_FROM_0 = ("threads", "max_wait", "max_calls", "max_connection_age", "min_ping_interval", "drain")
+_FROM_1 = ("decode_threads", "max_batch", "max_queue", "max_message", "max_images", "max_pixels", "max_streams")
+RANGES: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(_FROM_0, (0, math.inf)),
+    **dict.fromkeys((*_FROM_1, "max_in_stream", "keepalive", "keepalive_timeout"), (1, math.inf)),
+    "poll": (0.01, math.inf),
+    "ratio_sample": (0, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -81,3 +93,11 @@ class Config:
     def pixel_limit(self) -> int:
         """Pixels in an encoded picture at the most."""
         return self.max_pixels * 1_000_000
+
+    def check(self) -> None:
+        """Raises StartError for a number out of its range."""
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                expected = f"{least} or more" if most == math.inf else f"{least} to {most}"
+                raise StartError(f"{name} is {value}; expected {expected}")

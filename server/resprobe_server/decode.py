@@ -103,9 +103,15 @@ def read_scale(values: Sequence[float], images: int, blocks: int) -> npt.NDArray
             f"or {images * blocks}, one for each block of each image",
             "block_scale",
         )
-    if (wrong := np.flatnonzero(~np.isfinite(scale))).size:
-        raise InvalidRequest(f"block_scale[{wrong[0]}] is {scale[wrong[0]]}; expected a finite number", "block_scale")
+    check_finite(scale, "block_scale")
     return np.tile(scale, (images, 1)) if len(scale) == blocks else scale.reshape(images, blocks)
+
+
+def check_finite(values: npt.NDArray[np.generic], name: str) -> None:
+    """Raises InvalidRequest if a number is not finite; it names the first."""
+    flat = values.ravel()
+    if (wrong := np.flatnonzero(~np.isfinite(flat))).size:
+        raise InvalidRequest(f"{name}[{wrong[0]}] is {flat[wrong[0]]}; expected a finite number", name)
 
 
 def _open(image: Encoded, max_pixels: int) -> Image.Image:

@@ -16,9 +16,9 @@ from resprobe_protos import open_inference_pb2 as pb
 
 from resprobe_server import tensors
 from resprobe_server.config import Config
-from resprobe_server.decode import check_images, decode_all
+from resprobe_server.decode import check_finite, check_images, decode_all
 from resprobe_server.errors import InvalidRequest
-from resprobe_server.repository import BLOCKS, IMAGE, LOGITS
+from resprobe_server.repository import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
 from resprobe_server.session import Arrays, Tensor
 from resprobe_server.version import Version
 
@@ -75,6 +75,8 @@ class InputReader:
         if len({len(array) for array in arrays.values()}) > 1:
             sizes = ", ".join(f"{name} {len(array)}" for name, array in arrays.items())
             raise InvalidRequest(f"the inputs have different batches: {sizes}; expected the same for all", "inputs")
+        if version.is_lesioned:
+            check_finite(arrays[BLOCK_SCALE], BLOCK_SCALE)
         return arrays
 
     async def _read_one(self, given: Input, raw: bytes | None, tensor: Tensor, version: Version) -> tensors.Array:
