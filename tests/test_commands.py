@@ -201,6 +201,15 @@ def test_a_sweep_that_fails_leaves_no_file(run: Run, address: str, tmp_path: Pat
     assert [one.name for one in tmp_path.iterdir()] == ["pictures"]
 
 
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    code = "import sys; sys.argv = ['resprobe', 'blocks', '--help']; from resprobe.__main__ import main; main()"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
 def test_the_address_can_come_from_the_environment(address: str) -> None:
     code = "import sys; sys.argv = ['resprobe', 'models', '--json']; from resprobe.__main__ import main; main()"
     done = subprocess.run(

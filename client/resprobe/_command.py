@@ -65,9 +65,10 @@ def main(
         SystemExit: 0 after --help, 1 (or the command's FAILED) if it failed, 2 if the command line is wrong.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    command = _parse(prog, description, commands, arguments, default)
-    failed: int = getattr(command, "FAILED", 1)
+    failed = 1
     try:
+        command = _parse(prog, description, commands, arguments, default)
+        failed = getattr(command, "FAILED", failed)
         command.run()
     except Error as error:
         fail(prog, str(error), failed)
