@@ -13,7 +13,6 @@ from resprobe_exporter.measure import Measurement, measure
 from resprobe_exporter.publish import LabelledImages
 from resprobe_exporter.runtime import Graph
 
-MEDIAN = 0.5
 
 
 @dataclass(frozen=True)
