@@ -14,7 +14,6 @@ from resprobe_exporter.publish import LabelledImages
 from resprobe_exporter.runtime import Graph
 
 
-
 @dataclass(frozen=True)
 class BlockRow:
     """One block. `measured_std` and `measured_ratio` are None without images, the others where they do not exist."""
