@@ -326,7 +326,7 @@ def test_every_method_that_is_served_has_its_need_written_down(guarded: grpc.Cha
         descriptor = database.FindFileContainingSymbol(name)
         service = next(one for one in descriptor.service if f"{descriptor.package}.{one.name}" == name)
         for method in service.method:
-            assert f"/{name}/{method.name}" in NEEDS
+            assert f"{name}/{method.name}" in NEEDS
 
 
 def test_tokens_are_read_again_when_they_change(start: Serve, repository: Path, tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from grpc_reflection.v1alpha.reflection import aio as reflection_aio
 from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc, resprobe_pb2, resprobe_pb2_grpc
 
 from resprobe_server import metrics
@@ -18,6 +18,7 @@ from resprobe_server.authorization import Authorization
 from resprobe_server.calls import Calls
 from resprobe_server.config import Config
 from resprobe_server.device import Device
+from resprobe_server.grpc_server import Gate, Server
 from resprobe_server.limits import CallLimit, options
 from resprobe_server.listening import listen, probes
 from resprobe_server.models import Models
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-RESIDUAL = resprobe_pb2.DESCRIPTOR.services_by_name["ResidualService"]
-INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
-SERVICES = RESIDUAL.full_name, INFERENCE.full_name
+RESIDUAL = resprobe_pb2.DESCRIPTOR.services_by_name["ResidualService"].full_name
+INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 log = structlog.get_logger()
 
 
@@ -56,24 +57,25 @@ async def serve(config: Config) -> AsyncIterator[int]:
 
     await show("", False)
     async with _traces(config) as tracing, Device(tracing) as device, probes(config.health_address, health):
-        models, calls = Models(config, device, show), Calls(tracing)
+        models = Models(config, device, show)
+        calls = Calls({f"{RESIDUAL}/ClassifyStream": response_status, f"{INFERENCE}/ModelStreamInfer": stream_status})
         collector = metrics.ServerCollector(models, calls)
         with ThreadPoolExecutor(config.decode_threads, "decode") as decoders, metrics.listen(config, collector):
-            server = _server(config)
+            server = Server(options(config), _gates(config), calls, tracing)
             collaborators = models, decoders, config, tracing
             service, open_inference = ResidualService(*collaborators), OpenInferenceService(*collaborators)
-            calls.watch(service, RESIDUAL, response_status)
-            calls.watch(open_inference, INFERENCE, stream_status)
-            resprobe_pb2_grpc.add_ResidualServiceServicer_to_server(service, server)
-            open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(open_inference, server)
-            health_pb2_grpc.add_HealthServicer_to_server(health, server)
-            names = *SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME
-            reflection.enable_server_reflection(names, server)
+            server.add(resprobe_pb2_grpc.add_ResidualServiceServicer_to_server, service)
+            server.add(open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server, open_inference)
+            server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
+            names = RESIDUAL, INFERENCE, HEALTH, reflection.SERVICE_NAME
+            server.add(
+                reflection_pb2_grpc.add_ServerReflectionServicer_to_server, reflection_aio.ReflectionServicer(names)
+            )
             port = listen(server, config)
             await server.start()
             try:
                 await models.start()
-                for name in ("", *SERVICES):
+                for name in ("", RESIDUAL, INFERENCE):
                     await show(name, True)
                 log.info("started", address=config.address, port=port, models=models.names())
                 async with watching(config, models):
@@ -100,14 +102,6 @@ async def _traces(config: Config) -> "AsyncIterator[Tracing | None]":
         await asyncio.to_thread(tracing.close)
 
 
-def _server(config: Config) -> grpc.aio.Server:
-    server = grpc.aio.server(interceptors=_interceptors(config), options=options(config))
-    # For each registered method grpc.aio keeps a task that waits for its next call, and every call pays for a look at
-    # all of them. Generic handlers, which the generated code adds as well, share one.
-    setattr(server, "add_registered_method_handlers", lambda *_: None)  # noqa: B010
-    return server
-
-
-def _interceptors(config: Config) -> list[grpc.aio.ServerInterceptor]:
+def _gates(config: Config) -> list[Gate]:
     authorization = [] if config.tokens is None else [Authorization(config.tokens)]
     return [*authorization, *([CallLimit(config.max_calls)] if config.max_calls else [])]

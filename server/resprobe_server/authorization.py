@@ -12,17 +12,15 @@ A token must be long and random, as `openssl rand -hex 32` makes it: then its pl
 import hashlib
 import hmac
 import tomllib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
-import grpc
-
-from resprobe_server.errors import Forbidden, RequestError, StartError, Unauthenticated
+from resprobe_server.errors import Forbidden, StartError, Unauthenticated
+from resprobe_server.grpc_call import Call
 from resprobe_server.reread import Reread
-from resprobe_server.status import refuse
 
 # classify: images to classes. analyse: block statistics and block scales, beside `classify`. repository: load and
 # unload models.
@@ -32,26 +30,26 @@ Need: TypeAlias = Right | Literal["token", "nothing"]  # token: any that is know
 
 # What a call needs before its request is read. A method that is not here needs the strongest right.
 NEEDS: Mapping[str, Need] = {
-    "/grpc.health.v1.Health/Check": "nothing",  # probes have no tokens
-    "/grpc.health.v1.Health/List": "nothing",
-    "/grpc.health.v1.Health/Watch": "nothing",
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": "token",
-    "/resprobe.v1.ResidualService/Classify": "classify",
-    "/resprobe.v1.ResidualService/ClassifyStream": "classify",
-    "/resprobe.v1.ResidualService/GetModel": "token",
-    "/resprobe.v1.ResidualService/ListModels": "token",
-    "/inference.GRPCInferenceService/ServerLive": "nothing",
-    "/inference.GRPCInferenceService/ServerReady": "nothing",
-    "/inference.GRPCInferenceService/ServerMetadata": "token",
-    "/inference.GRPCInferenceService/ModelConfig": "token",
-    "/inference.GRPCInferenceService/ModelMetadata": "token",
-    "/inference.GRPCInferenceService/ModelReady": "token",
-    "/inference.GRPCInferenceService/ModelStatistics": "token",
-    "/inference.GRPCInferenceService/RepositoryIndex": "token",
-    "/inference.GRPCInferenceService/ModelInfer": "classify",
-    "/inference.GRPCInferenceService/ModelStreamInfer": "classify",
-    "/inference.GRPCInferenceService/RepositoryModelLoad": "repository",
-    "/inference.GRPCInferenceService/RepositoryModelUnload": "repository",
+    "grpc.health.v1.Health/Check": "nothing",  # probes have no tokens
+    "grpc.health.v1.Health/List": "nothing",
+    "grpc.health.v1.Health/Watch": "nothing",
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": "token",
+    "resprobe.v1.ResidualService/Classify": "classify",
+    "resprobe.v1.ResidualService/ClassifyStream": "classify",
+    "resprobe.v1.ResidualService/GetModel": "token",
+    "resprobe.v1.ResidualService/ListModels": "token",
+    "inference.GRPCInferenceService/ServerLive": "nothing",
+    "inference.GRPCInferenceService/ServerReady": "nothing",
+    "inference.GRPCInferenceService/ServerMetadata": "token",
+    "inference.GRPCInferenceService/ModelConfig": "token",
+    "inference.GRPCInferenceService/ModelMetadata": "token",
+    "inference.GRPCInferenceService/ModelReady": "token",
+    "inference.GRPCInferenceService/ModelStatistics": "token",
+    "inference.GRPCInferenceService/RepositoryIndex": "token",
+    "inference.GRPCInferenceService/ModelInfer": "classify",
+    "inference.GRPCInferenceService/ModelStreamInfer": "classify",
+    "inference.GRPCInferenceService/RepositoryModelLoad": "repository",
+    "inference.GRPCInferenceService/RepositoryModelUnload": "repository",
 }
 
 
@@ -78,7 +76,7 @@ class Caller:
             )
 
 
-# gRPC runs a call in one task, which asks the interceptors first; the tasks that it starts inherit this.
+# Set in the context of a call, which the task that runs it inherits, and the tasks that this one starts.
 _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
 
 
@@ -89,29 +87,22 @@ def require(right: Right) -> None:
         caller.require(right)
 
 
-class Authorization(grpc.aio.ServerInterceptor):
-    """Lets a call pass that carries a token with the right that its method needs, and remembers whose it is."""
+class Authorization:
+    """Lets a call in that carries a token with the right that its method needs, and remembers whose it is."""
 
     def __init__(self, tokens: Path) -> None:
         """Reads the file; it is read again when it changes. Raises StartError if it cannot be used."""
         self._callers = Reread((tokens,), lambda: read_callers(tokens))
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        """The handler of the call, or one that refuses it."""
-        need = NEEDS.get(handler_call_details.method, "repository")
-        if need != "nothing":
-            try:
-                caller = self._identify(dict(handler_call_details.invocation_metadata))
-                if need != "token":
-                    caller.require(need)
-            except RequestError as error:
-                return refuse(error)
-            _caller.set(caller)
-        return await continuation(handler_call_details)
+    def enter(self, call: Call) -> None:
+        """See Gate. Raises Unauthenticated or Forbidden."""
+        need = NEEDS.get(call.method, "repository")
+        if need == "nothing":
+            return
+        caller = self._identify(dict(call.invocation_metadata()))
+        if need != "token":
+            caller.require(need)
+        _caller.set(caller)
 
     def _identify(self, metadata: Mapping[str, str | bytes]) -> Caller:
         header = str(metadata.get("authorization", ""))

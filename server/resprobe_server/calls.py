@@ -1,81 +1,39 @@
-"""Counts what the methods of a service answered, whatever the service: by method and status."""
+"""Counts what calls were answered, by method and status."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
-from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import grpc
-from google.protobuf.descriptor import ServiceDescriptor
-
-from resprobe_server.status import Context, ending
-
-if TYPE_CHECKING:
-    from resprobe_server.tracing import Tracing
 
 OK = grpc.StatusCode.OK
 
 
 class Calls:
-    """The calls of all services.
-
-    An interceptor would cost every call several microseconds in grpcio; wrapping the methods once costs a dictionary
-    entry. Calls that grpcio refuses by itself are not seen: unknown methods, messages over the limit.
+    """The calls of a server. All is counted on the event loop.
 
     Attributes:
         counts: Requests by full method name and name of the status. Each request of a stream counts; the stream itself
-            counts where it ends with an error.
+            counts where it ends with an error. Methods that nobody serves count as one, `unknown`.
     """
 
-    def __init__(self, tracing: "Tracing | None" = None) -> None:
-        self._tracing = tracing
-        self.counts: Counter[tuple[str, str]] = Counter()
-
-    def watch(
-        self, servicer: object, service: ServiceDescriptor, status: Callable[[Any], grpc.StatusCode] = lambda _: OK
-    ) -> None:
-        """Counts the calls of a servicer from now on. Do it before it is added to a server.
+    def __init__(self, statuses: Mapping[str, Callable[[Any], grpc.StatusCode]] | None = None) -> None:
+        """Starts from nothing.
 
         Args:
-            servicer: Whose methods are replaced.
-            service: Names them.
-            status: Of a response in a stream, which may carry an error.
+            statuses: By full name of a method whose responses are a stream: the status of a response, which may carry
+                an error. Other streams count once.
         """
-        for method in service.methods:
-            name = f"{service.full_name}/{method.name}"
-            plain = getattr(servicer, method.name)
-            watched = self._stream(name, plain, status) if method.server_streaming else self._unary(name, plain)
-            setattr(servicer, method.name, self._tracing.call(name, watched) if self._tracing else watched)
+        self._statuses = statuses or {}
+        self.counts: Counter[tuple[str, str]] = Counter()
 
-    def _unary(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        counts, ok = self.counts, (name, OK.name)
+    def answered(self, method: str, response: object) -> None:
+        """A response of a stream was sent."""
+        status = self._statuses.get(method)
+        if status is not None:
+            self.counts[method, status(response).name] += 1
 
-        async def watched(request: object, context: Context) -> object:
-            try:
-                response = await method(request, context)
-            except BaseException:
-                counts[name, ending(context).name] += 1
-                raise
-            counts[ok] += 1
-            return response
-
-        return watched
-
-    def _stream(
-        self, name: str, method: Callable[..., AsyncGenerator[Any, None]], status: Callable[[Any], grpc.StatusCode]
-    ) -> Callable[..., Any]:
-        counts = self.counts
-
-        # A coroutine that writes is grpcio's other form of a method that yields. It costs no second generator, and it
-        # closes the method's own at once when the call is cancelled.
-        async def watched(requests: AsyncIterable[object], context: Context) -> None:
-            try:
-                async with aclosing(method(requests, context)) as responses:
-                    async for response in responses:
-                        counts[name, status(response).name] += 1
-                        await context.write(response)
-            except BaseException:
-                counts[name, ending(context).name] += 1
-                raise
-
-        return watched
+    def ended(self, method: str, code: grpc.StatusCode) -> None:
+        """A call has ended."""
+        if code is not OK or method not in self._statuses:
+            self.counts[method, code.name] += 1

@@ -19,6 +19,10 @@ class NotFound(RequestError):
     """There is no such model or version."""
 
 
+class UnknownMethod(RequestError):
+    """Nobody serves this method."""
+
+
 class NotSupported(RequestError):
     """The model has no graph that answers this."""
 
@@ -53,6 +57,7 @@ class NotReady(RequestError):
 
 STATUS: dict[type[RequestError], grpc.StatusCode] = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    UnknownMethod: grpc.StatusCode.UNIMPLEMENTED,
     NotFound: grpc.StatusCode.NOT_FOUND,
     NotSupported: grpc.StatusCode.FAILED_PRECONDITION,
     LoadFailed: grpc.StatusCode.FAILED_PRECONDITION,

@@ -1,58 +1,42 @@
 """What one client may take: calls under way at a time, and what gRPC itself limits for each connection."""
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
-
-import grpc
 
 from resprobe_server.config import Config
 from resprobe_server.errors import QueueFull
-from resprobe_server.status import refuse
+from resprobe_server.grpc_call import Call
 
 MIB = 1 << 20
-HEALTH = "/grpc.health.v1.Health/"
+HEALTH = "grpc.health.v1.Health/"
 FIRST_GUESS = 1.0  # seconds of a call, before any was measured
 
 
-class CallLimit(grpc.aio.ServerInterceptor):
+class CallLimit:
     """Refuses calls beyond a number under way at a time, before they are read.
 
-    Health checks are not counted: a busy server is not a sick one, and must not be restarted for it. gRPC's own
-    maximum_concurrent_rpcs counts them, and says neither the limit nor when to come back.
+    Health checks are not counted: a busy server is not a sick one, and must not be restarted for it.
     """
 
     def __init__(self, limit: int) -> None:
-        """Makes it. A limit of 0 is none."""
-        self._limit, self._running, self._seconds = limit, 0, FIRST_GUESS
+        """Makes it; the limit is at least 1."""
+        self._limit, self._seconds = limit, FIRST_GUESS
+        self._entered, self._left = 0, 0  # each is counted by one thread, so neither needs a lock
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        """The handler of the call, or one that refuses it."""
-        if not self._limit or handler_call_details.method.startswith(HEALTH):
-            return await continuation(handler_call_details)
-        if self._running >= self._limit:
-            return refuse(
-                QueueFull(
-                    f"{self._running} calls are under way, which is the limit; try again later",
-                    retry_after=self._seconds,
-                )
+    def enter(self, call: Call) -> None:
+        """See Gate. Raises QueueFull."""
+        if call.method.startswith(HEALTH):
+            return
+        running = self._entered - self._left
+        if running >= self._limit:
+            raise QueueFull(
+                f"{running} calls are under way, which is the limit; try again later", retry_after=self._seconds
             )
-        handler = await continuation(handler_call_details)
-        self._running += 1
-        call = asyncio.current_task()  # gRPC runs a call, from the interceptors to its end, in one task
-        assert call is not None
-        streams = handler is not None and handler.request_streaming
-        call.add_done_callback(partial(self._finish, None if streams else time.monotonic()))
-        return handler
+        self._entered += 1
+        call.add_done_callback(partial(self._leave, None if call.streams else time.monotonic()))
 
-    def _finish(self, began: float | None, _: "asyncio.Task[Any]") -> None:
-        self._running -= 1
+    def _leave(self, began: float | None) -> None:
+        self._left += 1
         if began is not None:  # how long a client keeps a stream open says nothing about this server
             self._seconds = 0.9 * self._seconds + 0.1 * (time.monotonic() - began)
 

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import grpc
 import structlog
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
@@ -11,12 +10,13 @@ from resprobe.address import is_loopback
 
 from resprobe_server.config import Config
 from resprobe_server.errors import StartError
+from resprobe_server.grpc_server import Server
 from resprobe_server.tls import server_credentials
 
 log = structlog.get_logger()
 
 
-def listen(server: grpc.aio.Server, config: Config) -> int:
+def listen(server: Server, config: Config) -> int:
     """Makes a server listen as configured.
 
     Returns:
@@ -57,8 +57,8 @@ async def probes(address: str, health: health_aio.HealthServicer) -> AsyncIterat
     if not address:
         yield
         return
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    server = Server([("grpc.so_reuseport", 0)])
+    server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
     port = _bind(address, lambda: server.add_insecure_port(address))
     await server.start()
     log.info("answering health checks", address=address, port=port)

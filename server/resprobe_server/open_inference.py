@@ -18,7 +18,7 @@ from resprobe_server.errors import InvalidRequest, NotFound, NotReady, RequestEr
 from resprobe_server.infer import InputReader, read_outputs, respond, timeout_of
 from resprobe_server.models import Models, State
 from resprobe_server.multiplex import Streams
-from resprobe_server.status import Context, abort, deadline_of, make_status
+from resprobe_server.status import Context, deadline_of, make_status
 from resprobe_server.version import LESION_SUFFIX, Version
 
 if TYPE_CHECKING:
@@ -66,78 +66,57 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Context) -> pb.ModelMetadataResponse:
         """See open_inference.proto."""
-        try:
-            return metadata.model(self._get(request.name, request.version), self._all())
-        except Exception as error:
-            await abort(context, error, "")
+        return metadata.model(self._get(request.name, request.version), self._all())
 
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: Context) -> pb.ModelConfigResponse:
         """See open_inference.proto."""
-        try:
-            return pb.ModelConfigResponse(config=metadata.config(self._get(request.name, request.version)))
-        except Exception as error:
-            await abort(context, error, "")
+        return pb.ModelConfigResponse(config=metadata.config(self._get(request.name, request.version)))
 
     async def ModelStatistics(self, request: pb.ModelStatisticsRequest, context: Context) -> pb.ModelStatisticsResponse:
         """See open_inference.proto."""
-        try:
-            if request.version:
-                versions = [self._get(request.name, request.version)]
-            else:
-                name = request.name and self._get(request.name, "").description.name
-                versions = [one for one in self._all() if name in ("", one.description.name)]
-            return pb.ModelStatisticsResponse(model_stats=[metadata.statistics(version) for version in versions])
-        except Exception as error:
-            await abort(context, error, "")
+        if request.version:
+            versions = [self._get(request.name, request.version)]
+        else:
+            name = request.name and self._get(request.name, "").description.name
+            versions = [one for one in self._all() if name in ("", one.description.name)]
+        return pb.ModelStatisticsResponse(model_stats=[metadata.statistics(version) for version in versions])
 
     async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Context) -> pb.RepositoryIndexResponse:
         """See open_inference.proto."""
-        try:
-            _check_repository(request)
-            found = await asyncio.to_thread(self._models.index)
-            return pb.RepositoryIndexResponse(
-                models=[
-                    pb.RepositoryIndexResponse.ModelIndex(
-                        name=one.name, version=str(one.version), state=one.state, reason=one.reason
-                    )
-                    for one in found
-                    if not request.ready or one.state is State.READY
-                ]
-            )
-        except Exception as error:
-            await abort(context, error, "")
+        _check_repository(request)
+        found = await asyncio.to_thread(self._models.index)
+        return pb.RepositoryIndexResponse(
+            models=[
+                pb.RepositoryIndexResponse.ModelIndex(
+                    name=one.name, version=str(one.version), state=one.state, reason=one.reason
+                )
+                for one in found
+                if not request.ready or one.state is State.READY
+            ]
+        )
 
     async def RepositoryModelLoad(
         self, request: pb.RepositoryModelLoadRequest, context: Context
     ) -> pb.RepositoryModelLoadResponse:
         """See open_inference.proto."""
-        try:
-            _check_repository(request)
-            if request.parameters:
-                given = ", ".join(sorted(request.parameters))
-                raise InvalidRequest(f"parameters {given}: models load as they are in the repository", "parameters")
-            await self._models.load_model(request.model_name)
-            return pb.RepositoryModelLoadResponse()
-        except Exception as error:
-            await abort(context, error, "")
+        _check_repository(request)
+        if request.parameters:
+            given = ", ".join(sorted(request.parameters))
+            raise InvalidRequest(f"parameters {given}: models load as they are in the repository", "parameters")
+        await self._models.load_model(request.model_name)
+        return pb.RepositoryModelLoadResponse()
 
     async def RepositoryModelUnload(
         self, request: pb.RepositoryModelUnloadRequest, context: Context
     ) -> pb.RepositoryModelUnloadResponse:
         """See open_inference.proto."""
-        try:
-            _check_repository(request)
-            await self._models.unload_model(request.model_name)
-            return pb.RepositoryModelUnloadResponse()
-        except Exception as error:
-            await abort(context, error, "")
+        _check_repository(request)
+        await self._models.unload_model(request.model_name)
+        return pb.RepositoryModelUnloadResponse()
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         """See open_inference.proto."""
-        try:
-            return await self._infer(request, deadline_of(context))
-        except Exception as error:
-            await abort(context, error, request.id)
+        return await self._infer(request, deadline_of(context))
 
     async def ModelStreamInfer(
         self, requests: AsyncIterator[pb.ModelInferRequest], context: Context
@@ -154,12 +133,9 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
                 return pb.ModelStreamInferResponse(error_message=status.message, infer_response=failed)
 
         traced = self._tracing.request(answer) if self._tracing else answer
-        try:
-            async with aclosing(self._streams.run(traced, requests, ordered=True)) as responses:
-                async for response in responses:
-                    yield response
-        except NotReady as error:
-            await abort(context, error, "")
+        async with aclosing(self._streams.run(traced, requests, ordered=True)) as responses:
+            async for response in responses:
+                yield response
 
     def drain(self) -> None:
         """Ends the streams after what they have read so far."""

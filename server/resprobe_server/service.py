@@ -16,11 +16,11 @@ from resprobe_server.authorization import require
 from resprobe_server.batching import Outcome
 from resprobe_server.config import Config
 from resprobe_server.decode import Array, Format, check_images, decode_all, read_scale, stack
-from resprobe_server.errors import InvalidRequest, NotReady
+from resprobe_server.errors import InvalidRequest
 from resprobe_server.models import Models
 from resprobe_server.multiplex import Streams
 from resprobe_server.repository import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
-from resprobe_server.status import CODES, Context, abort, deadline_of, duration, make_status
+from resprobe_server.status import CODES, Context, deadline_of, duration, make_status
 from resprobe_server.version import Version
 
 if TYPE_CHECKING:
@@ -46,10 +46,7 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """See resprobe.proto."""
-        try:
-            return await self._classify(request, deadline_of(context))
-        except Exception as error:
-            await abort(context, error, request.id)
+        return await self._classify(request, deadline_of(context))
 
     async def ClassifyStream(
         self, requests: AsyncIterator[pb.ClassifyRequest], context: Context
@@ -64,12 +61,9 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
                 return pb.ClassifyResponse(id=request.id, error=make_status(error, context, request.id))
 
         traced = self._tracing.request(answer) if self._tracing else answer
-        try:
-            async with aclosing(self._streams.run(traced, requests)) as responses:
-                async for response in responses:
-                    yield response
-        except NotReady as error:
-            await abort(context, error, "")
+        async with aclosing(self._streams.run(traced, requests)) as responses:
+            async for response in responses:
+                yield response
 
     def drain(self) -> None:
         """Ends the streams after what they have read so far."""
@@ -77,17 +71,11 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         """See resprobe.proto."""
-        try:
-            return pb.ListModelsResponse(models=[version.description for version in self._models.all()])
-        except Exception as error:
-            await abort(context, error, "")
+        return pb.ListModelsResponse(models=[version.description for version in self._models.all()])
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
         """See resprobe.proto."""
-        try:
-            return self._models.get(request.name, request.version).description
-        except Exception as error:
-            await abort(context, error, "")
+        return self._models.get(request.name, request.version).description
 
     async def _classify(self, request: pb.ClassifyRequest, deadline: float) -> pb.ClassifyResponse:
         version = self._models.get(request.model, request.version)

@@ -6,49 +6,19 @@ And what both services ask of a call: when it is due.
 import math
 import time
 import uuid
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
-from resprobe_server.errors import STATUS, InvalidRequest, QueueFull, RequestError
+from resprobe_server.errors import STATUS, InvalidRequest, QueueFull
 
 Context = grpc.aio.ServicerContext[Any, Any]
 CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 DETAILS = "grpc-status-details-bin"  # where gRPC carries a google.rpc.Status
 log = structlog.get_logger()
-
-
-async def abort(context: Context, error: Exception, identifier: str) -> NoReturn:
-    """Ends a call with the status of an error.
-
-    Args:
-        context: Of the call.
-        error: A RequestError, whose text the caller sees, or anything else, which only the log shows.
-        identifier: Of the request, for the log; may be empty.
-    """
-    status = make_status(error, context, identifier)
-    await context.abort(CODES[status.code], status.message, ((DETAILS, status.SerializeToString()),))
-    raise AssertionError("abort returns never")
-
-
-def ending(context: Context) -> grpc.StatusCode:
-    """The status of a call that raised: what it was aborted with, else that its caller or its deadline ended it."""
-    code: grpc.StatusCode | None = context.code()
-    if code is not None:
-        return code
-    return grpc.StatusCode.DEADLINE_EXCEEDED if context.time_remaining() == 0 else grpc.StatusCode.CANCELLED
-
-
-def refuse(error: RequestError) -> Any:
-    """For interceptors: a handler that ends a call of any kind with an error, before its request is read."""
-
-    async def handler(_: object, context: Context) -> None:
-        await abort(context, error, "")
-
-    return grpc.stream_stream_rpc_method_handler(handler)
 
 
 def make_status(error: Exception, context: Context, identifier: str) -> status_pb2.Status:

@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from resprobe_server.batching import Slice
-from resprobe_server.status import Context, ending
+from resprobe_server.status import Context
 
 Code = grpc.StatusCode
 # What is the server's fault; other errors are the caller's (OpenTelemetry's conventions for gRPC).
@@ -52,15 +52,6 @@ class Tracing:
     def close(self) -> None:
         """Sends what is left. Slow; call it on a thread of its own."""
         self._provider.shutdown()
-
-    def call(self, name: str, method: Callable[[Any, Context], Awaitable[Any]]) -> Callable[..., Any]:
-        """A method of a service that opens a span for each call. `name` is its full name."""
-
-        async def traced(request: object, context: Context) -> object:
-            with self._call(name, context):
-                return await method(request, context)
-
-        return traced
 
     def request(self, answer: Callable[[Any], Awaitable[Any]]) -> Callable[..., Any]:
         """What answers one request of a stream, with a span for each."""
@@ -107,7 +98,8 @@ class Tracing:
             self._interval("inference", parent, begin, end, [trace.Link(batch)], facts, error)
 
     @contextmanager
-    def _call(self, name: str, context: Context) -> Iterator[None]:
+    def call(self, name: str, context: Context) -> Iterator[None]:
+        """A span for a call, open while its method runs. `name` is the full name of the method."""
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         service, _, method = name.partition("/")
         with self._tracer.start_as_current_span(
@@ -115,19 +107,12 @@ class Tracing:
             self._propagator.extract(metadata, Parent()),
             trace.SpanKind.SERVER,
             {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method},
-            record_exception=False,  # it is only how grpcio ends a call
-            set_status_on_exception=False,
         ) as span:
-            code = Code.OK
-            try:
-                yield
-            except BaseException:
-                code = ending(context)
-                raise
-            finally:
-                span.set_attribute("rpc.grpc.status_code", code.value[0])
-                if code in FAULTS:
-                    span.set_status(trace.StatusCode.ERROR, context.details())
+            yield
+            code = context.code()
+            span.set_attribute("rpc.grpc.status_code", code.value[0])
+            if code in FAULTS:
+                span.set_status(trace.StatusCode.ERROR, context.details())
 
     def _interval(
         self,

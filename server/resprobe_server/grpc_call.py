@@ -1,0 +1,208 @@
+"""One gRPC call on the server's side: what the method that answers it gets as its context, and how it is run.
+
+Core's reports come on the poller's thread (grpc_server.py). All else happens on the event loop.
+"""
+
+import asyncio
+import contextvars
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
+
+from resprobe_server.errors import InvalidRequest, UnknownMethod
+from resprobe_server.status import CODES, DETAILS, Context, make_status
+
+if TYPE_CHECKING:
+    from resprobe_server.grpc_server import Server
+
+Code = grpc.StatusCode
+Metadata = Sequence[tuple[str, str | bytes]]
+
+
+class Call:
+    """A call with one request and one response, and the base of those with streams.
+
+    To methods it is the part of grpc.aio.ServicerContext that services, health checks and reflection use. What a
+    method raises becomes the status of its call.
+
+    Attributes:
+        method: Its full name, without the first slash; "unknown" if nobody serves it.
+        streams: Whether its requests or responses are a stream.
+    """
+
+    streams = False
+
+    def __init__(self, server: "Server", event: Any, handler: Any) -> None:
+        """Takes a call in.
+
+        Args:
+            server: That it came to.
+            event: By which core reported it.
+            handler: The grpc.RpcMethodHandler of its method; None: nobody serves it.
+        """
+        self.server, self.handler, self._event, self._core = server, handler, event, event.call
+        self.method = "unknown" if handler is None else event.call_details.method.decode()[1:]
+        self._deadline: float = event.call_details.deadline
+        self._context = contextvars.copy_context()
+        self._task: asyncio.Task[None] | None = None
+        self._cancelled = False
+        self.started = False  # whether the initial metadata is on its way
+        self._code: Code | None = None
+        self._details = ""
+        self._callbacks: list[Callable[[], None]] = []
+
+    # What methods use.
+
+    def invocation_metadata(self) -> Metadata:
+        """What the caller sent along."""
+        metadata: Metadata = self._event.invocation_metadata
+        return metadata
+
+    def peer(self) -> str:
+        """The address of the caller."""
+        return str(self._core.peer().decode())
+
+    def time_remaining(self) -> float | None:
+        """Seconds; None: the caller set no deadline."""
+        return None if self._deadline == math.inf else max(0.0, self._deadline - time.time())
+
+    def code(self) -> Code | None:
+        """The status that it ended with; None: it has not ended."""
+        return self._code
+
+    def details(self) -> str:
+        """The text of that status."""
+        return self._details
+
+    def add_done_callback(self, callback: Callable[[], None]) -> None:
+        """Calls it on the event loop when the call has ended."""
+        self._callbacks.append(callback)
+
+    async def abort(self, code: Code, details: str = "", trailing_metadata: Metadata = ()) -> NoReturn:
+        """Ends the call."""
+        self.finish(code, details, trailing_metadata)
+        raise grpc.aio.AbortError
+
+    # How it is run.
+
+    def begin(self) -> None:
+        """Lets the call in and asks for its request, or refuses it unread. On the poller's thread."""
+        self.batch(self._closed, cygrpc.ReceiveCloseOnServerOperation(0))
+        try:
+            for gate in self.server.gates:
+                self._context.run(gate.enter, self)
+            if self.handler is None:
+                raise UnknownMethod(f"there is no method {self._event.call_details.method.decode()}")
+        except Exception as error:
+            self.post(self._fail, error)
+        else:
+            self.open()
+
+    def open(self) -> None:
+        """Asks for what the method is run with. On the poller's thread."""
+        self.receive()
+
+    def receive(self) -> None:
+        """Asks for a request."""
+        self.batch(self.received, cygrpc.ReceiveMessageOperation(0))
+
+    def start(self, request: Any) -> None:
+        """Runs the method with its request, or with its iterator of requests."""
+        if self._cancelled:
+            self.finish(self._ending())
+            return
+        self._task = self.server.loop.create_task(self._run(request), context=self._context)
+        self.server.running.add(self._task)
+        self._task.add_done_callback(self._done)
+
+    async def _run(self, request: Any) -> None:
+        tracing = self.server.tracing
+        with tracing.call(self.method, cast(Context, self)) if tracing else nullcontext():
+            try:
+                await self.answer(request)
+            except asyncio.CancelledError:
+                self.finish(self._ending())
+            except grpc.aio.AbortError:
+                pass  # it has ended
+            except Exception as error:
+                self._fail(error, getattr(request, "id", ""))
+
+    async def answer(self, request: Any) -> None:
+        """Runs the method."""
+        response = await self.handler.unary_unary(request, self)
+        self.finish(Code.OK, message=self.handler.response_serializer(response))
+
+    def finish(self, code: Code, details: str = "", trailing: Metadata = (), message: bytes | None = None) -> None:
+        """Ends the call, unless it has ended."""
+        if self._code is not None:
+            return
+        self._code, self._details = code, details
+        operations = [cygrpc.SendStatusFromServerOperation(trailing, code.value[0], details.encode(), 0)]
+        if not self.started:
+            operations.append(cygrpc.SendInitialMetadataOperation(None, 0))
+        if message is not None:
+            operations.append(cygrpc.SendMessageOperation(message, 0))
+        self.batch(_ignore, *operations)
+        self.server.calls.ended(self.method, code)
+        for callback in self._callbacks:
+            callback()
+
+    def _fail(self, error: Exception, identifier: str = "") -> None:
+        status = make_status(error, cast(Context, self), identifier)
+        self.finish(CODES[status.code], status.message, ((DETAILS, status.SerializeToString()),))
+
+    def _ending(self) -> Code:
+        return Code.DEADLINE_EXCEEDED if self.time_remaining() == 0 else Code.CANCELLED
+
+    def _cancel(self) -> None:
+        self._cancelled = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self.server.running.discard(task)
+        self.finish(self._ending())  # where it was cancelled before its first step
+        if not task.cancelled():
+            task.result()
+
+    # Between core and the event loop.
+
+    def batch(self, tag: Callable[[Any], None], *operations: Any) -> None:
+        """Asks core for operations; the tag is called on the poller's thread when they are done."""
+        self._core.start_server_batch(operations, tag)
+
+    def post(self, step: Callable[..., None], *arguments: Any) -> None:
+        """Does a step on the event loop."""
+        self.server.loop.call_soon_threadsafe(step, *arguments)
+
+    def _closed(self, event: Any) -> None:
+        if event.batch_operations[0].cancelled():
+            self.post(self._cancel)
+
+    def received(self, event: Any) -> None:
+        """A request is there, or will not come. On the poller's thread."""
+        try:
+            request = self.parse(event.batch_operations[0].message())
+        except InvalidRequest as error:
+            self.post(self._fail, error)
+        else:
+            self.post(self.start, request)
+
+    def parse(self, data: bytes | None) -> Any:
+        """The message in these bytes. Raises InvalidRequest if there is none."""
+        if data is None:
+            raise InvalidRequest(f"{self.method} takes one request, and none came")
+        try:
+            return self.handler.request_deserializer(data)
+        except DecodeError as error:
+            raise InvalidRequest(f"the bytes of a request are not the message that {self.method} takes") from error
+
+
+def _ignore(_: Any) -> None:
+    pass

@@ -1,0 +1,124 @@
+"""A gRPC server on the event loop, straight on gRPC's core.
+
+grpc.aio takes a call through the loop at each of its steps: there it is accepted, there its request is read, there
+its end is watched for. Here a thread takes core's reports, reads and parses, and the loop is woken once for a call,
+with the request; benchmarks/README.md has what that saves. The names are those of grpc.aio.Server, as far as generated
+code, health checks, reflection and this project use them.
+
+`cygrpc` is the module on which both servers of grpcio stand. It is not public: what is used of it, grpcio's own
+grpc/_server.py uses in the same way.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import grpc
+import structlog
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
+
+from resprobe_server.calls import Calls
+from resprobe_server.grpc_call import Call
+from resprobe_server.grpc_stream import StreamCall
+
+if TYPE_CHECKING:
+    from resprobe_server.tracing import Tracing
+
+log = structlog.get_logger()
+
+
+class Gate(Protocol):
+    """Says which calls come in."""
+
+    def enter(self, call: Call) -> None:
+        """Raises a RequestError to refuse the call before its request is read. Called on the poller's thread."""
+
+
+class Server:
+    """See the top of the module.
+
+    Attributes:
+        gates: What each call passes, in this order.
+        calls: Counts what they ended with.
+        tracing: Traces them; None: there are no traces.
+        loop: Where methods run.
+        running: The calls whose methods do.
+    """
+
+    def __init__(
+        self,
+        options: Sequence[tuple[str, int]] = (),
+        gates: Sequence[Gate] = (),
+        calls: Calls | None = None,
+        tracing: "Tracing | None" = None,
+    ) -> None:
+        """Makes a server that does not listen yet. `options` are channel arguments of gRPC; for the rest see above."""
+        self.gates, self.calls, self.tracing = gates, calls or Calls(), tracing
+        self.loop: asyncio.AbstractEventLoop
+        self.running: set[asyncio.Task[None]] = set()
+        self._handlers: dict[bytes, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._events = cygrpc.CompletionQueue()
+        self._core = cygrpc.Server(tuple(options), False)
+        self._core.register_completion_queue(self._events)
+        self._poller = threading.Thread(target=self._poll, name="grpc", daemon=True)
+
+    def add(self, add_to_server: Callable[..., None], servicer: object) -> None:
+        """Serves a service. Before `start`; `add_to_server` is the function that its generated code has for this."""
+        add_to_server(servicer, self)
+
+    def add_registered_method_handlers(
+        self, service: str, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
+    ) -> None:
+        """For generated code: serves the methods of a service."""
+        self._handlers |= {f"/{service}/{name}".encode(): handler for name, handler in handlers.items()}
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """For generated code, which registers the same methods by name as well."""
+
+    def add_insecure_port(self, address: str) -> int:
+        """Listens in plaintext, and returns the port; 0: it cannot."""
+        return int(self._core.add_http2_port(address.encode()))
+
+    def add_secure_port(self, address: str, credentials: grpc.ServerCredentials) -> int:
+        """Listens with TLS, and returns the port; 0: it cannot."""
+        return int(self._core.add_http2_port(address.encode(), credentials._credentials))  # type: ignore[attr-defined]
+
+    async def start(self) -> None:
+        """Takes calls from now on."""
+        self.loop = asyncio.get_running_loop()
+        self._core.start()
+        self._request_call()
+        self._poller.start()
+
+    async def stop(self, grace: float) -> None:
+        """Takes no more calls, and ends when those under way have; after `grace` seconds they are cancelled."""
+        ended = self.loop.create_future()
+        self._core.shutdown(self._events, lambda _: self.loop.call_soon_threadsafe(ended.set_result, None))
+        try:
+            await asyncio.wait_for(asyncio.shield(ended), grace)
+        except TimeoutError:
+            self._core.cancel_all_calls()
+            await ended
+        await asyncio.gather(*self.running)
+        self._core.destroy()
+        self._events.shutdown()
+        await asyncio.to_thread(self._poller.join)
+
+    def _poll(self) -> None:
+        while (event := self._events.poll()).completion_type != cygrpc.CompletionType.queue_shutdown:
+            try:
+                event.tag(event)
+            except Exception:  # of one call; the thread serves all
+                log.exception("failed in gRPC's thread")
+
+    def _request_call(self) -> None:
+        self._core.request_call(self._events, self._events, self._accept)
+
+    def _accept(self, event: Any) -> None:
+        if not event.success:
+            return  # the server is stopping
+        self._request_call()
+        handler = self._handlers.get(event.call_details.method)
+        streams = handler is not None and (handler.request_streaming or handler.response_streaming)
+        (StreamCall if streams else Call)(self, event, handler).begin()

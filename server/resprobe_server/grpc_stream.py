@@ -1,0 +1,146 @@
+"""A gRPC call with a stream of requests or responses: its messages are read and sent ahead, within bounds."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any, NoReturn
+
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
+
+from resprobe_server.errors import InvalidRequest
+from resprobe_server.grpc_call import Call, Code, Metadata
+
+READ_AHEAD = 8  # messages that were read and not yet asked for
+WRITE_AHEAD = 16  # messages that were written and not yet sent
+END = object()  # after the last request
+
+
+class StreamCall(Call):
+    """See Call. A method gets an iterator of requests if they are a stream, and yields or writes responses."""
+
+    streams = True
+
+    def __init__(self, *arguments: Any) -> None:
+        """See Call."""
+        super().__init__(*arguments)
+        self._lock = threading.Lock()  # both threads touch what follows
+        self._unread: deque[Any] = deque()  # requests, then END or the error that breaks them off
+        self._reading, self._broken = True, False
+        self._reader: asyncio.Future[None] | None = None
+        self._unsent: deque[bytes] = deque()
+        self._sending = False
+        self._writer: asyncio.Future[None] | None = None
+        self._enough = 0  # the writer waits until so few are unsent
+
+    async def write(self, message: Any) -> None:
+        """Sends a response. It waits while many are on their way."""
+        data = self.handler.response_serializer(message)
+        self.server.calls.answered(self.method, message)
+        with self._lock:
+            self._unsent.append(data)
+            if not self._sending:
+                self._send()
+        if len(self._unsent) > WRITE_AHEAD:
+            await self._sent_up_to(WRITE_AHEAD // 2)
+
+    async def abort(self, code: Code, details: str = "", trailing_metadata: Metadata = ()) -> NoReturn:
+        """Ends the call, after what was written."""
+        await self._sent_up_to(0)
+        await super().abort(code, details, trailing_metadata)
+
+    async def answer(self, request: Any) -> None:
+        """Runs the method."""
+        try:
+            responses = (self.handler.stream_stream or self.handler.unary_stream)(request, self)
+            if hasattr(responses, "__aiter__"):
+                async with aclosing(responses):
+                    async for response in responses:
+                        await self.write(response)
+            else:
+                await responses  # it writes
+        except Exception:
+            await self._sent_up_to(0)  # the status comes after what was written
+            raise
+        await self._sent_up_to(0)
+        self.finish(Code.OK)
+
+    def open(self) -> None:
+        """Asks for the request, or for the first of many, which the method waits for."""
+        self.receive()
+        if self.handler.request_streaming:
+            self.post(self.start, self._requests())
+
+    def received(self, event: Any) -> None:
+        """A request is there, or will not come; if there is room, the next is asked for."""
+        if not self.handler.request_streaming:
+            super().received(event)
+            return
+        data = event.batch_operations[0].message()
+        try:
+            request = END if data is None else self.parse(data)
+        except InvalidRequest as error:
+            request = error
+        with self._lock:
+            self._unread.append(request)
+            self._broken = request is END or isinstance(request, InvalidRequest)
+            self._reading = not self._broken and len(self._unread) < READ_AHEAD
+            if self._reading:
+                self.receive()
+        self.post(self._wake_reader)
+
+    async def _requests(self) -> AsyncIterator[Any]:
+        while True:
+            while not self._unread:
+                self._reader = self.server.loop.create_future()
+                await self._reader
+            with self._lock:
+                request = self._unread.popleft()
+                if not self._reading and not self._broken:
+                    self._reading = True
+                    self.receive()
+            if request is END:
+                return
+            if isinstance(request, InvalidRequest):
+                raise request
+            yield request
+
+    def _wake_reader(self) -> None:
+        _wake(self._reader)
+
+    def _send(self) -> None:
+        operations = [cygrpc.SendMessageOperation(self._unsent.popleft(), 0)]
+        if not self.started:
+            self.started = True
+            operations.append(cygrpc.SendInitialMetadataOperation(None, 0))
+        self._sending = True
+        self.batch(self._sent, *operations)
+
+    def _sent(self, event: Any) -> None:
+        with self._lock:
+            self._sending = False
+            if not event.success:
+                self._unsent.clear()  # the caller has gone
+            elif self._unsent:
+                self._send()
+            writer = self._writer if self._left() <= self._enough else None
+        if writer is not None:
+            self.post(_wake, writer)
+
+    def _left(self) -> int:
+        return len(self._unsent) + self._sending
+
+    async def _sent_up_to(self, enough: int) -> None:
+        """Waits until so few responses are left to send."""
+        with self._lock:
+            if self._left() <= enough:
+                return
+            self._enough, self._writer = enough, self.server.loop.create_future()
+        await self._writer
+        self._writer = None
+
+
+def _wake(waiting: "asyncio.Future[None] | None") -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(None)
