@@ -8,7 +8,6 @@ import contextvars
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import grpc
@@ -20,6 +19,7 @@ from resprobe_server.status import CODES, DETAILS, Context, make_status
 
 if TYPE_CHECKING:
     from resprobe_server.grpc_server import Server
+    from resprobe_server.tracing import Tracing
 
 Code = grpc.StatusCode
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -38,16 +38,17 @@ class Call:
 
     streams = False
 
-    def __init__(self, server: "Server", event: Any, handler: Any) -> None:
+    def __init__(self, server: "Server", event: Any, method: str, handler: Any) -> None:
         """Takes a call in.
 
         Args:
             server: That it came to.
             event: By which core reported it.
+            method: See above.
             handler: The grpc.RpcMethodHandler of its method; None: nobody serves it.
         """
-        self.server, self.handler, self._event, self._core = server, handler, event, event.call
-        self.method = "unknown" if handler is None else event.call_details.method.decode()[1:]
+        self.server, self.method, self.handler = server, method, handler
+        self._event, self._core = event, event.call
         self._deadline: float = event.call_details.deadline
         self._context = contextvars.copy_context()
         self._task: asyncio.Task[None] | None = None
@@ -55,7 +56,7 @@ class Call:
         self.started = False  # whether the initial metadata is on its way
         self._code: Code | None = None
         self._details = ""
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: tuple[Callable[[], None], ...] = ()
 
     # What methods use.
 
@@ -82,7 +83,7 @@ class Call:
 
     def add_done_callback(self, callback: Callable[[], None]) -> None:
         """Calls it on the event loop when the call has ended."""
-        self._callbacks.append(callback)
+        self._callbacks += (callback,)
 
     async def abort(self, code: Code, details: str = "", trailing_metadata: Metadata = ()) -> NoReturn:
         """Ends the call."""
@@ -117,21 +118,25 @@ class Call:
         if self._cancelled:
             self.finish(self._ending())
             return
-        self._task = self.server.loop.create_task(self._run(request), context=self._context)
+        tracing, loop = self.server.tracing, self.server.loop
+        run = self._traced(tracing, request) if tracing else self._run(request)
+        self._task = loop.create_task(run, context=self._context)
         self.server.running.add(self._task)
         self._task.add_done_callback(self._done)
 
     async def _run(self, request: Any) -> None:
-        tracing = self.server.tracing
-        with tracing.call(self.method, cast(Context, self)) if tracing else nullcontext():
-            try:
-                await self.answer(request)
-            except asyncio.CancelledError:
-                self.finish(self._ending())
-            except grpc.aio.AbortError:
-                pass  # it has ended
-            except Exception as error:
-                self._fail(error, getattr(request, "id", ""))
+        try:
+            await self.answer(request)
+        except asyncio.CancelledError:
+            self.finish(self._ending())
+        except grpc.aio.AbortError:
+            pass  # it has ended
+        except Exception as error:
+            self._fail(error, getattr(request, "id", ""))
+
+    async def _traced(self, tracing: "Tracing", request: Any) -> None:
+        with tracing.call(self.method, cast(Context, self)):
+            await self._run(request)
 
     async def answer(self, request: Any) -> None:
         """Runs the method."""
@@ -143,7 +148,8 @@ class Call:
         if self._code is not None:
             return
         self._code, self._details = code, details
-        operations = [cygrpc.SendStatusFromServerOperation(trailing, code.value[0], details.encode(), 0)]
+        number = 0 if code is Code.OK else code.value[0]
+        operations = [cygrpc.SendStatusFromServerOperation(trailing, number, details.encode(), 0)]
         if not self.started:
             operations.append(cygrpc.SendInitialMetadataOperation(None, 0))
         if message is not None:

@@ -25,6 +25,7 @@ from resprobe_server.grpc_stream import StreamCall
 if TYPE_CHECKING:
     from resprobe_server.tracing import Tracing
 
+NOBODY = Call, "unknown", None  # answers a method that is not served
 log = structlog.get_logger()
 
 
@@ -57,7 +58,7 @@ class Server:
         self.gates, self.calls, self.tracing = gates, calls or Calls(), tracing
         self.loop: asyncio.AbstractEventLoop
         self.running: set[asyncio.Task[None]] = set()
-        self._handlers: dict[bytes, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._handlers: dict[bytes, tuple[type[Call], str, Any]] = {}
         self._events = cygrpc.CompletionQueue()
         self._core = cygrpc.Server(tuple(options), False)
         self._core.register_completion_queue(self._events)
@@ -71,7 +72,9 @@ class Server:
         self, service: str, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
     ) -> None:
         """For generated code: serves the methods of a service."""
-        self._handlers |= {f"/{service}/{name}".encode(): handler for name, handler in handlers.items()}
+        for name, handler in handlers.items():
+            kind = StreamCall if handler.request_streaming or handler.response_streaming else Call
+            self._handlers[f"/{service}/{name}".encode()] = kind, f"{service}/{name}", handler
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """For generated code, which registers the same methods by name as well."""
@@ -119,6 +122,5 @@ class Server:
         if not event.success:
             return  # the server is stopping
         self._request_call()
-        handler = self._handlers.get(event.call_details.method)
-        streams = handler is not None and (handler.request_streaming or handler.response_streaming)
-        (StreamCall if streams else Call)(self, event, handler).begin()
+        kind, name, handler = self._handlers.get(event.call_details.method, NOBODY)
+        kind(self, event, name, handler).begin()

@@ -48,7 +48,7 @@ class ServerCollector(Collector):
 
     def _requests(self) -> Metric:
         metric = CounterMetricFamily("resprobe_requests", "Requests answered.", labels=["method", "code"])
-        for labels, count in sorted(self._calls.counts.copy().items()):
+        for labels, count in sorted(self._calls.counts.items()):
             metric.add_metric(labels, count)
         return metric
 

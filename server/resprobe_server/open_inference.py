@@ -167,7 +167,8 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         if with_blocks or version.is_lesioned:
             require("analyse")
         batcher = version.batcher(with_blocks, with_scale=False)
-        outcome = await batcher.submit(await self._reader.read(request, version), deadline)
+        inputs = self._reader.view(request, version) or await self._reader.read(request, version)
+        outcome = await batcher.submit(inputs, deadline)
         return respond(request.id, version, wanted, outcome.outputs)
 
 

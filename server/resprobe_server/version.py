@@ -1,10 +1,13 @@
 """One version of a model: how it is loaded, and what it can answer."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 from google.protobuf import json_format
 from resprobe_protos import resprobe_pb2 as pb
 
@@ -28,6 +31,7 @@ from resprobe_server.repository import (
     Found,
 )
 from resprobe_server.session import CPU, Graph, Padded, Session, Tensor, Whole, batch_sizes, choose_provider
+from resprobe_server.tensors import BY_ONNX
 
 LESION_SUFFIX = ".lesion"
 GRAPHS = {LEAN: "lean", PROBE: "probe", LESION: "lesion", LESION_PROBE: "lesion_probe"}  # file to name
@@ -39,6 +43,17 @@ class Times:
 
     load: float
     runs: Mapping[int, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a graph with one input takes for each image: name of the input, its datatype, and the size of a row."""
+
+    name: str
+    datatype: str
+    dtype: np.dtype[Any]
+    shape: list[int]
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -85,6 +100,18 @@ class Version:
                 f"model {self.description.name} takes no input `image` of uint8 [n, height, width, channels]"
             )
         return self.format
+
+    @cached_property
+    def row(self) -> "Row | None":
+        """One row of the only input; None if there are several, or if its rows have no fixed size."""
+        if len(self.inputs) > 1 or not self.batched:
+            return None
+        (tensor,) = self.inputs.values()
+        datatype = BY_ONNX.get(tensor.dtype)
+        sizes = [size for size in tensor.shape[1:] if size is not None]
+        if datatype is None or datatype.dtype.kind == "O" or len(sizes) < len(tensor.shape) - 1:
+            return None
+        return Row(tensor.name, datatype.name, datatype.dtype, sizes, math.prod(sizes) * datatype.dtype.itemsize)
 
     def batcher(self, with_blocks: bool, with_scale: bool) -> Batcher:
         """The graph that answers. Raises NotSupported if there is none."""
