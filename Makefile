@@ -28,7 +28,7 @@ demo: install  ## Train, serve, classify, show block statistics and draw them
 	$(BIN)/python examples/demo.py
 
 test: lint $(TRITON)/.installed  ## Lint, types, stubs, tests
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: install  ## Check format, lint and types
 	$(BIN)/ruff format --check $(CODE)

@@ -19,7 +19,8 @@ def grid(*headings: str, left: int = 1) -> Table:
     """An empty table; the first `left` columns are text, the others numbers."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     for place, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if place < left else "right", no_wrap=True)
+        text = place < left
+        table.add_column(heading, justify="left" if text else "right", no_wrap=not text, overflow="fold")
     return table
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from resprobe.channel import Endpoint
 from resprobe.client import Client
 from resprobe.errors import InvalidRequest
 
-console = Console(highlight=False, soft_wrap=True)
+WIDE = 10_000  # columns for what is read by a program: it gets whole names
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 
 
 @contextmanager
