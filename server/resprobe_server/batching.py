@@ -27,7 +27,7 @@ PATIENCE = 0.1  # seconds that an analysis waits for classifications; then it ha
 FIRST_GUESS = 100.0  # images/s, before anything was measured
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)  # not frozen: that makes each one several times slower
 class Outcome:
     """What came of a request.
 
@@ -71,7 +71,7 @@ class Work:
 Answer: TypeAlias = Outcome | BaseException | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Slice:
     """Rows `start` to `stop` of a request, which are rows of one batch."""
 
@@ -173,6 +173,11 @@ class Batcher:
         """Whether there is anything to run or to drop."""
         return bool(self._queue)
 
+    @property
+    def patient(self) -> bool:
+        """Whether its batches may wait for more requests."""
+        return self._max_wait > 0
+
     def due(self) -> float:
         """When it is to run next, as the order among batchers; something must be waiting.
 
@@ -215,8 +220,9 @@ class Batcher:
         rows = sum(part.stop - part.start for part in batch)
         try:
             outputs = self._graph.run(_gather(batch))
-            if wrong := {name: len(array) for name, array in outputs.items() if len(array) != rows}:
-                raise RuntimeError(f"a batch of {rows} images came back with {wrong} rows")
+            for name, array in outputs.items():
+                if len(array) != rows:
+                    raise RuntimeError(f"a batch of {rows} images came back with {len(array)} rows of {name}")
         except Exception as error:  # the callers are told; the device's thread must live on
             if self._queue and self._queue[0] is batch[-1].work:
                 self._queue.popleft()  # what is left of a split request
@@ -232,7 +238,8 @@ class Batcher:
             work, count = part.work, part.stop - part.start
             work.started = work.started or begin
             work.largest = max(work.largest, rows)
-            work.parts.append({name: array[row : row + count] for name, array in outputs.items()})
+            whole = count == rows
+            work.parts.append(outputs if whole else {name: a[row : row + count] for name, a in outputs.items()})
             row += count
         finished = [part.work for part in batch if part.stop == part.work.rows]
         self.counters.ran(

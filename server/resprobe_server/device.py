@@ -87,6 +87,8 @@ class Device:
         while True:
             while not self._inbox.empty():
                 self._accept(self._inbox.get())
+            if len(self._active) == 1 and not self._active[0].patient:
+                return self._active[0]  # the common case
             now = time.monotonic()
             if ready := [one for one in self._active if self._stopping or one.ready_at() <= now]:
                 return min(ready, key=Batcher.due)

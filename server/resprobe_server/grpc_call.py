@@ -37,6 +37,21 @@ class Call:
     """
 
     streams = False
+    __slots__ = (
+        "_callbacks",
+        "_cancelled",
+        "_code",
+        "_context",
+        "_core",
+        "_deadline",
+        "_details",
+        "_event",
+        "_task",
+        "handler",
+        "method",
+        "server",
+        "started",
+    )
 
     def __init__(self, server: "Server", event: Any, method: str, handler: Any) -> None:
         """Takes a call in.
@@ -173,7 +188,8 @@ class Call:
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         self.server.running.discard(task)
-        self.finish(self._ending())  # where it was cancelled before its first step
+        if self._code is None:  # it was cancelled before its first step
+            self.finish(self._ending())
         if not task.cancelled():
             task.result()
 
