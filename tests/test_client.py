@@ -161,7 +161,7 @@ def test_no_images_at_all(client: resprobe.Client, nothing: Any) -> None:
         ({"version": "9"}, resprobe.ModelNotFound, "NOT_FOUND"),
         ({"model": "plain", "blocks": True}, resprobe.StatisticsUnavailable, "FAILED_PRECONDITION"),
         ({"model": "plain", "block_scale": [1]}, resprobe.StatisticsUnavailable, "FAILED_PRECONDITION"),
-        ({"timeout": 0}, resprobe.DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        ({"timeout": -1}, resprobe.DeadlineExceeded, "DEADLINE_EXCEEDED"),
     ],
     ids=str,
 )

@@ -20,7 +20,7 @@ from resprobe_server.errors import InvalidRequest
 from resprobe_server.models import Models
 from resprobe_server.multiplex import Streams
 from resprobe_server.repository import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
-from resprobe_server.status import CODES, Context, deadline_of, duration, make_status
+from resprobe_server.status import CODES, Context, deadline_of, make_status, set_duration
 from resprobe_server.version import Version
 
 if TYPE_CHECKING:
@@ -123,21 +123,22 @@ def _source(image: pb.Image, name: str) -> Encoded | Pixels:
 
 
 def _response(identifier: str, version: Version, outcome: Outcome, top_k: int) -> pb.ClassifyResponse:
-    model = version.description
+    # Setting fields one by one is twice as fast as giving them to a constructor or to `add`.
+    model, labels = version.description, version.labels
     response = pb.ClassifyResponse(
-        id=identifier,
-        model=model.name,
-        version=model.version,
-        batch_size=outcome.batch_size,
-        provider=model.serving.provider,
-        timings=pb.Timings(queue=duration(outcome.queued), inference=duration(outcome.ran)),
+        id=identifier, model=model.name, version=model.version, batch_size=outcome.batch_size
     )
+    response.provider = model.serving.provider
+    set_duration(response.timings.queue, outcome.queued)
+    set_duration(response.timings.inference, outcome.ran)
     indices, probabilities = best_classes(outcome.outputs[LOGITS], top_k)
     blocks = outcome.outputs.get(BLOCKS)
     for row, (index_row, probability_row) in enumerate(zip(indices.tolist(), probabilities.tolist(), strict=True)):
         result = response.results.add()
+        add = result.classes.add
         for index, probability in zip(index_row, probability_row, strict=True):
-            result.classes.add(index=index, label=model.classes[index], probability=probability)
+            found = add()
+            found.index, found.label, found.probability = index, labels[index], probability
         if blocks is not None:
             for name, values in zip(model.statistics, blocks[row].T.tolist(), strict=True):
                 result.statistics.add(name=name, values=values)
@@ -155,7 +156,7 @@ def best_classes(logits: npt.NDArray[Any], top_k: int) -> tuple[npt.NDArray[np.i
         Indices and probabilities, both [n, k], best first; ties go to the smaller index.
     """
     logits = logits.astype(np.float32, copy=False)
-    order = np.argsort(-logits, axis=1, kind="stable")[:, :top_k]
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
-    return order, np.take_along_axis(probabilities, order, axis=1)
+    order = (-logits).argsort(axis=1, kind="stable")[:, :top_k]
+    rows = np.arange(len(logits))[:, np.newaxis]
+    exponentials = np.exp(logits - logits[rows, order[:, :1]])  # the greatest is the first
+    return order, exponentials[rows, order] / exponentials.sum(axis=1, keepdims=True)

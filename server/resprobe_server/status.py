@@ -32,7 +32,9 @@ def make_status(error: Exception, context: Context, identifier: str) -> status_p
     log.info("refused", status=code.name, reason=str(error), id=identifier, peer=context.peer())
     status = status_pb2.Status(code=code.value[0], message=str(error))
     if isinstance(error, QueueFull):
-        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=duration(error.retry_after)))
+        retry = error_details_pb2.RetryInfo()
+        set_duration(retry.retry_delay, error.retry_after)
+        status.details.add().Pack(retry)
     elif isinstance(error, InvalidRequest) and error.field:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=str(error))
         status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
@@ -45,6 +47,6 @@ def deadline_of(context: Context) -> float:
     return math.inf if remaining is None else time.monotonic() + remaining
 
 
-def duration(seconds: float) -> Duration:
-    """As protobuf has it."""
-    return Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9))
+def set_duration(message: Duration, seconds: float) -> None:
+    """Makes a message of protobuf say so many seconds."""
+    message.seconds, message.nanos = int(seconds), int(seconds % 1 * 1e9)

@@ -102,6 +102,11 @@ class Version:
         return self.format
 
     @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Of its classes."""
+        return tuple(self.description.classes)
+
+    @cached_property
     def row(self) -> "Row | None":
         """One row of the only input; None if there are several, or if its rows have no fixed size."""
         if len(self.inputs) > 1 or not self.batched:
