@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import pytest
 import yaml
 from resprobe_server.config import Config
@@ -74,6 +75,9 @@ def test_the_ports_of_the_manifest_agree() -> None:
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert given["--address"] == f"0.0.0.0:{ports['grpc']}"
     assert given["--health-address"] == f"0.0.0.0:{ports['health']}"
+    assert given["--metrics-address"] == f"0.0.0.0:{ports['metrics']}"
+    scraped = manifest()["Deployment"]["spec"]["template"]["metadata"]["annotations"]
+    assert scraped["prometheus.io/port"] == str(ports["metrics"])
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[probe]["grpc"]["port"] == ports["health"]
     service = manifest()["Service"]["spec"]
@@ -93,3 +97,13 @@ def test_files_of_the_manifest_are_mounted() -> None:
 def test_what_was_accepted_is_finished_before_the_process_is_killed() -> None:
     assert pod()["terminationGracePeriodSeconds"] > float(options(COMMANDS["kubernetes"])["--drain"])
     assert float(unit()["TimeoutStopSec"]) > float(options(COMMANDS["systemd"])["--drain"])
+
+
+def test_the_image_has_the_cuda_that_onnx_runtime_wants() -> None:
+    library = Path(onnxruntime.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"
+    if not library.is_file():
+        pytest.skip("this onnxruntime comes without CUDA")
+    wanted = re.search(rb"libcudart\.so\.(\d+)", library.read_bytes())
+    found = re.search(r"^FROM nvidia/cuda:(\d+)\.\S*cudnn", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    assert wanted and found
+    assert found[1] == wanted[1].decode()

@@ -1,6 +1,7 @@
 """Metrics, read over HTTP as Prometheus reads them: they say what was really asked and answered."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -94,6 +95,32 @@ def test_requests_are_counted_by_method_and_status(served: tuple[str, str]) -> N
         ("ClassifyStream", "INVALID_ARGUMENT"): 1,
         ("ListModels", "OK"): 1,
     }
+
+
+def test_calls_that_never_reach_a_method_are_counted_too(start: Serve, repository: Path, tmp_path: Path) -> None:
+    tokens, where = tmp_path / "tokens.toml", free_address()
+    tokens.write_text(f'[one]\nsha256 = "{"0" * 64}"\nrights = ["classify"]\n')
+    with (
+        start(repository, tokens=tokens, metrics_address=where) as address,
+        grpc.insecure_channel(address) as channel,
+        pytest.raises(grpc.RpcError, match="wants a token"),
+    ):
+        try:
+            ResidualServiceStub(channel).Classify(pb.ClassifyRequest())
+        finally:
+            labels = {"method": f"{SERVICE}/Classify", "code": "UNAUTHENTICATED"}
+            assert Scrape(where).value("resprobe_requests_total", **labels) == 1
+
+
+def test_loads_are_counted_the_failed_ones_too(start: Serve, repository: Path, tmp_path: Path) -> None:
+    where = free_address()
+    shutil.copytree(repository / "plain", tmp_path / "plain")
+    (tmp_path / "plain" / "2").mkdir()
+    (tmp_path / "plain" / "2" / "model.onnx").write_bytes(b"no graph")
+    with start(tmp_path, metrics_address=where):
+        scrape = Scrape(where)
+    for outcome in ("loaded", "failed"):
+        assert scrape.value("resprobe_loads_total", model="plain", outcome=outcome) == 1
 
 
 def test_what_a_graph_did(served: tuple[str, str]) -> None:

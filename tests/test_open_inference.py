@@ -20,6 +20,7 @@ from onnx import TensorProto, checker, helper, save
 from PIL import Image
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
+from resprobe_server.config import Config
 
 INVALID, MISSING = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 UNSUPPORTED = grpc.StatusCode.FAILED_PRECONDITION
@@ -499,6 +500,8 @@ def test_a_model_without_a_batch_axis_runs_request_by_request(foreign: GRPCInfer
     a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.arange(6, dtype=np.float32).reshape(3, 2)
     np.testing.assert_array_equal(arrays(ask(foreign, "whole", a=a, b=b))["c"], a @ b)
     np.testing.assert_array_equal(arrays(ask(foreign, "whole", a=a[:, :0], b=b[:0]))["c"], np.zeros((2, 2)))
+    queue = foreign.ModelConfig(pb.ModelConfigRequest(name="sum")).config.dynamic_batching.default_queue_policy
+    assert queue.max_queue_size == Config().max_queue
     configs = {name: foreign.ModelConfig(pb.ModelConfigRequest(name=name)).config for name in ("whole", "sum")}
     assert [(name, config.max_batch_size) for name, config in configs.items()] == [("whole", 0), ("sum", 2)]
     assert [list(configs[name].input[0].dims) for name in configs] == [[2, -1], [3]]

@@ -19,11 +19,14 @@ import resprobe
 import torch
 from conftest import Serve, publish_net, small_net
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc
 from resprobe_server.batching import Outcome
 from resprobe_server.config import Config
 from resprobe_server.device import Device
 from resprobe_server.errors import LoadFailed, NotFound, NotReady, NotSupported, StartError
+from resprobe_server.grpc_server import Server
 from resprobe_server.models import Models, State
+from resprobe_server.open_inference import OpenInferenceService
 from resprobe_server.watch import changes
 
 IMAGES = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8, 1)
@@ -347,6 +350,35 @@ def test_before_the_start_requests_are_told_to_come_back(root: Path) -> None:
     models = Models(Config(root), Device(), Health().show)
     with pytest.raises(NotReady, match="still being loaded"):
         models.get("digits", "")
+
+    async def ask() -> None:
+        with ThreadPoolExecutor(1) as decoders:
+            server = Server()
+            service = OpenInferenceService(models, decoders, Config(root))
+            server.add(open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server, service)
+            address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+            await server.start()
+            async with grpc.aio.insecure_channel(address) as channel:
+                stub: Any = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+                assert (await stub.ServerLive(open_inference_pb2.ServerLiveRequest())).live
+                assert not (await stub.ServerReady(open_inference_pb2.ServerReadyRequest())).ready
+                with pytest.raises(grpc.aio.AioRpcError, match="still being loaded") as caught:
+                    await stub.ModelInfer(open_inference_pb2.ModelInferRequest(model_name="digits"))
+                assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+            await server.stop(0)
+
+    asyncio.run(ask())
+
+
+def test_a_load_with_parameters_is_refused(root: Path, start: Serve) -> None:
+    with start(root, mode="explicit") as address, grpc.insecure_channel(address) as channel:
+        stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel)
+        request = open_inference_pb2.RepositoryModelLoadRequest(model_name="digits")
+        request.parameters["config"].string_param = "{}"
+        with pytest.raises(grpc.RpcError, match="parameters config: models load as they are in the repository"):
+            stub.RepositoryModelLoad(request)
+        request.parameters.clear()
+        stub.RepositoryModelLoad(request)
 
 
 async def until_changed(root: Path, poll: float, touch: Callable[[], object]) -> None:

@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 import resprobe
 from conftest import Serve
+from resprobe_protos import open_inference_pb2 as oip
 from resprobe_protos import resprobe_pb2 as pb
+from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.errors import StartError
 from resprobe_server.repository import Found
@@ -73,6 +75,30 @@ def test_it_finishes_what_was_accepted_and_exits_with_0(repository: Path) -> Non
         assert process.wait(30) == 0
         assert process.stderr is not None
         assert json.loads(process.stderr.read().splitlines()[-1])["event"] == "stopped"
+
+
+def test_a_stream_of_the_open_inference_protocol_is_finished_too(repository: Path) -> None:
+    done, sent = threading.Event(), []
+
+    def requests() -> Iterator[oip.ModelInferRequest]:
+        for number in range(8):
+            request = oip.ModelInferRequest(id=str(number), model_name="digits", raw_input_contents=[bytes(64 * 250)])
+            request.inputs.add(name="image", datatype="UINT8", shape=[250, 8, 8, 1])
+            sent.append(request)
+            yield request
+        done.wait(60)
+
+    with running(str(repository), "--max-batch", "1", "--threads", "1") as (process, port):
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            answers = GRPCInferenceServiceStub(channel).ModelStreamInfer(requests())
+            read = [next(answers)]
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(grpc.RpcError, match="the server is shutting down"):
+                read.extend(answers)
+            done.set()
+        assert process.wait(30) == 0
+    assert [answer.infer_response.id for answer in read] == [str(number) for number in range(len(read))]
+    assert all(answer.infer_response.outputs[0].shape[0] == 250 for answer in read)
 
 
 def test_a_second_signal_stops_it_at_once(repository: Path) -> None:

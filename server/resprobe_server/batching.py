@@ -87,6 +87,8 @@ class Batcher:
 
     Attributes:
         max_batch: Images in a batch at the most.
+        max_queue: Images that may wait.
+        max_wait: Seconds that a batch that is not full waits for more.
         pending: Images that were accepted and not yet answered; kept on the event loop.
         counters: What it has done.
     """
@@ -115,7 +117,7 @@ class Batcher:
             tracing: None: there are no traces.
         """
         self._graph, self._put = graph, put
-        self._max_queue, self._max_wait = max_queue, max_wait
+        self.max_queue, self.max_wait = max_queue, max_wait
         self._patience = 0.0 if urgent else PATIENCE
         self._last = 0.0  # when its last batch ended
         self._name, self._tracing = name, tracing
@@ -139,10 +141,10 @@ class Batcher:
             QueueFull: Too many images wait. A request that finds nothing waiting is accepted whatever its size.
         """
         rows = len(next(iter(inputs.values())))
-        if self.pending and self.pending + rows > self._max_queue:
+        if self.pending and self.pending + rows > self.max_queue:
             self.counters.refused += 1
             raise QueueFull(
-                f"{self.pending} images are waiting, and {rows} more would be over the limit of {self._max_queue}; "
+                f"{self.pending} images are waiting, and {rows} more would be over the limit of {self.max_queue}; "
                 "try again later",
                 retry_after=self.pending / self._rate,
             )
@@ -173,11 +175,6 @@ class Batcher:
         """Whether there is anything to run or to drop."""
         return bool(self._queue)
 
-    @property
-    def patient(self) -> bool:
-        """Whether its batches may wait for more requests."""
-        return self._max_wait > 0
-
     def due(self) -> float:
         """When it is to run next, as the order among batchers; something must be waiting.
 
@@ -187,9 +184,9 @@ class Batcher:
 
     def ready_at(self) -> float:
         """When to run a batch: at once if it is full, else when its oldest request has waited for max_wait."""
-        if not self._max_wait or sum(work.rows - work.taken for work in self._queue) >= self.max_batch:
+        if not self.max_wait or sum(work.rows - work.taken for work in self._queue) >= self.max_batch:
             return 0.0
-        return self._queue[0].arrived + self._max_wait
+        return self._queue[0].arrived + self.max_wait
 
     def take(self, now: float) -> tuple[list[Slice], list[tuple[Work, Answer]]]:
         """The rows of the next batch, oldest first, and the requests that are dropped instead, with the reason."""

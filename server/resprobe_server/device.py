@@ -87,7 +87,7 @@ class Device:
         while True:
             while not self._inbox.empty():
                 self._accept(self._inbox.get())
-            if len(self._active) == 1 and not self._active[0].patient:
+            if len(self._active) == 1 and not self._active[0].max_wait:
                 return self._active[0]  # the common case
             now = time.monotonic()
             if ready := [one for one in self._active if self._stopping or one.ready_at() <= now]:

@@ -169,10 +169,10 @@ class Call:
             operations.append(cygrpc.SendInitialMetadataOperation(None, 0))
         if message is not None:
             operations.append(cygrpc.SendMessageOperation(message, 0))
-        self.batch(_ignore, *operations)
-        self.server.calls.ended(self.method, code)
+        self.server.calls.ended(self.method, code)  # all this first: who has its answer may rely on it
         for callback in self._callbacks:
             callback()
+        self.batch(_ignore, *operations)
 
     def _fail(self, error: Exception, identifier: str = "") -> None:
         status = make_status(error, cast(Context, self), identifier)
@@ -197,7 +197,8 @@ class Call:
 
     def batch(self, tag: Callable[[Any], None], *operations: Any) -> None:
         """Asks core for operations; the tag is called on the poller's thread when they are done."""
-        self._core.start_server_batch(operations, tag)
+        if not self.server.stopped:
+            self._core.start_server_batch(operations, tag)
 
     def post(self, step: Callable[..., None], *arguments: Any) -> None:
         """Does a step on the event loop."""

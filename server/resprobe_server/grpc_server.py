@@ -45,6 +45,7 @@ class Server:
         tracing: Traces them; None: there are no traces.
         loop: Where methods run.
         running: The calls whose methods do.
+        stopped: Whether all calls have ended; core takes no more operations then.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Server:
         self.gates, self.calls, self.tracing = gates, calls or Calls(), tracing
         self.loop: asyncio.AbstractEventLoop
         self.running: set[asyncio.Task[None]] = set()
+        self.stopped = False
         self._handlers: dict[bytes, tuple[type[Call], str, Any]] = {}
         self._events = cygrpc.CompletionQueue()
         self._core = cygrpc.Server(tuple(options), False)
@@ -104,6 +106,7 @@ class Server:
             self._core.cancel_all_calls()
             await ended
         await asyncio.gather(*self.running)
+        self.stopped = True
         self._core.destroy()
         self._events.shutdown()
         await asyncio.to_thread(self._poller.join)

@@ -70,7 +70,12 @@ def config(version: Version) -> pb.ModelConfig:
         ],
         instance_group=[pb.ModelInstanceGroup(name=model.name, count=1, kind=kind)],
         default_model_filename=LEAN,
-        dynamic_batching=pb.ModelDynamicBatching(),
+        dynamic_batching=pb.ModelDynamicBatching(
+            max_queue_delay_microseconds=int(version.lean.max_wait * 1e6),
+            default_queue_policy=pb.ModelQueuePolicy(
+                allow_timeout_override=True, max_queue_size=version.lean.max_queue
+            ),
+        ),
     )
 
 

@@ -36,6 +36,7 @@ class ServerCollector(Collector):
         except NotReady:
             versions = []
         yield self._requests()
+        yield self._loads()
         yield _info(versions)
         graphs = [
             ((version.description.name, str(version.number), graph), batcher)
@@ -50,6 +51,14 @@ class ServerCollector(Collector):
         metric = CounterMetricFamily("resprobe_requests", "Requests answered.", labels=["method", "code"])
         for labels, count in sorted(self._calls.counts.items()):
             metric.add_metric(labels, count)
+        return metric
+
+    def _loads(self) -> Metric:
+        text = "Versions that were loaded, or that failed to; the log says why."
+        metric = CounterMetricFamily("resprobe_loads", text, labels=["model", "outcome"])
+        for outcome, counts in (("loaded", self._models.loads), ("failed", self._models.failures)):
+            for model, count in sorted(counts.copy().items()):
+                metric.add_metric([model, outcome], count)
         return metric
 
 

@@ -124,7 +124,8 @@ class Version:
             found, file = (self.lesion_probe, LESION_PROBE) if with_blocks else (self.lesion, LESION)
             lacks, instead = "cannot scale its blocks", "leave block_scale out"
         else:
-            found, file = (self.probe, PROBE) if with_blocks else (self.lean, LEAN)
+            probe = LESION_PROBE if self.is_lesioned else PROBE
+            found, file = (self.probe, probe) if with_blocks else (self.lean, LEAN)
             lacks, instead = "has no block statistics", "ask without them"
         if found is None:
             residual = self.description.blocks or not self.description.depth
