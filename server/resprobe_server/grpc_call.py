@@ -178,6 +178,12 @@ class Call:
         status = make_status(error, cast(Context, self), identifier)
         self.finish(CODES[status.code], status.message, ((DETAILS, status.SerializeToString()),))
 
+    def _refuse(self, error: InvalidRequest) -> None:
+        if self._cancelled:  # that is why there was no request
+            self.finish(self._ending())
+        else:
+            self._fail(error)
+
     def _ending(self) -> Code:
         return Code.DEADLINE_EXCEEDED if self.time_remaining() == 0 else Code.CANCELLED
 
@@ -213,7 +219,7 @@ class Call:
         try:
             request = self.parse(event.batch_operations[0].message())
         except InvalidRequest as error:
-            self.post(self._fail, error)
+            self.post(self._refuse, error)
         else:
             self.post(self.start, request)
 
