@@ -353,6 +353,7 @@ def test_options_survive_batching(address: str, run: Run, test_images: Array, wi
             assert streamed[place].error_message == answers[place].details()
             continue
         assert streamed[place].error_message == ""
+        assert streamed[place].infer_response.parameters["triton_final_response"].bool_param
         for answer in (answers[place], streamed[place].infer_response):
             check_wish(answer, run, images, names, classes, str(place))
 

@@ -126,7 +126,9 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
 
         async def answer(request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
             try:
-                return pb.ModelStreamInferResponse(infer_response=await self._infer(request, deadline))
+                response = await self._infer(request, deadline)
+                response.parameters["triton_final_response"].bool_param = True  # each request has one
+                return pb.ModelStreamInferResponse(infer_response=response)
             except Exception as error:
                 status = make_status(error, context, request.id)
                 failed = pb.ModelInferResponse(id=request.id)
