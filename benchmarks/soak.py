@@ -14,7 +14,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +131,7 @@ def main() -> None:
         started = next(line for line in server.stderr if '"started"' in line)
         found = re.search(r'"port": (\d+)', started)
         assert found is not None
+        threading.Thread(target=deque, args=(server.stderr, 0)).start()  # a log that nobody reads would hold it up
         try:
             sizes, answered = asyncio.run(measure(options, int(found[1]), server.pid))
         finally:

@@ -8,6 +8,7 @@ import grpc
 import pytest
 import structlog
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
+from resprobe_server.grpc_call import Call
 from resprobe_server.grpc_server import Server
 from resprobe_server.grpc_stream import READ_AHEAD, WRITE_AHEAD
 from structlog.testing import capture_logs
@@ -20,11 +21,13 @@ def value(number: int) -> Int64Value:
     return Int64Value(value=number)
 
 
-def run(methods: dict[str, Any], ask: Callable[[Any, Server], Awaitable[None]], stops: bool = True) -> Server:
+def run(
+    methods: dict[str, Any], ask: Callable[[Any, Server], Awaitable[None]], stops: bool = True, gates: Any = ()
+) -> Server:
     """Serves methods of t.T, each named for its kind, to what `ask` does with a channel; returns the server."""
 
     async def main() -> Server:
-        server = Server()
+        server = Server(gates=gates)
         for kind, answers in methods.items():
             make = getattr(grpc, f"{kind}_rpc_method_handler")
             handler = make(answers, Int64Value.FromString, lambda message: message.SerializeToString())
@@ -186,6 +189,29 @@ def test_a_caller_that_goes_ends_its_method(kind: str, timeout: float | None) ->
 
     server = run({kind: wait}, ask)
     assert server.calls.counts == {(f"t.T/{kind}", "DEADLINE_EXCEEDED" if timeout else "CANCELLED"): 1}
+
+
+def test_a_caller_that_goes_before_its_request_came(events: list[Any]) -> None:
+    arrived, ended = asyncio.Event(), asyncio.Event()
+
+    class Watch:
+        def enter(self, call: Call) -> None:
+            call.server.loop.call_soon_threadsafe(arrived.set)
+            call.add_done_callback(ended.set)
+
+    async def nothing() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    async def ask(channel: Any, _: Server) -> None:
+        call = channel.stream_unary("/t.T/unary_unary")(nothing())
+        await arrived.wait()
+        call.cancel()
+        await ended.wait()
+
+    server = run({"unary_unary": lambda *_: None}, ask, gates=[Watch()])
+    assert server.calls.counts == {("t.T/unary_unary", "CANCELLED"): 1}
+    assert events == []  # it is nobody's mistake
 
 
 @pytest.mark.parametrize("grace", [0.0, 60.0])
