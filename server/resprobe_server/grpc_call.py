@@ -219,7 +219,10 @@ class Call:
         try:
             request = self.parse(event.batch_operations[0].message())
         except InvalidRequest as error:
-            self.post(self._refuse, error)
+            refused = error
+            # Where the caller has gone, core reports that next: its answer to this operation comes after it.
+            self.started = True
+            self.batch(lambda _: self.post(self._refuse, refused), cygrpc.SendInitialMetadataOperation(None, 0))
         else:
             self.post(self.start, request)
 
