@@ -12,6 +12,7 @@ answered. Raw is the best batch size of one thread on core 0.
 
 import asyncio
 import os
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -71,6 +72,8 @@ def server_of(text: str) -> Server:
     where, _, extra = where.partition(",")
     address, _, model = where.partition("/")
     output, _, every = extra.partition("/")
+    if not (name and address and model):
+        sys.exit(f"{text!r} is no server; expected NAME=HOST:PORT/MODEL")
     return Server(name, address, model, output, int(every or 1))
 
 

@@ -78,13 +78,12 @@ def test_it_finishes_what_was_accepted_and_exits_with_0(repository: Path) -> Non
 
 
 def test_a_stream_of_the_open_inference_protocol_is_finished_too(repository: Path) -> None:
-    done, sent = threading.Event(), []
+    done = threading.Event()
 
     def requests() -> Iterator[oip.ModelInferRequest]:
         for number in range(8):
             request = oip.ModelInferRequest(id=str(number), model_name="digits", raw_input_contents=[bytes(64 * 250)])
             request.inputs.add(name="image", datatype="UINT8", shape=[250, 8, 8, 1])
-            sent.append(request)
             yield request
         done.wait(60)
 
