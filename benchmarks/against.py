@@ -133,6 +133,8 @@ def raw(model: Path, seconds: float) -> float:
 def main() -> None:
     """Measures and prints."""
     options = tyro.cli(Options, description=__doc__)
+    if not options.servers:
+        sys.exit("there is no server to measure; expected NAME=HOST:PORT/MODEL, once or more")
     session = onnxruntime.InferenceSession(options.model, providers=["CPUExecutionProvider"])
     shape = session.get_inputs()[0].shape[1:]
     for load in options.loads:
