@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias, cast
 
 import grpc
 import numpy as np
@@ -12,9 +13,12 @@ import pytest
 from conftest import Serve
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
-from resprobe_server.batching import Batcher, Outcome
+from resprobe_server.batching import Batcher, Outcome, Promise
 from resprobe_server.counters import Counters
+from resprobe_server.grpc_call import Reply
 from resprobe_server.session import Arrays, Session
+
+Add: TypeAlias = Callable[[Batcher, Arrays, float, Promise], None]
 
 
 class Watch:
@@ -35,15 +39,13 @@ class Watch:
 
         return held
 
-    def wrap_submit(
-        self, submit: Callable[[Batcher, Arrays, float], "asyncio.Future[Outcome]"]
-    ) -> Callable[[Batcher, Arrays, float], "asyncio.Future[Outcome]"]:
-        def told(batcher: Batcher, inputs: Arrays, deadline: float) -> "asyncio.Future[Outcome]":
-            future = submit(batcher, inputs, deadline)
-            future.add_done_callback(lambda _: self.ended.release())
+    def wrap_add(self, add: Add) -> Add:
+        def told(batcher: Batcher, inputs: Arrays, deadline: float, promise: Promise) -> None:
+            add(batcher, inputs, deadline, promise)
+            ended = promise._call if isinstance(promise, Reply) else cast("asyncio.Future[Outcome]", promise)
+            ended.add_done_callback(lambda *_: self.ended.release())
             self.counters = batcher.counters
             self.submitted.release()
-            return future
 
         return told
 
@@ -62,7 +64,7 @@ def busy(start: Serve, repository: Path, watch: Watch, monkeypatch: pytest.Monke
     """Address of a server whose device is held until `watch.go`; loading is over by then."""
     with start(repository, max_batch=4) as address:
         monkeypatch.setattr(Session, "run", watch.wrap_run(Session.run))
-        monkeypatch.setattr(Batcher, "submit", watch.wrap_submit(Batcher.submit))
+        monkeypatch.setattr(Batcher, "add", watch.wrap_add(Batcher.add))
         yield address
 
 

@@ -64,8 +64,16 @@ async def serve(config: Config) -> AsyncIterator[int]:
             server = Server(options(config), _gates(config), calls, tracing)
             collaborators = models, decoders, config, tracing
             service, open_inference = ResidualService(*collaborators), OpenInferenceService(*collaborators)
-            server.add(resprobe_pb2_grpc.add_ResidualServiceServicer_to_server, service)
-            server.add(open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server, open_inference)
+            server.add(
+                resprobe_pb2_grpc.add_ResidualServiceServicer_to_server,
+                service,
+                {f"{RESIDUAL}/Classify": service.classify_directly},
+            )
+            server.add(
+                open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server,
+                open_inference,
+                {f"{INFERENCE}/ModelInfer": open_inference.infer_directly},
+            )
             server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
             names = RESIDUAL, INFERENCE, HEALTH, reflection.SERVICE_NAME
             server.add(

@@ -13,14 +13,14 @@ import hashlib
 import hmac
 import tomllib
 from collections.abc import Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, cast, get_args
 
 from resprobe_server.errors import Forbidden, StartError, Unauthenticated
 from resprobe_server.grpc_call import Call
 from resprobe_server.reread import Reread
+from resprobe_server.status import Context
 
 # classify: images to classes. analyse: block statistics and block scales, beside `classify`. repository: load and
 # unload models.
@@ -76,13 +76,9 @@ class Caller:
             )
 
 
-# Set in the context of a call, which the task that runs it inherits, and the tasks that this one starts.
-_caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
-
-
-def require(right: Right) -> None:
-    """For services: raises Forbidden if the caller of the present call lacks a right. Without tokens, all may all."""
-    caller = _caller.get()
+def require(right: Right, context: Context) -> None:
+    """For services: raises Forbidden if the caller of this call lacks a right. Without tokens, all may all."""
+    caller = cast(Call, context).caller
     if caller is not None:
         caller.require(right)
 
@@ -102,7 +98,7 @@ class Authorization:
         caller = self._identify(dict(call.invocation_metadata()))
         if need != "token":
             caller.require(need)
-        _caller.set(caller)
+        call.caller = caller
 
     def _identify(self, metadata: Mapping[str, str | bytes]) -> Caller:
         header = str(metadata.get("authorization", ""))

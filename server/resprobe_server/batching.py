@@ -6,11 +6,12 @@ passed are dropped before they reach the device. When a batch runs is the device
 
 import asyncio
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
@@ -44,6 +45,22 @@ class Outcome:
     ran: float
 
 
+class Promise(Protocol):
+    """What is given the outcome of a request, or an exception, on the event loop: a future, or what is like one."""
+
+    def cancelled(self) -> bool:
+        """Whether nobody waits for it any more."""
+
+    def done(self) -> bool:
+        """Whether there is no use in setting it."""
+
+    def set_result(self, outcome: Outcome, /) -> None:
+        """Gives it the outcome."""
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Gives it the reason why there is none."""
+
+
 @dataclass(eq=False, slots=True)
 class Work:
     """A request on its way: `taken` rows are in batches, the outputs of finished ones are in `parts`."""
@@ -52,7 +69,7 @@ class Work:
     rows: int
     deadline: float
     arrived: float
-    future: "asyncio.Future[Outcome]"
+    promise: Promise
     span: "Span | None" = None
     taken: int = 0
     started: float = 0.0
@@ -68,7 +85,7 @@ class Work:
 
 
 # What a request ends with; None: its caller has gone.
-Answer: TypeAlias = Outcome | BaseException | None
+Answer: TypeAlias = Outcome | Exception | None
 
 
 @dataclass(eq=False, slots=True)
@@ -83,13 +100,13 @@ class Slice:
 class Batcher:
     """The requests that wait for one graph.
 
-    `submit` and `deliver` are called on the event loop, all else on the device's thread.
+    `deliver` is called on the event loop, `submit` and `add` on any thread, all else on the device's.
 
     Attributes:
         max_batch: Images in a batch at the most.
         max_queue: Images that may wait.
         max_wait: Seconds that a batch that is not full waits for more.
-        pending: Images that were accepted and not yet answered; kept on the event loop.
+        pending: Images that were accepted and not yet answered.
         counters: What it has done.
     """
 
@@ -125,46 +142,57 @@ class Batcher:
         self._rate = FIRST_GUESS
         self.max_batch = max_batch
         self.pending = 0
+        self._lock = threading.Lock()  # of `pending`, and of what is refused
         self.counters = Counters.up_to(max_batch)
 
     def submit(self, inputs: Arrays, deadline: float = math.inf) -> "asyncio.Future[Outcome]":
-        """Accepts a request. Call it on the event loop.
+        """Accepts a request. Call it on the event loop. See `add`.
+
+        Returns:
+            A future; cancelling it drops what has not reached the device. It may raise Expired.
+        """
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.add(inputs, deadline, future)
+        return future
+
+    def add(self, inputs: Arrays, deadline: float, promise: Promise) -> None:
+        """Accepts a request.
 
         Args:
             inputs: By name, each [n, …] with the same n ≥ 1.
             deadline: On the clock of time.monotonic.
-
-        Returns:
-            A future; cancelling it drops what has not reached the device. It may raise Expired.
+            promise: Set when it is answered. If it is cancelled by then, what has not reached the device is dropped.
 
         Raises:
             QueueFull: Too many images wait. A request that finds nothing waiting is accepted whatever its size.
         """
         rows = len(next(iter(inputs.values())))
-        if self.pending and self.pending + rows > self.max_queue:
-            self.counters.refused += 1
-            raise QueueFull(
-                f"{self.pending} images are waiting, and {rows} more would be over the limit of {self.max_queue}; "
-                "try again later",
-                retry_after=self.pending / self._rate,
-            )
-        work = Work(inputs, rows, deadline, time.monotonic(), asyncio.get_running_loop().create_future())
+        with self._lock:
+            waiting = self.pending
+            if waiting and waiting + rows > self.max_queue:
+                self.counters.refused += 1
+                raise QueueFull(
+                    f"{waiting} images are waiting, and {rows} more would be over the limit of {self.max_queue}; "
+                    "try again later",
+                    retry_after=waiting / self._rate,
+                )
+            self.pending = waiting + rows
+        work = Work(inputs, rows, deadline, time.monotonic(), promise)
         if self._tracing:
             work.span = self._tracing.current()
-        self.pending += rows
         self._put(self, work)
-        return work.future
 
     def deliver(self, answers: Sequence[tuple[Work, Answer]]) -> None:
         """Gives requests their answers."""
+        with self._lock:
+            self.pending -= sum([work.rows for work, _ in answers])
         for work, answer in answers:
-            self.pending -= work.rows
-            if work.future.done():
+            if answer is None or work.promise.done():
                 continue
-            if isinstance(answer, BaseException):
-                work.future.set_exception(answer)
-            elif answer is not None:
-                work.future.set_result(answer)
+            if isinstance(answer, Outcome):
+                work.promise.set_result(answer)
+            else:
+                work.promise.set_exception(answer)
 
     def enqueue(self, work: Work) -> None:
         """Adds a request."""
@@ -199,7 +227,7 @@ class Batcher:
                 self.counters.expired += 1
                 dropped.append((self._queue.popleft(), Expired("the deadline passed while the request was waiting")))
                 continue
-            if work.future.cancelled():
+            if work.promise.cancelled():
                 self.counters.cancelled += 1
                 dropped.append((self._queue.popleft(), None))
                 continue

@@ -1,7 +1,7 @@
 """What one graph has done so far, as plain numbers: the Prometheus metrics and ModelStatistics are made from them.
 
-Each number has one writer, so none needs a lock: the device's thread, once for each batch, and the event loop for
-`refused`. A reader on another thread may see a batch half counted; the next look sees it whole.
+Each number has one writer, so none needs a lock: the device's thread, once for each batch; `refused` is counted under
+the lock of its batcher. A reader on another thread may see a batch half counted; the next look sees it whole.
 """
 
 import time

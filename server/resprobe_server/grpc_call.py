@@ -4,7 +4,6 @@ Core's reports come on the poller's thread (grpc_server.py). All else happens on
 """
 
 import asyncio
-import contextvars
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -18,11 +17,13 @@ from resprobe_server.errors import InvalidRequest, UnknownMethod
 from resprobe_server.status import CODES, DETAILS, Context, make_status
 
 if TYPE_CHECKING:
+    from resprobe_server.authorization import Caller
     from resprobe_server.grpc_server import Server
     from resprobe_server.tracing import Tracing
 
 Code = grpc.StatusCode
 Metadata = Sequence[tuple[str, str | bytes]]
+Direct = Callable[[Any, Context], bool]  # see Server.add
 
 
 class Call:
@@ -34,19 +35,22 @@ class Call:
     Attributes:
         method: Its full name, without the first slash; "unknown" if nobody serves it.
         streams: Whether its requests or responses are a stream.
+        caller: Who made it; None: this server asks nobody for a token, or not for this method.
+        cancelled: Whether the caller has gone, or the deadline has passed.
     """
 
     streams = False
     __slots__ = (
         "_callbacks",
-        "_cancelled",
         "_code",
-        "_context",
         "_core",
         "_deadline",
         "_details",
+        "_direct",
         "_event",
         "_task",
+        "caller",
+        "cancelled",
         "handler",
         "method",
         "server",
@@ -65,9 +69,10 @@ class Call:
         self.server, self.method, self.handler = server, method, handler
         self._event, self._core = event, event.call
         self._deadline: float = event.call_details.deadline
-        self._context = contextvars.copy_context()
         self._task: asyncio.Task[None] | None = None
-        self._cancelled = False
+        self._direct = False  # whether it is answered without a task
+        self.caller: Caller | None = None
+        self.cancelled = False
         self.started = False  # whether the initial metadata is on its way
         self._code: Code | None = None
         self._details = ""
@@ -112,11 +117,11 @@ class Call:
         self.batch(self._closed, cygrpc.ReceiveCloseOnServerOperation(0))
         try:
             for gate in self.server.gates:
-                self._context.run(gate.enter, self)
+                gate.enter(self)
             if self.handler is None:
                 raise UnknownMethod(f"there is no method {self._event.call_details.method.decode()}")
         except Exception as error:
-            self.post(self._fail, error)
+            self.post(self.fail, error)
         else:
             self.open()
 
@@ -130,12 +135,12 @@ class Call:
 
     def start(self, request: Any) -> None:
         """Runs the method with its request, or with its iterator of requests."""
-        if self._cancelled:
+        if self.cancelled:
             self.finish(self._ending())
             return
-        tracing, loop = self.server.tracing, self.server.loop
+        tracing = self.server.tracing
         run = self._traced(tracing, request) if tracing else self._run(request)
-        self._task = loop.create_task(run, context=self._context)
+        self._task = self.server.loop.create_task(run)
         self.server.running.add(self._task)
         self._task.add_done_callback(self._done)
 
@@ -147,7 +152,7 @@ class Call:
         except grpc.aio.AbortError:
             pass  # it has ended
         except Exception as error:
-            self._fail(error, getattr(request, "id", ""))
+            self.fail(error, identifier_of(request))
 
     async def _traced(self, tracing: "Tracing", request: Any) -> None:
         with tracing.call(self.method, cast(Context, self)):
@@ -174,23 +179,25 @@ class Call:
             callback()
         self.batch(_ignore, *operations)
 
-    def _fail(self, error: Exception, identifier: str = "") -> None:
+    def fail(self, error: Exception, identifier: str = "") -> None:
+        """Ends the call with the status that an exception stands for; `identifier` is that of the request."""
         status = make_status(error, cast(Context, self), identifier)
         self.finish(CODES[status.code], status.message, ((DETAILS, status.SerializeToString()),))
 
     def _refuse(self, error: InvalidRequest) -> None:
-        if self._cancelled:  # that is why there was no request
+        if self.cancelled:  # that is why there was no request
             self.finish(self._ending())
         else:
-            self._fail(error)
+            self.fail(error)
 
     def _ending(self) -> Code:
         return Code.DEADLINE_EXCEEDED if self.time_remaining() == 0 else Code.CANCELLED
 
     def _cancel(self) -> None:
-        self._cancelled = True
         if self._task is not None:
             self._task.cancel()
+        elif self._direct:
+            self.finish(self._ending())
 
     def _done(self, task: "asyncio.Task[None]") -> None:
         self.server.running.discard(task)
@@ -212,6 +219,7 @@ class Call:
 
     def _closed(self, event: Any) -> None:
         if event.batch_operations[0].cancelled():
+            self.cancelled = True
             self.post(self._cancel)
 
     def received(self, event: Any) -> None:
@@ -224,7 +232,19 @@ class Call:
             self.started = True
             self.batch(lambda _: self.post(self._refuse, refused), cygrpc.SendInitialMetadataOperation(None, 0))
         else:
-            self.post(self.start, request)
+            if not self._take_directly(request):
+                self.post(self.start, request)
+
+    def _take_directly(self, request: Any) -> bool:
+        direct = self.server.direct.get(self.method)
+        if direct is None or self.cancelled:
+            return False
+        try:
+            self._direct = direct(request, cast(Context, self))
+        except Exception as error:
+            self.post(self.fail, error, identifier_of(request))
+            return True
+        return self._direct
 
     def parse(self, data: bytes | None) -> Any:
         """The message in these bytes. Raises InvalidRequest if there is none."""
@@ -234,6 +254,52 @@ class Call:
             return self.handler.request_deserializer(data)
         except DecodeError as error:
             raise InvalidRequest(f"the bytes of a request are not the message that {self.method} takes") from error
+
+
+class Reply:
+    """What becomes the response of a call that is answered without a task: set once, on the event loop.
+
+    It has the methods of a future that batching.py needs.
+    """
+
+    __slots__ = ("_call", "_identifier", "_respond")
+
+    def __init__(self, context: Context, respond: Callable[[Any], Any], identifier: str) -> None:
+        """Makes it.
+
+        Args:
+            context: Of the call.
+            respond: Makes the response from what the reply is set to. It may raise, as a method may.
+            identifier: Of the request, for errors.
+        """
+        self._call, self._respond, self._identifier = cast(Call, context), respond, identifier
+
+    def cancelled(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self._call.cancelled
+
+    def done(self) -> bool:
+        """Whether the call has ended."""
+        return self._call.code() is not None
+
+    def set_result(self, result: Any) -> None:
+        """Ends the call with a response."""
+        call = self._call
+        try:
+            message = call.handler.response_serializer(self._respond(result))
+        except Exception as error:
+            call.fail(error, self._identifier)
+        else:
+            call.finish(Code.OK, message=message)
+
+    def set_exception(self, error: Exception) -> None:
+        """Ends the call with the status that the exception stands for."""
+        self._call.fail(error, self._identifier)
+
+
+def identifier_of(request: Any) -> str:
+    """What the caller named a request; empty: nothing."""
+    return getattr(request, "id", "")
 
 
 def _ignore(_: Any) -> None:

@@ -19,7 +19,7 @@ import structlog
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
 
 from resprobe_server.calls import Calls
-from resprobe_server.grpc_call import Call
+from resprobe_server.grpc_call import Call, Direct
 from resprobe_server.grpc_stream import StreamCall
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Server:
         gates: What each call passes, in this order.
         calls: Counts what they ended with.
         tracing: Traces them; None: there are no traces.
+        direct: What answers the common requests of a method without a task, by its name; see `add`.
         loop: Where methods run.
         running: The calls whose methods do.
         stopped: Whether all calls have ended; core takes no more operations then.
@@ -60,15 +61,28 @@ class Server:
         self.loop: asyncio.AbstractEventLoop
         self.running: set[asyncio.Task[None]] = set()
         self.stopped = False
+        self.direct: dict[str, Direct] = {}
         self._handlers: dict[bytes, tuple[type[Call], str, Any]] = {}
         self._events = cygrpc.CompletionQueue()
         self._core = cygrpc.Server(tuple(options), False)
         self._core.register_completion_queue(self._events)
         self._poller = threading.Thread(target=self._poll, name="grpc", daemon=True)
 
-    def add(self, add_to_server: Callable[..., None], servicer: object) -> None:
-        """Serves a service. Before `start`; `add_to_server` is the function that its generated code has for this."""
+    def add(
+        self, add_to_server: Callable[..., None], servicer: object, direct: Mapping[str, Direct] | None = None
+    ) -> None:
+        """Serves a service. Before `start`.
+
+        Args:
+            add_to_server: The function that its generated code has for this.
+            servicer: Its methods.
+            direct: By the full name of a method: what is asked first whether it takes a request, on the poller's
+                thread. If so, it has given a Reply to somebody who will set it; if not, the method runs. What it
+                raises becomes the status of the call. Unused where there are traces: these follow tasks.
+        """
         add_to_server(servicer, self)
+        if self.tracing is None:
+            self.direct.update(direct or {})
 
     def add_registered_method_handlers(
         self, service: str, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"

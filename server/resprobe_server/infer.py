@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from resprobe.images import Encoded
 from resprobe_protos import open_inference_pb2 as pb
 
 from resprobe_server import tensors
+from resprobe_server.batching import Batcher, Outcome
 from resprobe_server.config import Config
 from resprobe_server.decode import check_finite, check_images, decode_all
 from resprobe_server.errors import InvalidRequest
@@ -213,6 +215,29 @@ def timeout_of(request: pb.ModelInferRequest) -> float | None:
     if microseconds < 1:
         raise InvalidRequest("the parameter timeout is to be microseconds, at least 1, as int64_param", "parameters")
     return microseconds / 1e6
+
+
+@dataclass(eq=False, slots=True)
+class Plan:
+    """How a request is answered.
+
+    Attributes:
+        identifier: Of the request.
+        version: That runs it.
+        wanted: See read_outputs.
+        batcher: For its graph.
+        deadline: On the clock of time.monotonic.
+    """
+
+    identifier: str
+    version: Version
+    wanted: Outputs
+    batcher: Batcher
+    deadline: float
+
+    def respond(self, outcome: Outcome) -> pb.ModelInferResponse:
+        """See respond."""
+        return respond(self.identifier, self.version, self.wanted, outcome.outputs)
 
 
 def respond(identifier: str, version: Version, wanted: Outputs, outputs: Arrays) -> pb.ModelInferResponse:

@@ -50,7 +50,7 @@ class Attempt:
 
 
 class Models:
-    """All loaded versions, by name and number. Lives on the event loop.
+    """All loaded versions, by name and number. Lives on the event loop; `get` may be called on any thread.
 
     Attributes:
         loads: Versions loaded so far, by model.
@@ -180,10 +180,13 @@ class Models:
             NotReady: Models are still being loaded.
         """
         self._check_started()
-        if not name and len(self._versions) > 1:
-            served = ", ".join(sorted(self._versions))
-            raise InvalidRequest(f"the request names no model, and several are served: {served}", "model")
-        versions = self._versions.get(name or next(iter(self._versions), ""))
+        if not name:
+            served = self.names()
+            if len(served) > 1:
+                several = ", ".join(served)
+                raise InvalidRequest(f"the request names no model, and several are served: {several}", "model")
+            name = served[0] if served else ""
+        versions = self._versions.get(name)
         if versions is None:
             raise NotFound(f"no model {name!r}; {_listed(self._versions)}")
         if not version:
@@ -245,9 +248,10 @@ class Models:
         """Exchanges the versions of a model at once."""
         for number, version in versions.items():
             version.description.serving.is_default = number == max(versions)
-        self._versions[name] = versions
-        if not versions:
-            del self._versions[name]
+        if versions:
+            self._versions[name] = versions
+        else:
+            self._versions.pop(name, None)
         if self._started:
             await self._show(name, bool(versions))
 

@@ -15,7 +15,8 @@ from resprobe_server import metadata
 from resprobe_server.authorization import require
 from resprobe_server.config import Config
 from resprobe_server.errors import InvalidRequest, NotFound, NotReady, RequestError
-from resprobe_server.infer import InputReader, read_outputs, respond, timeout_of
+from resprobe_server.grpc_call import Reply
+from resprobe_server.infer import InputReader, Plan, read_outputs, timeout_of
 from resprobe_server.models import Models, State
 from resprobe_server.multiplex import Streams
 from resprobe_server.status import Context, deadline_of, make_status
@@ -116,7 +117,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         """See open_inference.proto."""
-        return await self._infer(request, deadline_of(context))
+        return await self._infer(request, context, deadline_of(context))
 
     async def ModelStreamInfer(
         self, requests: AsyncIterator[pb.ModelInferRequest], context: Context
@@ -126,7 +127,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
 
         async def answer(request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
             try:
-                response = await self._infer(request, deadline)
+                response = await self._infer(request, context, deadline)
                 response.parameters["triton_final_response"].bool_param = True  # each request has one
                 return pb.ModelStreamInferResponse(infer_response=response)
             except Exception as error:
@@ -160,18 +161,29 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         served = self._models.all()
         return [one for version in served for one in (version, version.lesioned) if one is not None]
 
-    async def _infer(self, request: pb.ModelInferRequest, deadline: float) -> pb.ModelInferResponse:
+    def infer_directly(self, request: pb.ModelInferRequest, context: Context) -> bool:
+        """Takes the common case of ModelInfer; see Server.add."""
+        plan = self._plan(request, context, deadline_of(context))
+        inputs = self._reader.view(request, plan.version)
+        if inputs is None:
+            return False
+        plan.batcher.add(inputs, plan.deadline, Reply(context, plan.respond, request.id))
+        return True
+
+    async def _infer(self, request: pb.ModelInferRequest, context: Context, deadline: float) -> pb.ModelInferResponse:
+        plan = self._plan(request, context, deadline)
+        inputs = self._reader.view(request, plan.version) or await self._reader.read(request, plan.version)
+        return plan.respond(await plan.batcher.submit(inputs, plan.deadline))
+
+    def _plan(self, request: pb.ModelInferRequest, context: Context, deadline: float) -> Plan:
         timeout = timeout_of(request)
         if timeout is not None:
             deadline = min(deadline, time.monotonic() + timeout)
         version = self._get(request.model_name, request.model_version)
         wanted, with_blocks = read_outputs(request, version)
         if with_blocks or version.is_lesioned:
-            require("analyse")
-        batcher = version.batcher(with_blocks, with_scale=False)
-        inputs = self._reader.view(request, version) or await self._reader.read(request, version)
-        outcome = await batcher.submit(inputs, deadline)
-        return respond(request.id, version, wanted, outcome.outputs)
+            require("analyse", context)
+        return Plan(request.id, version, wanted, version.batcher(with_blocks, with_scale=False), deadline)
 
 
 def _check_repository(

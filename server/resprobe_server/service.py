@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -13,13 +14,15 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
 from resprobe_server.authorization import require
-from resprobe_server.batching import Outcome
+from resprobe_server.batching import Batcher, Outcome
 from resprobe_server.config import Config
 from resprobe_server.decode import Array, Format, check_images, decode_all, read_scale, stack
 from resprobe_server.errors import InvalidRequest
+from resprobe_server.grpc_call import Reply
 from resprobe_server.models import Models
 from resprobe_server.multiplex import Streams
 from resprobe_server.repository import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
+from resprobe_server.session import Arrays
 from resprobe_server.status import CODES, Context, deadline_of, make_status, set_duration
 from resprobe_server.version import Version
 
@@ -46,7 +49,7 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """See resprobe.proto."""
-        return await self._classify(request, deadline_of(context))
+        return await self._classify(request, context, deadline_of(context))
 
     async def ClassifyStream(
         self, requests: AsyncIterator[pb.ClassifyRequest], context: Context
@@ -56,7 +59,7 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
 
         async def answer(request: pb.ClassifyRequest) -> pb.ClassifyResponse:
             try:
-                return await self._classify(request, deadline)
+                return await self._classify(request, context, deadline)
             except Exception as error:
                 return pb.ClassifyResponse(id=request.id, error=make_status(error, context, request.id))
 
@@ -77,34 +80,75 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         """See resprobe.proto."""
         return self._models.get(request.name, request.version).description
 
-    async def _classify(self, request: pb.ClassifyRequest, deadline: float) -> pb.ClassifyResponse:
+    def classify_directly(self, request: pb.ClassifyRequest, context: Context) -> bool:
+        """Takes the common case of Classify, images that need no decoding; see Server.add."""
+        plan = self._plan(request, context)
+        images = stack(plan.sources, plan.wanted)
+        if images is None:
+            return False
+        reply = Reply(context, plan.respond, request.id)
+        plan.batcher.add({**plan.scale, IMAGE: images}, deadline_of(context), reply)
+        return True
+
+    async def _classify(self, request: pb.ClassifyRequest, context: Context, deadline: float) -> pb.ClassifyResponse:
+        plan = self._plan(request, context)
+        images = stack(plan.sources, plan.wanted)
+        if images is None:
+            images = await self._decode(plan)
+        return plan.respond(await plan.batcher.submit({**plan.scale, IMAGE: images}, deadline))
+
+    def _plan(self, request: pb.ClassifyRequest, context: Context) -> "Plan":
         version = self._models.get(request.model, request.version)
         top_k = request.top_k if request.HasField("top_k") else DEFAULT_TOP_K
         if top_k < 1:
             raise InvalidRequest(f"top_k is {top_k}; expected at least 1", "top_k")
         if request.view not in pb.View.values():
             raise InvalidRequest(f"view is {request.view}; expected VIEW_BASIC or VIEW_BLOCKS", "view")
-        if request.view == pb.VIEW_BLOCKS or request.block_scale:
-            require("analyse")
-        batcher = version.batcher(request.view == pb.VIEW_BLOCKS, bool(request.block_scale))
-        inputs: dict[str, npt.NDArray[np.generic]] = {}
-        if request.block_scale:
-            blocks = len(version.description.blocks)
-            inputs[BLOCK_SCALE] = read_scale(request.block_scale, len(request.images), blocks)
-        inputs[IMAGE] = await self._images(request.images, version.images())
-        outcome = await batcher.submit(inputs, deadline)
-        return _response(request.id, version, outcome, top_k)
-
-    async def _images(self, images: Sequence[pb.Image], wanted: Format) -> Array:
+        with_blocks, with_scale = request.view == pb.VIEW_BLOCKS, bool(request.block_scale)
+        if with_blocks or with_scale:
+            require("analyse", context)
+        batcher = version.batcher(with_blocks, with_scale)
+        images, scale = request.images, {}
+        if with_scale:
+            scale = {BLOCK_SCALE: read_scale(request.block_scale, len(images), len(version.description.blocks))}
+        wanted = version.images()
         if not images:
             raise InvalidRequest("images is empty; expected at least one image", "images")
         check_images(len(images), self._config.max_images)
         sources = [_source(image, f"images[{index}]") for index, image in enumerate(images)]
-        stacked = stack(sources, wanted)
-        if stacked is not None:
-            return stacked
+        return Plan(request.id, version, batcher, scale, sources, wanted, top_k)
+
+    async def _decode(self, plan: "Plan") -> Array:
+        sources = plan.sources
         with self._tracing.span("decode", images=len(sources)) if self._tracing else nullcontext():
-            return await decode_all(sources, wanted, self._config.pixel_limit, self._decoders)
+            return await decode_all(sources, plan.wanted, self._config.pixel_limit, self._decoders)
+
+
+@dataclass(eq=False, slots=True)
+class Plan:
+    """How a request is answered.
+
+    Attributes:
+        identifier: Of the request.
+        version: That runs it.
+        batcher: For its graph.
+        scale: The input `block_scale`, if it has one.
+        sources: Its images.
+        wanted: What they are to be for the model.
+        top_k: Classes to return.
+    """
+
+    identifier: str
+    version: Version
+    batcher: Batcher
+    scale: Arrays
+    sources: Sequence[Encoded | Pixels]
+    wanted: Format
+    top_k: int
+
+    def respond(self, outcome: Outcome) -> pb.ClassifyResponse:
+        """The response."""
+        return _response(self.identifier, self.version, outcome, self.top_k)
 
 
 def response_status(response: pb.ClassifyResponse) -> grpc.StatusCode:
