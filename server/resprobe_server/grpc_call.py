@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Code = grpc.StatusCode
 Metadata = Sequence[tuple[str, str | bytes]]
-Direct = Callable[[Any, Context], bool]  # see Server.add
+Direct = Callable[[bytes, "Call"], Any]  # see Server.add
 
 
 class Call:
@@ -37,6 +37,7 @@ class Call:
         streams: Whether its requests or responses are a stream.
         caller: Who made it; None: this server asks nobody for a token, or not for this method.
         cancelled: Whether the caller has gone, or the deadline has passed.
+        identifier: What the caller named its one request.
     """
 
     streams = False
@@ -52,6 +53,7 @@ class Call:
         "caller",
         "cancelled",
         "handler",
+        "identifier",
         "method",
         "server",
         "started",
@@ -73,6 +75,7 @@ class Call:
         self._direct = False  # whether it is answered without a task
         self.caller: Caller | None = None
         self.cancelled = False
+        self.identifier = ""
         self.started = False  # whether the initial metadata is on its way
         self._code: Code | None = None
         self._details = ""
@@ -152,7 +155,7 @@ class Call:
         except grpc.aio.AbortError:
             pass  # it has ended
         except Exception as error:
-            self.fail(error, identifier_of(request))
+            self.fail(error)
 
     async def _traced(self, tracing: "Tracing", request: Any) -> None:
         with tracing.call(self.method, cast(Context, self)):
@@ -179,12 +182,12 @@ class Call:
             callback()
         self.batch(_ignore, *operations)
 
-    def fail(self, error: Exception, identifier: str = "") -> None:
-        """Ends the call with the status that an exception stands for; `identifier` is that of the request."""
-        status = make_status(error, cast(Context, self), identifier)
+    def fail(self, error: Exception) -> None:
+        """Ends the call with the status that an exception stands for."""
+        status = make_status(error, cast(Context, self), self.identifier)
         self.finish(CODES[status.code], status.message, ((DETAILS, status.SerializeToString()),))
 
-    def _refuse(self, error: InvalidRequest) -> None:
+    def _refuse(self, error: Exception) -> None:
         if self.cancelled:  # that is why there was no request
             self.finish(self._ending())
         else:
@@ -224,36 +227,32 @@ class Call:
 
     def received(self, event: Any) -> None:
         """A request is there, or will not come. On the poller's thread."""
+        data = event.batch_operations[0].message()
+        direct = self.server.direct.get(self.method)
         try:
-            request = self.parse(event.batch_operations[0].message())
-        except InvalidRequest as error:
+            if data is None:
+                raise InvalidRequest(f"{self.method} takes one request, and none came")
+            request = direct(data, self) if direct and not self.cancelled else self.parse(data)
+        except Exception as error:
             refused = error
             # Where the caller has gone, core reports that next: its answer to this operation comes after it.
             self.started = True
             self.batch(lambda _: self.post(self._refuse, refused), cygrpc.SendInitialMetadataOperation(None, 0))
         else:
-            if not self._take_directly(request):
+            if request is None:
+                self._direct = True
+            else:
                 self.post(self.start, request)
 
-    def _take_directly(self, request: Any) -> bool:
-        direct = self.server.direct.get(self.method)
-        if direct is None or self.cancelled:
-            return False
-        try:
-            self._direct = direct(request, cast(Context, self))
-        except Exception as error:
-            self.post(self.fail, error, identifier_of(request))
-            return True
-        return self._direct
-
-    def parse(self, data: bytes | None) -> Any:
+    def parse(self, data: bytes) -> Any:
         """The message in these bytes. Raises InvalidRequest if there is none."""
-        if data is None:
-            raise InvalidRequest(f"{self.method} takes one request, and none came")
         try:
-            return self.handler.request_deserializer(data)
+            message = self.handler.request_deserializer(data)
         except DecodeError as error:
             raise InvalidRequest(f"the bytes of a request are not the message that {self.method} takes") from error
+        if not self.streams:
+            self.identifier = getattr(message, "id", "")
+        return message
 
 
 class Reply:
@@ -262,17 +261,16 @@ class Reply:
     It has the methods of a future that batching.py needs.
     """
 
-    __slots__ = ("_call", "_identifier", "_respond")
+    __slots__ = ("_call", "_respond")
 
-    def __init__(self, context: Context, respond: Callable[[Any], Any], identifier: str) -> None:
+    def __init__(self, call: Call, respond: Callable[[Any], bytes]) -> None:
         """Makes it.
 
         Args:
-            context: Of the call.
-            respond: Makes the response from what the reply is set to. It may raise, as a method may.
-            identifier: Of the request, for errors.
+            call: To answer.
+            respond: Makes the response from what the reply is set to, serialized. It may raise, as a method may.
         """
-        self._call, self._respond, self._identifier = cast(Call, context), respond, identifier
+        self._call, self._respond = call, respond
 
     def cancelled(self) -> bool:
         """Whether nobody waits for it any more."""
@@ -286,20 +284,15 @@ class Reply:
         """Ends the call with a response."""
         call = self._call
         try:
-            message = call.handler.response_serializer(self._respond(result))
+            message = self._respond(result)
         except Exception as error:
-            call.fail(error, self._identifier)
+            call.fail(error)
         else:
             call.finish(Code.OK, message=message)
 
     def set_exception(self, error: Exception) -> None:
         """Ends the call with the status that the exception stands for."""
-        self._call.fail(error, self._identifier)
-
-
-def identifier_of(request: Any) -> str:
-    """What the caller named a request; empty: nothing."""
-    return getattr(request, "id", "")
+        self._call.fail(error)
 
 
 def _ignore(_: Any) -> None:

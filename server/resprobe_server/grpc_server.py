@@ -76,9 +76,10 @@ class Server:
         Args:
             add_to_server: The function that its generated code has for this.
             servicer: Its methods.
-            direct: By the full name of a method: what is asked first whether it takes a request, on the poller's
-                thread. If so, it has given a Reply to somebody who will set it; if not, the method runs. What it
-                raises becomes the status of the call. Unused where there are traces: these follow tasks.
+            direct: By the full name of a method: what gets the bytes of a request first, on the poller's thread. If it
+                takes the request, it gives a Reply to somebody who will set it, and returns None; if not, it returns
+                the message, and the method runs. What it raises becomes the status of the call. Unused where there
+                are traces: these follow tasks.
         """
         add_to_server(servicer, self)
         if self.tracing is None:

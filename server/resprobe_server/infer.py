@@ -5,10 +5,10 @@ thread. What has to be converted is, in the thread pool.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +16,13 @@ from resprobe.images import Encoded
 from resprobe_protos import open_inference_pb2 as pb
 
 from resprobe_server import tensors
-from resprobe_server.batching import Batcher, Outcome
+from resprobe_server.batching import Outcome
 from resprobe_server.config import Config
 from resprobe_server.decode import check_finite, check_images, decode_all
 from resprobe_server.errors import InvalidRequest
 from resprobe_server.repository import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
 from resprobe_server.session import Arrays, Tensor
+from resprobe_server.status import Context, deadline_of
 from resprobe_server.version import Version
 
 if TYPE_CHECKING:
@@ -217,27 +218,54 @@ def timeout_of(request: pb.ModelInferRequest) -> float | None:
     return microseconds / 1e6
 
 
-@dataclass(eq=False, slots=True)
 class Plan:
-    """How a request is answered.
+    """How a request is answered, and others that differ from it in the contents of their tensors only.
 
     Attributes:
         identifier: Of the request.
-        version: That runs it.
-        wanted: See read_outputs.
+        version: That it names.
         batcher: For its graph.
-        deadline: On the clock of time.monotonic.
+        analyses: Whether this takes the right to analyse.
     """
 
-    identifier: str
-    version: Version
-    wanted: Outputs
-    batcher: Batcher
-    deadline: float
+    __slots__ = ("_head", "_like", "_timeout", "_wanted", "analyses", "batcher", "identifier", "version")
+
+    def __init__(self, request: pb.ModelInferRequest, version: Version) -> None:
+        """Makes it for a request that names this version.
+
+        Raises:
+            InvalidRequest: The request does not make sense.
+            NotSupported: The version has no graph that answers it.
+        """
+        self.identifier, self.version, self._timeout = request.id, version, timeout_of(request)
+        self._wanted, with_blocks = read_outputs(request, version)
+        self.analyses = with_blocks or version.is_lesioned
+        self.batcher = version.batcher(with_blocks, with_scale=False)
+        self._head = b""  # of a response up to its values, which are an array of this shape and dtype
+        self._like: tuple[tuple[int, ...], np.dtype[Any]] | None = None
+
+    def due(self, context: Context) -> float:
+        """When an answer is due, on the clock of time.monotonic."""
+        deadline = deadline_of(context)
+        return deadline if self._timeout is None else min(deadline, time.monotonic() + self._timeout)
 
     def respond(self, outcome: Outcome) -> pb.ModelInferResponse:
-        """See respond."""
-        return respond(self.identifier, self.version, self.wanted, outcome.outputs)
+        """The response. Raises InvalidRequest if classes are wanted of what has none."""
+        return respond(self.identifier, self.version, self._wanted, outcome.outputs)
+
+    def serialize(self, outcome: Outcome) -> bytes:
+        """The response as it travels; see `respond`. What is the same each time is made once."""
+        (name, count), *others = self._wanted
+        array: tensors.Array = outcome.outputs[name]
+        like = array.shape, array.dtype
+        if like == self._like:
+            return self._head + array.tobytes()
+        response = self.respond(outcome).SerializeToString()
+        if not (others or count or array.dtype.kind == "O"):
+            values = array.tobytes()
+            assert response.endswith(values)  # raw_output_contents is the last field
+            self._head, self._like = response[: len(response) - len(values)], like
+        return response
 
 
 def respond(identifier: str, version: Version, wanted: Outputs, outputs: Arrays) -> pb.ModelInferResponse:

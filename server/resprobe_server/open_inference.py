@@ -1,25 +1,25 @@
 """The Open Inference Protocol v2 with Triton's extensions: inference.GRPCInferenceService."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import grpc
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos import open_inference_pb2_grpc
 
-from resprobe_server import metadata
+from resprobe_server import metadata, repeats
 from resprobe_server.authorization import require
 from resprobe_server.config import Config
 from resprobe_server.errors import InvalidRequest, NotFound, NotReady, RequestError
-from resprobe_server.grpc_call import Reply
-from resprobe_server.infer import InputReader, Plan, read_outputs, timeout_of
+from resprobe_server.grpc_call import Call, Reply
+from resprobe_server.infer import InputReader, Plan
 from resprobe_server.models import Models, State
 from resprobe_server.multiplex import Streams
-from resprobe_server.status import Context, deadline_of, make_status
+from resprobe_server.session import Arrays
+from resprobe_server.status import Context, make_status
 from resprobe_server.version import LESION_SUFFIX, Version
 
 if TYPE_CHECKING:
@@ -117,17 +117,16 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         """See open_inference.proto."""
-        return await self._infer(request, context, deadline_of(context))
+        return await self._infer(request, context)
 
     async def ModelStreamInfer(
         self, requests: AsyncIterator[pb.ModelInferRequest], context: Context
     ) -> AsyncIterator[pb.ModelStreamInferResponse]:
         """See open_inference.proto."""
-        deadline = deadline_of(context)
 
         async def answer(request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
             try:
-                response = await self._infer(request, context, deadline)
+                response = await self._infer(request, context)
                 response.parameters["triton_final_response"].bool_param = True  # each request has one
                 return pb.ModelStreamInferResponse(infer_response=response)
             except Exception as error:
@@ -161,29 +160,37 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         served = self._models.all()
         return [one for version in served for one in (version, version.lesioned) if one is not None]
 
-    def infer_directly(self, request: pb.ModelInferRequest, context: Context) -> bool:
+    def infer_directly(self, data: bytes, call: Call) -> pb.ModelInferRequest | None:
         """Takes the common case of ModelInfer; see Server.add."""
-        plan = self._plan(request, context, deadline_of(context))
-        inputs = self._reader.view(request, plan.version)
+        memory, context = self._models.derived, cast(Context, call)
+        repeat = repeats.find(memory, data)
+        if repeat is not None:
+            plan, inputs = repeat.plan, repeat.inputs(data)
+            if plan.analyses:
+                require("analyse", context)
+        else:
+            request: pb.ModelInferRequest = call.parse(data)
+            plan, found = self._plan(request, context)
+            if found is None:
+                return request
+            inputs = found
+            repeats.learn(memory, data, request, inputs, plan)
+        plan.batcher.add(inputs, plan.due(context), Reply(call, plan.serialize))
+        return None
+
+    async def _infer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
+        plan, inputs = self._plan(request, context)
+        due = plan.due(context)
         if inputs is None:
-            return False
-        plan.batcher.add(inputs, plan.deadline, Reply(context, plan.respond, request.id))
-        return True
+            inputs = await self._reader.read(request, plan.version)
+        return plan.respond(await plan.batcher.submit(inputs, due))
 
-    async def _infer(self, request: pb.ModelInferRequest, context: Context, deadline: float) -> pb.ModelInferResponse:
-        plan = self._plan(request, context, deadline)
-        inputs = self._reader.view(request, plan.version) or await self._reader.read(request, plan.version)
-        return plan.respond(await plan.batcher.submit(inputs, plan.deadline))
-
-    def _plan(self, request: pb.ModelInferRequest, context: Context, deadline: float) -> Plan:
-        timeout = timeout_of(request)
-        if timeout is not None:
-            deadline = min(deadline, time.monotonic() + timeout)
-        version = self._get(request.model_name, request.model_version)
-        wanted, with_blocks = read_outputs(request, version)
-        if with_blocks or version.is_lesioned:
+    def _plan(self, request: pb.ModelInferRequest, context: Context) -> tuple[Plan, Arrays | None]:
+        """How to answer a request, and its inputs, if that takes no work."""
+        plan = Plan(request, self._get(request.model_name, request.model_version))
+        if plan.analyses:
             require("analyse", context)
-        return Plan(request.id, version, wanted, version.batcher(with_blocks, with_scale=False), deadline)
+        return plan, self._reader.view(request, plan.version)
 
 
 def _check_repository(

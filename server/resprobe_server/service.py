@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import numpy as np
@@ -18,7 +18,7 @@ from resprobe_server.batching import Batcher, Outcome
 from resprobe_server.config import Config
 from resprobe_server.decode import Array, Format, check_images, decode_all, read_scale, stack
 from resprobe_server.errors import InvalidRequest
-from resprobe_server.grpc_call import Reply
+from resprobe_server.grpc_call import Call, Reply
 from resprobe_server.models import Models
 from resprobe_server.multiplex import Streams
 from resprobe_server.repository import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
@@ -80,15 +80,16 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         """See resprobe.proto."""
         return self._models.get(request.name, request.version).description
 
-    def classify_directly(self, request: pb.ClassifyRequest, context: Context) -> bool:
+    def classify_directly(self, data: bytes, call: Call) -> pb.ClassifyRequest | None:
         """Takes the common case of Classify, images that need no decoding; see Server.add."""
+        request: pb.ClassifyRequest = call.parse(data)
+        context = cast(Context, call)
         plan = self._plan(request, context)
         images = stack(plan.sources, plan.wanted)
         if images is None:
-            return False
-        reply = Reply(context, plan.respond, request.id)
-        plan.batcher.add({**plan.scale, IMAGE: images}, deadline_of(context), reply)
-        return True
+            return request
+        plan.batcher.add({**plan.scale, IMAGE: images}, deadline_of(context), Reply(call, plan.serialize))
+        return None
 
     async def _classify(self, request: pb.ClassifyRequest, context: Context, deadline: float) -> pb.ClassifyResponse:
         plan = self._plan(request, context)
@@ -149,6 +150,10 @@ class Plan:
     def respond(self, outcome: Outcome) -> pb.ClassifyResponse:
         """The response."""
         return _response(self.identifier, self.version, outcome, self.top_k)
+
+    def serialize(self, outcome: Outcome) -> bytes:
+        """The response as it travels."""
+        return self.respond(outcome).SerializeToString()
 
 
 def response_status(response: pb.ClassifyResponse) -> grpc.StatusCode:
