@@ -197,7 +197,7 @@ def test_a_caller_that_goes_before_its_request_came(events: list[Any]) -> None:
     class Watch:
         def enter(self, call: Call) -> None:
             call.server.loop.call_soon_threadsafe(arrived.set)
-            call.add_done_callback(ended.set)
+            call.add_done_callback(lambda _: ended.set())
 
     async def nothing() -> AsyncIterator[bytes]:
         await asyncio.Event().wait()

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
@@ -74,7 +74,7 @@ class Work:
     taken: int = 0
     started: float = 0.0
     largest: int = 0
-    parts: list[Arrays] = field(default_factory=list)
+    parts: tuple[Arrays, ...] = ()
 
     def finish(self, now: float) -> Outcome:
         """Joins the parts."""
@@ -264,7 +264,7 @@ class Batcher:
             work.started = work.started or begin
             work.largest = max(work.largest, rows)
             whole = count == rows
-            work.parts.append(outputs if whole else {name: a[row : row + count] for name, a in outputs.items()})
+            work.parts += (outputs if whole else {name: a[row : row + count] for name, a in outputs.items()},)
             row += count
         finished = [part.work for part in batch if part.stop == part.work.rows]
         self.counters.ran(

@@ -38,28 +38,21 @@ class Call:
         caller: Who made it; None: this server asks nobody for a token, or not for this method.
         cancelled: Whether the caller has gone, or the deadline has passed.
         identifier: What the caller named its one request.
+        began: When it came, on the clock of time.monotonic.
     """
 
     streams = False
-    __slots__ = (
-        "_callbacks",
-        "_code",
-        "_core",
-        "_deadline",
-        "_details",
-        "_direct",
-        "_event",
-        "_task",
-        "caller",
-        "cancelled",
-        "handler",
-        "identifier",
-        "method",
-        "server",
-        "started",
-    )
+    caller: "Caller | None" = None
+    cancelled = False
+    identifier = ""
+    started = False  # whether the initial metadata is on its way
+    _callbacks: "tuple[Callable[[Call], None], ...]" = ()
+    _code: Code | None = None
+    _details = ""
+    _direct = False  # whether it is answered without a task
+    _task: "asyncio.Task[None] | None" = None
 
-    def __init__(self, server: "Server", event: Any, method: str, handler: Any) -> None:
+    def __init__(self, server: "Server", event: Any, method: str, handler: Any, direct: "Direct | None") -> None:
         """Takes a call in.
 
         Args:
@@ -67,19 +60,11 @@ class Call:
             event: By which core reported it.
             method: See above.
             handler: The grpc.RpcMethodHandler of its method; None: nobody serves it.
+            direct: See Server.add; None: there is none.
         """
         self.server, self.method, self.handler = server, method, handler
-        self._event, self._core = event, event.call
-        self._deadline: float = event.call_details.deadline
-        self._task: asyncio.Task[None] | None = None
-        self._direct = False  # whether it is answered without a task
-        self.caller: Caller | None = None
-        self.cancelled = False
-        self.identifier = ""
-        self.started = False  # whether the initial metadata is on its way
-        self._code: Code | None = None
-        self._details = ""
-        self._callbacks: tuple[Callable[[], None], ...] = ()
+        self.began = time.monotonic()
+        self._event, self._core, self._take = event, event.call, direct
 
     # What methods use.
 
@@ -94,7 +79,8 @@ class Call:
 
     def time_remaining(self) -> float | None:
         """Seconds; None: the caller set no deadline."""
-        return None if self._deadline == math.inf else max(0.0, self._deadline - time.time())
+        deadline: float = self._event.call_details.deadline
+        return None if deadline == math.inf else max(0.0, deadline - time.time())
 
     def code(self) -> Code | None:
         """The status that it ended with; None: it has not ended."""
@@ -104,8 +90,8 @@ class Call:
         """The text of that status."""
         return self._details
 
-    def add_done_callback(self, callback: Callable[[], None]) -> None:
-        """Calls it on the event loop when the call has ended."""
+    def add_done_callback(self, callback: "Callable[[Call], None]") -> None:
+        """Calls it on the event loop, with the call, when that has ended."""
         self._callbacks += (callback,)
 
     async def abort(self, code: Code, details: str = "", trailing_metadata: Metadata = ()) -> NoReturn:
@@ -179,7 +165,7 @@ class Call:
             operations.append(cygrpc.SendMessageOperation(message, 0))
         self.server.calls.ended(self.method, code)  # all this first: who has its answer may rely on it
         for callback in self._callbacks:
-            callback()
+            callback(self)
         self.batch(_ignore, *operations)
 
     def fail(self, error: Exception) -> None:
@@ -228,11 +214,10 @@ class Call:
     def received(self, event: Any) -> None:
         """A request is there, or will not come. On the poller's thread."""
         data = event.batch_operations[0].message()
-        direct = self.server.direct.get(self.method)
         try:
             if data is None:
                 raise InvalidRequest(f"{self.method} takes one request, and none came")
-            request = direct(data, self) if direct and not self.cancelled else self.parse(data)
+            request = self._take(data, self) if self._take and not self.cancelled else self.parse(data)
         except Exception as error:
             refused = error
             # Where the caller has gone, core reports that next: its answer to this operation comes after it.

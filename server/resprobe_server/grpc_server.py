@@ -25,7 +25,7 @@ from resprobe_server.grpc_stream import StreamCall
 if TYPE_CHECKING:
     from resprobe_server.tracing import Tracing
 
-NOBODY = Call, "unknown", None  # answers a method that is not served
+NOBODY = Call, "unknown", None, None  # answers a method that is not served
 log = structlog.get_logger()
 
 
@@ -43,7 +43,6 @@ class Server:
         gates: What each call passes, in this order.
         calls: Counts what they ended with.
         tracing: Traces them; None: there are no traces.
-        direct: What answers the common requests of a method without a task, by its name; see `add`.
         loop: Where methods run.
         running: The calls whose methods do.
         stopped: Whether all calls have ended; core takes no more operations then.
@@ -61,8 +60,8 @@ class Server:
         self.loop: asyncio.AbstractEventLoop
         self.running: set[asyncio.Task[None]] = set()
         self.stopped = False
-        self.direct: dict[str, Direct] = {}
-        self._handlers: dict[bytes, tuple[type[Call], str, Any]] = {}
+        self._direct: Mapping[str, Direct] = {}  # of the service that is being added
+        self._handlers: dict[bytes, tuple[type[Call], str, Any, Direct | None]] = {}
         self._events = cygrpc.CompletionQueue()
         self._core = cygrpc.Server(tuple(options), False)
         self._core.register_completion_queue(self._events)
@@ -81,9 +80,8 @@ class Server:
                 the message, and the method runs. What it raises becomes the status of the call. Unused where there
                 are traces: these follow tasks.
         """
+        self._direct = direct or {} if self.tracing is None else {}
         add_to_server(servicer, self)
-        if self.tracing is None:
-            self.direct.update(direct or {})
 
     def add_registered_method_handlers(
         self, service: str, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
@@ -91,7 +89,8 @@ class Server:
         """For generated code: serves the methods of a service."""
         for name, handler in handlers.items():
             kind = StreamCall if handler.request_streaming or handler.response_streaming else Call
-            self._handlers[f"/{service}/{name}".encode()] = kind, f"{service}/{name}", handler
+            full = f"{service}/{name}"
+            self._handlers[f"/{full}".encode()] = kind, full, handler, self._direct.get(full)
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """For generated code, which registers the same methods by name as well."""
@@ -127,7 +126,8 @@ class Server:
         await asyncio.to_thread(self._poller.join)
 
     def _poll(self) -> None:
-        while (event := self._events.poll()).completion_type != cygrpc.CompletionType.queue_shutdown:
+        poll, shutdown = self._events.poll, cygrpc.CompletionType.queue_shutdown
+        while (event := poll()).completion_type != shutdown:
             try:
                 event.tag(event)
             except Exception:  # of one call; the thread serves all
@@ -140,5 +140,5 @@ class Server:
         if not event.success:
             return  # the server is stopping
         self._request_call()
-        kind, name, handler = self._handlers.get(event.call_details.method, NOBODY)
-        kind(self, event, name, handler).begin()
+        kind, name, handler, direct = self._handlers.get(event.call_details.method, NOBODY)
+        kind(self, event, name, handler, direct).begin()

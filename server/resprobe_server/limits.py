@@ -1,7 +1,6 @@
 """What one client may take: calls under way at a time, and what gRPC itself limits for each connection."""
 
 import time
-from functools import partial
 
 from resprobe_server.config import Config
 from resprobe_server.errors import QueueFull
@@ -33,12 +32,12 @@ class CallLimit:
                 f"{running} calls are under way, which is the limit; try again later", retry_after=self._seconds
             )
         self._entered += 1
-        call.add_done_callback(partial(self._leave, None if call.streams else time.monotonic()))
+        call.add_done_callback(self._leave)
 
-    def _leave(self, began: float | None) -> None:
+    def _leave(self, call: Call) -> None:
         self._left += 1
-        if began is not None:  # how long a client keeps a stream open says nothing about this server
-            self._seconds = 0.9 * self._seconds + 0.1 * (time.monotonic() - began)
+        if not call.streams:  # how long a client keeps one open says nothing about this server
+            self._seconds = 0.9 * self._seconds + 0.1 * (time.monotonic() - call.began)
 
 
 def options(config: Config) -> list[tuple[str, int]]:
