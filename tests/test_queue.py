@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import grpc
 import numpy as np
@@ -16,9 +16,32 @@ from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.batching import Batcher, Outcome, Promise
 from resprobe_server.counters import Counters
 from resprobe_server.grpc_call import Reply
+from resprobe_server.grpc_each import Turn
 from resprobe_server.session import Arrays, Session
 
 Add: TypeAlias = Callable[[Batcher, Arrays, float, Promise], None]
+
+
+class Told:
+    """A promise that says when it is set, or when its call has ended."""
+
+    def __init__(self, promise: Reply | Turn, ended: threading.Semaphore) -> None:
+        self.cancelled, self.done = promise.cancelled, promise.done
+        self._promise, self._ended, self._told = promise, ended, False
+        promise._call.add_done_callback(lambda _: self.tell())
+
+    def set_result(self, outcome: Outcome, /) -> None:
+        self._promise.set_result(outcome)
+        self.tell()
+
+    def set_exception(self, error: Exception, /) -> None:
+        self._promise.set_exception(error)
+        self.tell()
+
+    def tell(self) -> None:
+        if not self._told:
+            self._told = True
+            self._ended.release()
 
 
 class Watch:
@@ -41,9 +64,8 @@ class Watch:
 
     def wrap_add(self, add: Add) -> Add:
         def told(batcher: Batcher, inputs: Arrays, deadline: float, promise: Promise) -> None:
-            add(batcher, inputs, deadline, promise)
-            ended = promise._call if isinstance(promise, Reply) else cast("asyncio.Future[Outcome]", promise)
-            ended.add_done_callback(lambda *_: self.ended.release())
+            assert isinstance(promise, (Reply, Turn))  # these requests are taken directly
+            add(batcher, inputs, deadline, Told(promise, self.ended))
             self.counters = batcher.counters
             self.submitted.release()
 

@@ -22,8 +22,8 @@ from resprobe_server.grpc_server import Gate, Server
 from resprobe_server.limits import CallLimit, options
 from resprobe_server.listening import listen, probes
 from resprobe_server.models import Models
-from resprobe_server.open_inference import OpenInferenceService, stream_status
-from resprobe_server.service import ResidualService, response_status
+from resprobe_server.open_inference import OpenInferenceService
+from resprobe_server.service import ResidualService
 from resprobe_server.watch import watching
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ async def serve(config: Config) -> AsyncIterator[int]:
     await show("", False)
     async with _traces(config) as tracing, Device(tracing) as device, probes(config.health_address, health):
         models = Models(config, device, show)
-        calls = Calls({f"{RESIDUAL}/ClassifyStream": response_status, f"{INFERENCE}/ModelStreamInfer": stream_status})
+        calls = Calls()
         collector = metrics.ServerCollector(models, calls)
         with ThreadPoolExecutor(config.decode_threads, "decode") as decoders, metrics.listen(config, collector):
             server = Server(options(config), _gates(config), calls, tracing)
@@ -67,12 +67,15 @@ async def serve(config: Config) -> AsyncIterator[int]:
             server.add(
                 resprobe_pb2_grpc.add_ResidualServiceServicer_to_server,
                 service,
-                {f"{RESIDUAL}/Classify": service.classify_directly},
+                {f"{RESIDUAL}/Classify": service.classify_directly, f"{RESIDUAL}/ClassifyStream": service.each()},
             )
             server.add(
                 open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server,
                 open_inference,
-                {f"{INFERENCE}/ModelInfer": open_inference.infer_directly},
+                {
+                    f"{INFERENCE}/ModelInfer": open_inference.infer_directly,
+                    f"{INFERENCE}/ModelStreamInfer": open_inference.each(),
+                },
             )
             server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
             names = RESIDUAL, INFERENCE, HEALTH, reflection.SERVICE_NAME
@@ -90,8 +93,8 @@ async def serve(config: Config) -> AsyncIterator[int]:
                     yield port
             finally:
                 await health.enter_graceful_shutdown()
-                service.drain()
                 open_inference.drain()
+                server.drain()
                 await server.stop(config.drain)
                 log.info("stopped")
 

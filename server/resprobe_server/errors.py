@@ -15,6 +15,10 @@ class InvalidRequest(RequestError):
         self.field = field
 
 
+class Unreadable(InvalidRequest):
+    """The bytes of a request are not its message, or there are none."""
+
+
 class NotFound(RequestError):
     """There is no such model or version."""
 

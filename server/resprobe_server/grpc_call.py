@@ -13,17 +13,19 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
 
-from resprobe_server.errors import InvalidRequest, UnknownMethod
+from resprobe_server.errors import UnknownMethod, Unreadable
 from resprobe_server.status import CODES, DETAILS, Context, make_status
 
 if TYPE_CHECKING:
     from resprobe_server.authorization import Caller
+    from resprobe_server.batching import Promise
     from resprobe_server.grpc_server import Server
     from resprobe_server.tracing import Tracing
 
 Code = grpc.StatusCode
 Metadata = Sequence[tuple[str, str | bytes]]
 Direct = Callable[[bytes, "Call"], Any]  # see Server.add
+Respond = Callable[[Any], bytes]  # the response, serialized; it may raise, as a method may
 
 
 class Call:
@@ -35,6 +37,7 @@ class Call:
     Attributes:
         method: Its full name, without the first slash; "unknown" if nobody serves it.
         streams: Whether its requests or responses are a stream.
+        tallies: Whether it counts as one answer where it ends well; else its responses do.
         caller: Who made it; None: this server asks nobody for a token, or not for this method.
         cancelled: Whether the caller has gone, or the deadline has passed.
         identifier: What the caller named its one request.
@@ -42,6 +45,7 @@ class Call:
     """
 
     streams = False
+    tallies = True
     caller: "Caller | None" = None
     cancelled = False
     identifier = ""
@@ -163,7 +167,8 @@ class Call:
             operations.append(cygrpc.SendInitialMetadataOperation(None, 0))
         if message is not None:
             operations.append(cygrpc.SendMessageOperation(message, 0))
-        self.server.calls.ended(self.method, code)  # all this first: who has its answer may rely on it
+        if self.tallies or code is not Code.OK:
+            self.server.calls.count(self.method, code)  # all this first: who has its answer may rely on it
         for callback in self._callbacks:
             callback(self)
         self.batch(_ignore, *operations)
@@ -216,7 +221,7 @@ class Call:
         data = event.batch_operations[0].message()
         try:
             if data is None:
-                raise InvalidRequest(f"{self.method} takes one request, and none came")
+                raise Unreadable(f"{self.method} takes one request, and none came")
             request = self._take(data, self) if self._take and not self.cancelled else self.parse(data)
         except Exception as error:
             refused = error
@@ -230,31 +235,27 @@ class Call:
                 self.post(self.start, request)
 
     def parse(self, data: bytes) -> Any:
-        """The message in these bytes. Raises InvalidRequest if there is none."""
+        """The message in these bytes. Raises Unreadable if there is none."""
         try:
             message = self.handler.request_deserializer(data)
         except DecodeError as error:
-            raise InvalidRequest(f"the bytes of a request are not the message that {self.method} takes") from error
+            raise Unreadable(f"the bytes of a request are not the message that {self.method} takes") from error
         if not self.streams:
             self.identifier = getattr(message, "id", "")
         return message
 
+    def reply(self, respond: Respond) -> "Promise":
+        """What is to be set to answer the call, for who takes its request directly."""
+        return Reply(self, respond)
+
 
 class Reply:
-    """What becomes the response of a call that is answered without a task: set once, on the event loop.
-
-    It has the methods of a future that batching.py needs.
-    """
+    """The promise of the response of a call that is answered without a task; see batching.Promise."""
 
     __slots__ = ("_call", "_respond")
 
-    def __init__(self, call: Call, respond: Callable[[Any], bytes]) -> None:
-        """Makes it.
-
-        Args:
-            call: To answer.
-            respond: Makes the response from what the reply is set to, serialized. It may raise, as a method may.
-        """
+    def __init__(self, call: Call, respond: Respond) -> None:
+        """Makes it; `respond` makes the response from what it is set to."""
         self._call, self._respond = call, respond
 
     def cancelled(self) -> bool:

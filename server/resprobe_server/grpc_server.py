@@ -20,6 +20,7 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave
 
 from resprobe_server.calls import Calls
 from resprobe_server.grpc_call import Call, Direct
+from resprobe_server.grpc_each import Each, EachCall
 from resprobe_server.grpc_stream import StreamCall
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Server:
         tracing: Traces them; None: there are no traces.
         loop: Where methods run.
         running: The calls whose methods do.
+        streams: Those of them that are an EachCall.
+        draining: Whether these read no more.
         stopped: Whether all calls have ended; core takes no more operations then.
     """
 
@@ -59,16 +62,17 @@ class Server:
         self.gates, self.calls, self.tracing = gates, calls or Calls(), tracing
         self.loop: asyncio.AbstractEventLoop
         self.running: set[asyncio.Task[None]] = set()
-        self.stopped = False
-        self._direct: Mapping[str, Direct] = {}  # of the service that is being added
-        self._handlers: dict[bytes, tuple[type[Call], str, Any, Direct | None]] = {}
+        self.streams: set[EachCall] = set()
+        self.draining = self.stopped = False
+        self._direct: Mapping[str, Direct | Each] = {}  # of the service that is being added
+        self._handlers: dict[bytes, tuple[type[Call], str, Any, Any]] = {}
         self._events = cygrpc.CompletionQueue()
         self._core = cygrpc.Server(tuple(options), False)
         self._core.register_completion_queue(self._events)
         self._poller = threading.Thread(target=self._poll, name="grpc", daemon=True)
 
     def add(
-        self, add_to_server: Callable[..., None], servicer: object, direct: Mapping[str, Direct] | None = None
+        self, add_to_server: Callable[..., None], servicer: object, direct: Mapping[str, Direct | Each] | None = None
     ) -> None:
         """Serves a service. Before `start`.
 
@@ -78,9 +82,9 @@ class Server:
             direct: By the full name of a method: what gets the bytes of a request first, on the poller's thread. If it
                 takes the request, it gives a Reply to somebody who will set it, and returns None; if not, it returns
                 the message, and the method runs. What it raises becomes the status of the call. Unused where there
-                are traces: these follow tasks.
+                are traces: these follow tasks. Or how each request of a stream is answered, instead of the method.
         """
-        self._direct = direct or {} if self.tracing is None else {}
+        self._direct = direct or {}
         add_to_server(servicer, self)
 
     def add_registered_method_handlers(
@@ -88,9 +92,16 @@ class Server:
     ) -> None:
         """For generated code: serves the methods of a service."""
         for name, handler in handlers.items():
-            kind = StreamCall if handler.request_streaming or handler.response_streaming else Call
             full = f"{service}/{name}"
-            self._handlers[f"/{full}".encode()] = kind, full, handler, self._direct.get(full)
+            kind: type[Call] = Call
+            direct = self._direct.get(full)
+            if isinstance(direct, Each):
+                kind = EachCall
+            elif handler.request_streaming or handler.response_streaming:
+                kind = StreamCall
+            elif self.tracing is not None:
+                direct = None
+            self._handlers[f"/{full}".encode()] = kind, full, handler, direct
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """For generated code, which registers the same methods by name as well."""
@@ -109,6 +120,12 @@ class Server:
         self._core.start()
         self._request_call()
         self._poller.start()
+
+    def drain(self) -> None:
+        """Streams whose requests are answered each by itself end after what they have read so far."""
+        self.draining = True
+        for stream in self.streams:
+            stream.close()
 
     async def stop(self, grace: float) -> None:
         """Takes no more calls, and ends when those under way have; after `grace` seconds they are cancelled."""

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
 
-from resprobe_server.errors import InvalidRequest
+from resprobe_server.errors import Unreadable
 from resprobe_server.grpc_call import Call, Code, Metadata
 
 READ_AHEAD = 8  # messages that were read and not yet asked for
@@ -17,31 +17,61 @@ WRITE_AHEAD = 16  # messages that were written and not yet sent
 END = object()  # after the last request
 
 
-class StreamCall(Call):
-    """See Call. A method gets an iterator of requests if they are a stream, and yields or writes responses."""
+class SendingCall(Call):
+    """A call with several responses, which are sent one after the other."""
 
     streams = True
 
     def __init__(self, *arguments: Any) -> None:
         """See Call."""
         super().__init__(*arguments)
-        self._lock = threading.Lock()  # both threads touch what follows
+        self._lock = threading.Lock()  # both threads touch what follows, and what classes add to it
+        self._unsent: deque[bytes] = deque()
+        self._sending = False
+
+    def send(self, data: bytes) -> None:
+        """Sends a response, when those before it have gone."""
+        with self._lock:
+            self._unsent.append(data)
+            if not self._sending:
+                self._send()
+
+    def _send(self) -> None:
+        operations = [cygrpc.SendMessageOperation(self._unsent.popleft(), 0)]
+        if not self.started:
+            self.started = True
+            operations.append(cygrpc.SendInitialMetadataOperation(None, 0))
+        self._sending = True
+        self.batch(self._sent, *operations)
+
+    def _sent(self, event: Any) -> None:
+        """One has gone, or the caller has."""
+        with self._lock:
+            self._go_on(event)
+
+    def _go_on(self, event: Any) -> None:
+        self._sending = False
+        if not event.success:
+            self._unsent.clear()  # the caller has gone
+        elif self._unsent:
+            self._send()
+
+
+class StreamCall(SendingCall):
+    """See Call. A method gets an iterator of requests if they are a stream, and yields or writes responses."""
+
+    def __init__(self, *arguments: Any) -> None:
+        """See Call."""
+        super().__init__(*arguments)
         self._unread: deque[Any] = deque()  # requests, then END or the error that breaks them off
         self._reading, self._broken = True, False
         self._reader: asyncio.Future[None] | None = None
-        self._unsent: deque[bytes] = deque()
-        self._sending = False
         self._writer: asyncio.Future[None] | None = None
         self._enough = 0  # the writer waits until so few are unsent
 
     async def write(self, message: Any) -> None:
         """Sends a response. It waits while many are on their way."""
-        data = self.handler.response_serializer(message)
-        self.server.calls.answered(self.method, message)
-        with self._lock:
-            self._unsent.append(data)
-            if not self._sending:
-                self._send()
+        self.send(self.handler.response_serializer(message))
         if len(self._unsent) > WRITE_AHEAD:
             await self._sent_up_to(WRITE_AHEAD // 2)
 
@@ -80,11 +110,11 @@ class StreamCall(Call):
         data = event.batch_operations[0].message()
         try:
             request = END if data is None else self.parse(data)
-        except InvalidRequest as error:
+        except Unreadable as error:
             request = error
         with self._lock:
             self._unread.append(request)
-            self._broken = request is END or isinstance(request, InvalidRequest)
+            self._broken = request is END or isinstance(request, Unreadable)
             self._reading = not self._broken and len(self._unread) < READ_AHEAD
             if self._reading:
                 self.receive()
@@ -102,28 +132,16 @@ class StreamCall(Call):
                     self.receive()
             if request is END:
                 return
-            if isinstance(request, InvalidRequest):
+            if isinstance(request, Unreadable):
                 raise request
             yield request
 
     def _wake_reader(self) -> None:
         _wake(self._reader)
 
-    def _send(self) -> None:
-        operations = [cygrpc.SendMessageOperation(self._unsent.popleft(), 0)]
-        if not self.started:
-            self.started = True
-            operations.append(cygrpc.SendInitialMetadataOperation(None, 0))
-        self._sending = True
-        self.batch(self._sent, *operations)
-
     def _sent(self, event: Any) -> None:
         with self._lock:
-            self._sending = False
-            if not event.success:
-                self._unsent.clear()  # the caller has gone
-            elif self._unsent:
-                self._send()
+            self._go_on(event)
             writer = self._writer if self._left() <= self._enough else None
         if writer is not None:
             self.post(_wake, writer)

@@ -253,6 +253,10 @@ class Plan:
         """The response. Raises InvalidRequest if classes are wanted of what has none."""
         return respond(self.identifier, self.version, self._wanted, outcome.outputs)
 
+    def serialize_streamed(self, outcome: Outcome) -> bytes:
+        """The response in a stream as it travels; see `respond`."""
+        return streamed(self.respond(outcome)).SerializeToString()
+
     def serialize(self, outcome: Outcome) -> bytes:
         """The response as it travels; see `respond`. What is the same each time is made once."""
         (name, count), *others = self._wanted
@@ -266,6 +270,12 @@ class Plan:
             assert response.endswith(values)  # raw_output_contents is the last field
             self._head, self._like = response[: len(response) - len(values)], like
         return response
+
+
+def streamed(response: pb.ModelInferResponse) -> pb.ModelStreamInferResponse:
+    """The only response to a request of a stream."""
+    response.parameters["triton_final_response"].bool_param = True
+    return pb.ModelStreamInferResponse(infer_response=response)
 
 
 def respond(identifier: str, version: Version, wanted: Outputs, outputs: Arrays) -> pb.ModelInferResponse:

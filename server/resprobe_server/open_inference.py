@@ -1,10 +1,8 @@
 """The Open Inference Protocol v2 with Triton's extensions: inference.GRPCInferenceService."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from concurrent.futures import Executor
-from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import grpc
 from resprobe_protos import open_inference_pb2 as pb
@@ -14,12 +12,12 @@ from resprobe_server import metadata, repeats
 from resprobe_server.authorization import require
 from resprobe_server.config import Config
 from resprobe_server.errors import InvalidRequest, NotFound, NotReady, RequestError
-from resprobe_server.grpc_call import Call, Reply
-from resprobe_server.infer import InputReader, Plan
+from resprobe_server.grpc_call import Call
+from resprobe_server.grpc_each import Each
+from resprobe_server.infer import InputReader, Plan, streamed
 from resprobe_server.models import Models, State
-from resprobe_server.multiplex import Streams
 from resprobe_server.session import Arrays
-from resprobe_server.status import Context, make_status
+from resprobe_server.status import CODES, Context, make_status
 from resprobe_server.version import LESION_SUFFIX, Version
 
 if TYPE_CHECKING:
@@ -39,7 +37,8 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
             tracing: None: there are no traces.
         """
         self._models, self._reader, self._tracing = models, InputReader(decoders, config, tracing), tracing
-        self._streams = Streams(config.max_in_stream)
+        self._max_in_stream = config.max_in_stream
+        self._draining = False
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:
         """See open_inference.proto."""
@@ -51,7 +50,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
             self._models.all()
         except NotReady:
             return pb.ServerReadyResponse(ready=False)
-        return pb.ServerReadyResponse(ready=not self._streams.draining)
+        return pb.ServerReadyResponse(ready=not self._draining)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
         """See open_inference.proto. As Triton's, it is false and no error for a model that does not exist."""
@@ -119,29 +118,22 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         """See open_inference.proto."""
         return await self._infer(request, context)
 
-    async def ModelStreamInfer(
-        self, requests: AsyncIterator[pb.ModelInferRequest], context: Context
-    ) -> AsyncIterator[pb.ModelStreamInferResponse]:
-        """See open_inference.proto."""
-
-        async def answer(request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
-            try:
-                response = await self._infer(request, context)
-                response.parameters["triton_final_response"].bool_param = True  # each request has one
-                return pb.ModelStreamInferResponse(infer_response=response)
-            except Exception as error:
-                status = make_status(error, context, request.id)
-                failed = pb.ModelInferResponse(id=request.id)
-                return pb.ModelStreamInferResponse(error_message=status.message, infer_response=failed)
-
-        traced = self._tracing.request(answer) if self._tracing else answer
-        async with aclosing(self._streams.run(traced, requests, ordered=True)) as responses:
-            async for response in responses:
-                yield response
+    def ModelStreamInfer(self, requests: object, context: Context) -> NoReturn:
+        """See open_inference.proto. Its requests are answered each by itself, as `each` says."""
+        raise NotImplementedError
 
     def drain(self) -> None:
-        """Ends the streams after what they have read so far."""
-        self._streams.close()
+        """The server is not ready from now on."""
+        self._draining = True
+
+    def each(self) -> Each:
+        """How ModelStreamInfer answers each of its requests."""
+
+        async def answer(request: pb.ModelInferRequest, context: Context) -> pb.ModelStreamInferResponse:
+            return streamed(await self._infer(request, context))
+
+        traced = self._tracing.request(answer) if self._tracing else answer
+        return Each(self.infer_directly, traced, _refuse, self._max_in_stream, ordered=True)
 
     def _get(self, name: str, version: str) -> Version:
         """See Models.get; the lesion graphs of a model are a model too."""
@@ -175,7 +167,8 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
                 return request
             inputs = found
             repeats.learn(memory, data, request, inputs, plan)
-        plan.batcher.add(inputs, plan.due(context), Reply(call, plan.serialize))
+        serialize = plan.serialize_streamed if call.streams else plan.serialize
+        plan.batcher.add(inputs, plan.due(context), call.reply(serialize))
         return None
 
     async def _infer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
@@ -200,6 +193,7 @@ def _check_repository(
         raise InvalidRequest("there is one repository; leave repository_name empty", "repository_name")
 
 
-def stream_status(response: pb.ModelStreamInferResponse) -> grpc.StatusCode:
-    """What a response in a stream says of its request: the protocol has a text for errors, and no code."""
-    return grpc.StatusCode.UNKNOWN if response.error_message else grpc.StatusCode.OK
+def _refuse(error: Exception, context: Context, identifier: str) -> tuple[pb.ModelStreamInferResponse, grpc.StatusCode]:
+    status = make_status(error, context, identifier)
+    failed = pb.ModelInferResponse(id=identifier)
+    return pb.ModelStreamInferResponse(error_message=status.message, infer_response=failed), CODES[status.code]

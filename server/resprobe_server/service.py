@@ -1,10 +1,10 @@
 """resprobe.v1.ResidualService: translates between messages and what the rest of the server works with."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import aclosing, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import grpc
 import numpy as np
@@ -18,9 +18,9 @@ from resprobe_server.batching import Batcher, Outcome
 from resprobe_server.config import Config
 from resprobe_server.decode import Array, Format, check_images, decode_all, read_scale, stack
 from resprobe_server.errors import InvalidRequest
-from resprobe_server.grpc_call import Call, Reply
+from resprobe_server.grpc_call import Call
+from resprobe_server.grpc_each import Each
 from resprobe_server.models import Models
-from resprobe_server.multiplex import Streams
 from resprobe_server.repository import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
 from resprobe_server.session import Arrays
 from resprobe_server.status import CODES, Context, deadline_of, make_status, set_duration
@@ -45,32 +45,19 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
             tracing: None: there are no traces.
         """
         self._models, self._decoders, self._config, self._tracing = models, decoders, config, tracing
-        self._streams = Streams(config.max_in_stream)
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """See resprobe.proto."""
-        return await self._classify(request, context, deadline_of(context))
+        return await self._classify(request, context)
 
-    async def ClassifyStream(
-        self, requests: AsyncIterator[pb.ClassifyRequest], context: Context
-    ) -> AsyncIterator[pb.ClassifyResponse]:
-        """See resprobe.proto."""
-        deadline = deadline_of(context)
+    def ClassifyStream(self, requests: object, context: Context) -> NoReturn:
+        """See resprobe.proto. Its requests are answered each by itself, as `each` says."""
+        raise NotImplementedError
 
-        async def answer(request: pb.ClassifyRequest) -> pb.ClassifyResponse:
-            try:
-                return await self._classify(request, context, deadline)
-            except Exception as error:
-                return pb.ClassifyResponse(id=request.id, error=make_status(error, context, request.id))
-
-        traced = self._tracing.request(answer) if self._tracing else answer
-        async with aclosing(self._streams.run(traced, requests)) as responses:
-            async for response in responses:
-                yield response
-
-    def drain(self) -> None:
-        """Ends the streams after what they have read so far."""
-        self._streams.close()
+    def each(self) -> Each:
+        """How ClassifyStream answers each of its requests."""
+        answer = self._tracing.request(self._classify) if self._tracing else self._classify
+        return Each(self.classify_directly, answer, _refuse, self._config.max_in_stream)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         """See resprobe.proto."""
@@ -88,10 +75,11 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         images = stack(plan.sources, plan.wanted)
         if images is None:
             return request
-        plan.batcher.add({**plan.scale, IMAGE: images}, deadline_of(context), Reply(call, plan.serialize))
+        plan.batcher.add({**plan.scale, IMAGE: images}, deadline_of(context), call.reply(plan.serialize))
         return None
 
-    async def _classify(self, request: pb.ClassifyRequest, context: Context, deadline: float) -> pb.ClassifyResponse:
+    async def _classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
+        deadline = deadline_of(context)
         plan = self._plan(request, context)
         images = stack(plan.sources, plan.wanted)
         if images is None:
@@ -156,9 +144,9 @@ class Plan:
         return self.respond(outcome).SerializeToString()
 
 
-def response_status(response: pb.ClassifyResponse) -> grpc.StatusCode:
-    """What a response in a stream says of its request."""
-    return CODES[response.error.code]
+def _refuse(error: Exception, context: Context, identifier: str) -> tuple[pb.ClassifyResponse, grpc.StatusCode]:
+    status = make_status(error, context, identifier)
+    return pb.ClassifyResponse(id=identifier, error=status), CODES[status.code]
 
 
 def _source(image: pb.Image, name: str) -> Encoded | Pixels:

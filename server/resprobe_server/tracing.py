@@ -53,12 +53,12 @@ class Tracing:
         """Sends what is left. Slow; call it on a thread of its own."""
         self._provider.shutdown()
 
-    def request(self, answer: Callable[[Any], Awaitable[Any]]) -> Callable[..., Any]:
+    def request(self, answer: Callable[[Any, Context], Awaitable[Any]]) -> Callable[[Any, Context], Awaitable[Any]]:
         """What answers one request of a stream, with a span for each."""
 
-        async def traced(request: Any) -> object:
+        async def traced(request: Any, context: Context) -> Any:
             with self.span("request", id=request.id):
-                return await answer(request)
+                return await answer(request, context)
 
         return traced
 
