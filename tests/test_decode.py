@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from resprobe.images import Encoded, Pixels
-from resprobe_server.decode import Format, decode, stack
+from resprobe_server.decode import Format, decode
 from resprobe_server.errors import InvalidRequest
 
 WANTED = Format(6, 4, 3)
@@ -100,14 +100,3 @@ def test_no_bytes_do_anything_but_decode_or_be_refused(data: bytes) -> None:
     except InvalidRequest:
         return
     assert found.shape == WANTED.shape
-
-
-def test_stacking_takes_only_what_needs_no_work() -> None:
-    right, grey, encoded = pixels(6, 4, 3), pixels(6, 4, 1), Encoded(picture(), "images[0]")
-    short = Pixels(6, 4, 3, right.data[:-1], "images[0]")
-    found = stack([right, right], WANTED)
-    assert found is not None
-    assert found.shape == (2, 6, 4, 3)
-    assert found[1].tobytes() == right.data
-    for other in (grey, encoded, pixels(4, 6, 3), short):
-        assert stack([right, other], WANTED) is None

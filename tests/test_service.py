@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
-from resprobe_server.service import best_classes
+from resprobe_server.decode import Format
+from resprobe_server.service import best_classes, stack
 
 
 @pytest.fixture(scope="module")
@@ -299,3 +300,19 @@ def test_best_classes_are_the_sorted_softmax(n: int, classes: int, top_k: int, s
     assert indices.shape == probabilities.shape == (n, min(top_k, classes))
     np.testing.assert_allclose(probabilities, -np.sort(-exact, axis=1)[:, :top_k], rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(np.take_along_axis(exact, indices, 1), probabilities, rtol=1e-4, atol=1e-7)
+
+
+def test_stacking_takes_only_what_needs_no_work() -> None:
+    def pixels(height: int, width: int, channels: int, less: int = 0) -> pb.Image:
+        data = bytes(range(height * width * channels - less))
+        return pb.Image(pixels=pb.Pixels(height=height, width=width, channels=channels, data=data))
+
+    wanted = Format(6, 4, 3)
+    right = pixels(6, 4, 3)
+    for images in ([right], [right, right]):
+        found = stack(images, wanted)
+        assert found is not None
+        assert found.shape == (len(images), 6, 4, 3)
+        assert found[-1].tobytes() == right.pixels.data
+    for other in (pixels(6, 4, 1), pixels(4, 6, 3), pixels(6, 4, 3, less=1), pb.Image(encoded=b"GIF"), pb.Image()):
+        assert stack([right, other], wanted) is None

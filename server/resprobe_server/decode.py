@@ -34,23 +34,6 @@ class Format:
         return self.height, self.width, self.channels
 
 
-def stack(images: Sequence[Encoded | Pixels], wanted: Format) -> Array | None:
-    """All images as one array, uint8 [n, height, width, channels], if every one is raw pixels of the wanted format.
-
-    The common case of a busy server: bytes are joined once, and nothing is decoded. None if it is not that case.
-    """
-    size = wanted.height * wanted.width * wanted.channels
-    for image in images:
-        if (
-            type(image) is not Pixels
-            or (image.height, image.width, image.channels) != wanted.shape
-            or len(image.data) != size
-        ):
-            return None
-    data = images[0].data if len(images) == 1 else b"".join([image.data for image in images])
-    return np.frombuffer(data, np.uint8).reshape(len(images), *wanted.shape)
-
-
 def check_images(count: int, most: int) -> None:
     """Raises InvalidRequest for a request of more images than are taken at a time."""
     if count > most:

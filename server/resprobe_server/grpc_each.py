@@ -187,7 +187,7 @@ class EachCall(SendingCall):
     def parse(self, data: bytes) -> Any:
         """See Call."""
         message = super().parse(data)
-        self._turn.identifier = message.id
+        self._turn.identifier = getattr(message, "id", "")
         return message
 
     def reply(self, respond: Respond) -> Turn:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from resprobe_protos import open_inference_pb2 as pb
 
 from resprobe_server.infer import Plan
@@ -70,5 +71,10 @@ def learn(memory: Memory, data: bytes, request: pb.ModelInferRequest, inputs: Ar
 
 def _ends(head: bytes, size: int) -> bool:
     """Whether so many bytes after this head are the raw contents of a request, whatever they are."""
-    others = [bytes([value]) * size for value in (0, 255)]
-    return all(list(pb.ModelInferRequest.FromString(head + other).raw_input_contents) == [other] for other in others)
+    try:
+        for contents in (bytes(size), b"\xff" * size):
+            if pb.ModelInferRequest.FromString(head + contents).raw_input_contents != [contents]:
+                return False
+    except DecodeError:
+        return False
+    return True
