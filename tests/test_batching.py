@@ -15,7 +15,8 @@ from resprobe_server import batching
 from resprobe_server.batching import Batcher, Outcome, Work
 from resprobe_server.device import Device
 from resprobe_server.errors import Expired, QueueFull
-from resprobe_server.session import CPU, Arrays, Session
+from resprobe_server.providers import Provider
+from resprobe_server.session import Arrays, Session
 
 REQUESTS = st.lists(
     st.tuples(
@@ -31,7 +32,9 @@ REQUESTS = st.lists(
 @pytest.fixture(scope="module")
 def sessions(repository: Path) -> tuple[Session, Session]:
     directory = repository / "digits" / "1"
-    return Session(directory / "model.onnx", CPU, 1), Session(directory / "probe.onnx", CPU, 1)
+    return Session(directory / "model.onnx", Provider(threads=1)), Session(
+        directory / "probe.onnx", Provider(threads=1)
+    )
 
 
 @given(requests=REQUESTS, max_batch=st.integers(1, 9), max_wait=st.sampled_from([0, 0.002]))

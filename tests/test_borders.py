@@ -55,12 +55,20 @@ def importing(*modules: str) -> set[str]:
                 "server/resprobe_server/infer.py",
                 "server/resprobe_server/metadata.py",
                 "server/resprobe_server/open_inference.py",
+                "server/resprobe_server/repeats.py",
                 "server/resprobe_server/service.py",
                 "server/resprobe_server/version.py",
             },
         ),
         (["google.rpc"], {"client/resprobe/status.py", "server/resprobe_server/status.py"}),
-        (["onnxruntime"], {"exporter/resprobe_exporter/runtime.py", "server/resprobe_server/session.py"}),
+        (
+            ["onnxruntime"],
+            {
+                "exporter/resprobe_exporter/runtime.py",
+                "server/resprobe_server/session.py",
+                "server/resprobe_server/providers.py",
+            },
+        ),
         (["jinja2"], {"client/resprobe/page.py"}),
         (
             ["matplotlib"],

@@ -28,7 +28,8 @@ from resprobe_exporter.export import Served
 from resprobe_exporter.publish import Preprocessing, publish
 from resprobe_exporter.resnet import Architecture, ResNet
 from resprobe_server.device import Device
-from resprobe_server.session import CPU, Session
+from resprobe_server.providers import Provider
+from resprobe_server.session import Session
 from test_commands import Run, run  # noqa: F401  # a fixture
 from test_plot import make
 from torch import Tensor, from_numpy, nn
@@ -86,7 +87,9 @@ def test_a_graph_that_removes_another_block_is_caught(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def sessions(repository: Path) -> tuple[Session, Session]:
     directory = repository / "digits" / "1"
-    return Session(directory / "lesion.onnx", CPU, 1), Session(directory / "lesion_probe.onnx", CPU, 1)
+    return Session(directory / "lesion.onnx", Provider(threads=1)), Session(
+        directory / "lesion_probe.onnx", Provider(threads=1)
+    )
 
 
 REQUESTS = st.lists(st.tuples(st.integers(1, 13), st.booleans(), st.integers(0, 2**32 - 1)), min_size=1, max_size=12)

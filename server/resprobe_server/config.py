@@ -11,7 +11,7 @@ import tyro
 from resprobe_server.errors import StartError
 
 Mode = Literal["watch", "explicit", "once"]
-DeviceName = Literal["auto", "cpu", "cuda"]
+DeviceName = Literal["auto", "cpu", "cuda", "tensorrt"]
 _FROM_0 = ("threads", "max_wait", "max_calls", "max_connection_age", "min_ping_interval", "drain")
 _FROM_1 = ("decode_threads", "max_batch", "max_queue", "max_message", "max_images", "max_pixels", "max_streams")
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -49,7 +49,11 @@ class Config:
     health_address: str = ""
     """HOST:PORT for health checks alone, without TLS and tokens, which those of Kubernetes cannot."""
     device: DeviceName = "auto"
-    """auto: CUDA where there is a GPU, else the CPU. cuda: refuse to start without one."""
+    """auto: CUDA where there is a GPU, else the CPU. cuda, tensorrt: refuse to start without."""
+    cuda_graphs: bool = False
+    """Record on CUDA what each batch size takes, and play it back: less work for each batch of a small net."""
+    engines: Path | None = None
+    """Directory in which TensorRT keeps its engines from one start to the next; building them takes minutes."""
     threads: int = 0
     """Inference threads of each session on the CPU; 0: all cores."""
     decode_threads: int = 2

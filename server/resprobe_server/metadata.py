@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 
 from resprobe_protos import open_inference_pb2 as pb
 
+from resprobe_server.providers import CPU
 from resprobe_server.repository import IMAGE, LEAN
-from resprobe_server.session import CPU, Tensor
+from resprobe_server.session import Tensor
 from resprobe_server.tensors import BYTES, datatype_of
 from resprobe_server.version import Version
 

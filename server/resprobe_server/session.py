@@ -1,25 +1,19 @@
-"""One ONNX graph on one device. The only file that knows ONNX Runtime."""
+"""One ONNX graph on one device. With providers.py the only file that knows ONNX Runtime."""
 
-import ctypes
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+import structlog
 
-from resprobe_server.config import DeviceName
-from resprobe_server.errors import StartError
+from resprobe_server.providers import CPU, Provider, open_session
+from resprobe_server.tensors import BY_ONNX
 
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-# A graph of one node, y = Identity(x): enough to learn whether a provider works.
-IDENTITY = bytes.fromhex(
-    "08083a370a100a017812017922084964656e746974791201675a0f0a0178120a0a08080112040a020801"
-    "620f0a0179120a0a08080112040a02080142040a001011"
-)
+log = structlog.get_logger()
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
@@ -49,28 +43,28 @@ class Session:
         batched: Whether the first axis of all of them is the same free dimension, so that requests can be joined.
     """
 
-    def __init__(self, path: Path, provider: str, threads: int) -> None:
+    def __init__(self, path: Path, provider: Provider) -> None:
         """Loads a graph.
-
-        Args:
-            path: Of the ONNX file.
-            provider: CPU or CUDA.
-            threads: On the CPU; 0: all cores.
 
         Raises:
             Exception: Whatever ONNX Runtime raises for a file that it cannot run.
             RuntimeError: It took another provider.
         """
-        self._session = _open(path, provider, threads)
+        recorded = provider.cuda_graphs
+        self._session = open_session(path, replace(provider, cuda_graphs=False))
         self.provider: str = self._session.get_providers()[0]
-        if self.provider != provider:
-            raise RuntimeError(f"{path} does not run on {provider}; ONNX Runtime took {self.provider}")
+        if self.provider != provider.name:
+            raise RuntimeError(f"{path} does not run on {provider.name}; ONNX Runtime took {self.provider}")
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self.inputs = [_describe(value) for value in inputs]
         self.outputs = [_describe(value) for value in outputs]
         first, *others = [value.shape[0] if value.shape else 0 for value in (*inputs, *outputs)]
         self.batched = not isinstance(first, int) and all(other == first for other in others)
         self._names = [output.name for output in self.outputs]
+        self._bound: Bound | None = None
+        if self.provider != CPU and self.batched and all(map(_can_be_bound, (*self.inputs, *self.outputs))):
+            recorded = recorded and self._record(path, provider)
+            self._bound = Bound(self._session, self.inputs, self.outputs, "cuda", recorded)
 
     def run(self, inputs: Arrays) -> Arrays:
         """Runs one batch.
@@ -81,7 +75,82 @@ class Session:
         Returns:
             All outputs by name, each with the same first axis.
         """
+        if self._bound is not None:
+            return self._bound.run(inputs)
         return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
+
+    def _record(self, path: Path, provider: Provider) -> bool:
+        """Opens the graph once more, as a CUDA graph, if it can be one."""
+        try:
+            self._session = open_session(path, provider)
+        except Exception as error:  # ONNX Runtime has no class of its own for this
+            log.warning("runs without CUDA graphs", graph=str(path), reason=str(error))
+            return False
+        return True
+
+
+class Bound:
+    """A graph whose inputs and outputs stay on the device, in the same place for each batch size.
+
+    https://onnxruntime.ai/docs/performance/tune-performance/iobinding.html
+    """
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        device: str,
+        recorded: bool,
+    ) -> None:
+        """Makes it.
+
+        Args:
+            session: To run.
+            inputs: Of the graph. All but the first size of each are known.
+            outputs: The same.
+            device: ONNX Runtime's name of where they stay: cuda or cpu.
+            recorded: Whether the session records CUDA graphs, one for each batch size.
+        """
+        self._session, self._inputs, self._outputs = session, inputs, outputs
+        self._names = [output.name for output in outputs]
+        self._device, self._recorded = device, recorded
+        self._places: dict[int, Places] = {}
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Runs one batch; see Session.run."""
+        rows = len(next(iter(inputs.values())))
+        places = self._places.get(rows)
+        if places is None:
+            places = self._places[rows] = self._place(rows)
+        for name, array in inputs.items():
+            places.inputs[name].update_inplace(array)
+        self._session.run_with_iobinding(places.binding, places.options)
+        return dict(zip(self._names, places.binding.copy_outputs_to_cpu(), strict=True))
+
+    def _place(self, rows: int) -> "Places":
+        binding, options = self._session.io_binding(), onnxruntime.RunOptions()
+        if self._recorded:
+            options.add_run_config_entry("gpu_graph_id", str(rows))
+        inputs = {tensor.name: self._allocate(tensor, rows) for tensor in self._inputs}
+        for name, value in inputs.items():
+            binding.bind_ortvalue_input(name, value)
+        for tensor in self._outputs:  # the binding keeps them
+            binding.bind_ortvalue_output(tensor.name, self._allocate(tensor, rows))
+        return Places(binding, options, inputs)
+
+    def _allocate(self, tensor: Tensor, rows: int) -> onnxruntime.OrtValue:
+        shape = [rows, *(size for size in tensor.shape[1:] if size is not None)]
+        return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, BY_ONNX[tensor.dtype].dtype.type, self._device)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the tensors of one batch size are, and how it is run."""
+
+    binding: onnxruntime.IOBinding
+    options: onnxruntime.RunOptions
+    inputs: Mapping[str, onnxruntime.OrtValue]
 
 
 class Whole:
@@ -115,63 +184,11 @@ class Padded:
         return {name: array[:rows] for name, array in self._graph.run(filled).items()}
 
 
-def choose_provider(device: DeviceName) -> str:
-    """The provider to use for all graphs.
-
-    Args:
-        device: As configured.
-
-    Raises:
-        StartError: `cuda` was asked for and does not work here.
-    """
-    if device == "cpu":
-        return CPU
-    if not _has_gpu():
-        if device == "cuda":
-            raise StartError(
-                "--device cuda: there is no NVIDIA GPU here, or no driver; --device auto takes the CPU then"
-            )
-        return CPU
-    if CUDA in onnxruntime.get_available_providers():
-        onnxruntime.preload_dlls(directory="")  # finds the CUDA and cuDNN that came with pip
-        if _open(IDENTITY, CUDA, 1).get_providers()[0] == CUDA:  # ONNX Runtime tells only by trying
-            return CUDA
-    if device == "cuda":
-        raise StartError("--device cuda: ONNX Runtime cannot use the GPU; it has said why above")
-    return CPU
-
-
-def batch_sizes(provider: str, max_batch: int) -> tuple[int, ...]:
-    """The batch sizes to run before a graph serves, in ascending order: the first run of each is slow.
-
-    On CUDA kernels are chosen for each shape: powers of two. On the CPU memory is laid out once for the largest.
-    """
-    if provider == CPU:
-        return tuple(sorted({1, max_batch}))
-    return (*(1 << power for power in range((max_batch - 1).bit_length())), max_batch)
-
-
-def _has_gpu() -> bool:
-    """Whether NVIDIA's driver is here and has a device: asked of the driver, since ONNX Runtime fails loudly."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    count = ctypes.c_int(0)
-    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
-
-
-def _open(graph: Path | bytes, provider: str, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
-    options.intra_op_num_threads = threads
-    # Threads that spin for work take the cores from those that receive and decode.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # A search for the fastest kernel takes seconds for each new batch size.
-    providers = [(CUDA, {"cudnn_conv_algo_search": "HEURISTIC"}), CPU] if provider == CUDA else [CPU]
-    return onnxruntime.InferenceSession(graph, options, providers=providers)
-
-
 def _describe(value: onnxruntime.NodeArg) -> Tensor:
     shape = tuple(size if isinstance(size, int) else None for size in value.shape)
     return Tensor(value.name, value.type, shape)
+
+
+def _can_be_bound(tensor: Tensor) -> bool:
+    datatype = BY_ONNX.get(tensor.dtype)
+    return datatype is not None and datatype.dtype.kind != "O" and None not in tensor.shape[1:]

@@ -17,6 +17,7 @@ from resprobe_server.config import Config
 from resprobe_server.decode import Format
 from resprobe_server.device import Device
 from resprobe_server.errors import NotSupported
+from resprobe_server.providers import CPU, batch_sizes, choose
 from resprobe_server.ratios import Ratios, Sampler, Watched
 from resprobe_server.repository import (
     BLOCK_SCALE,
@@ -30,7 +31,7 @@ from resprobe_server.repository import (
     PROBE,
     Found,
 )
-from resprobe_server.session import CPU, Graph, Padded, Session, Tensor, Whole, batch_sizes, choose_provider
+from resprobe_server.session import Graph, Padded, Session, Tensor, Whole
 from resprobe_server.tensors import BY_ONNX
 
 LESION_SUFFIX = ".lesion"
@@ -163,7 +164,7 @@ class Loader:
             StartError: The configured device cannot be used.
         """
         self._config, self._device = config, device
-        self._provider = choose_provider(config.device)
+        self._provider = choose(config)
 
     def load(self, found: Found) -> Version:
         """Loads a version, runs each of its graphs and checks what they return. Slow, as above.
@@ -175,15 +176,15 @@ class Loader:
         for file in GRAPHS:
             if (found.directory / file).is_file():
                 begin = time.perf_counter()
-                session = Session(found.directory / file, self._provider, config.threads)
+                session = Session(found.directory / file, self._provider)
                 load = time.perf_counter() - begin
-                trials[file] = check.run(session, batch_sizes(self._provider, config.max_batch))
+                trials[file] = check.run(session, batch_sizes(self._provider.name, config.max_batch))
                 sessions[file], times[file] = session, Times(load, trials[file].seconds)
         model = _describe(found, sessions[LEAN])
         check.check(trials, len(model.classes), (len(model.blocks), len(model.statistics)))
         model.serving.CopyFrom(
             pb.Serving(
-                provider=self._provider,
+                provider=self._provider.name,
                 has_blocks=PROBE in sessions,
                 has_block_scale=LESION in sessions,
                 max_batch=config.max_batch,
@@ -221,8 +222,8 @@ class Loader:
         config = self._config
         if not session.batched:
             graph = Whole(graph)
-        elif self._provider != CPU:
-            graph = Padded(graph, batch_sizes(self._provider, config.max_batch))
+        elif self._provider.name != CPU:
+            graph = Padded(graph, batch_sizes(self._provider.name, config.max_batch))
         limits = config.max_batch if session.batched else 1, config.max_queue, config.max_wait / 1000
         name = f"{found.name}/{found.number}/{GRAPHS[file]}"
         return self._device.batcher(graph, *limits, urgent=file == LEAN, name=name)
