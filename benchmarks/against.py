@@ -105,8 +105,8 @@ async def measure(server: Server, options: Options, load: str, shape: list[int])
             while (sent := time.perf_counter()) < end:
                 response = await infer(next(requests))
                 assert response.outputs[0].shape[0] == images, response
-                if sent > begin and time.perf_counter() < end:
-                    latencies.append(time.perf_counter() - sent)
+                if begin < (now := time.perf_counter()) < end:  # whenever it was sent: else those in flight are lost
+                    latencies.append(now - sent)
 
         await asyncio.gather(*(caller() for _ in range(callers)))
     server.rates.append(len(latencies) * images / options.seconds)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -308,7 +309,8 @@ def test_what_the_exporter_refuses(
 
 def test_ctrl_c_during_a_build_leaves_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "resprobe_exporter", "build", "--depth", "8", "--epochs", "500"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs do not hear it
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heard) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("epoch 1/"):

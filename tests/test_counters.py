@@ -95,8 +95,10 @@ def test_what_a_batcher_did() -> None:
     assert (counters.refused, counters.cancelled, counters.expired) == (1, 1, 1)
     assert counters.queue.count == 3  # of those whose batch ran; a split one waited once
     assert counters.inference.count == 3
-    assert counters.inference.sum == pytest.approx(sum(counters.size_seconds))
-    assert counters.size_seconds[3] == 0 < counters.size_seconds[4]
+    assert counters.inference.sum == pytest.approx(sum(counters.size_seconds[1]))
+    for seconds, stage in zip(counters.size_seconds, counters.stages, strict=True):
+        assert seconds[3] == 0 < seconds[4]
+        assert 0 < stage < counters.served_seconds
     assert 0 < counters.queue.sum < counters.served_seconds <= 3 * passed
     assert 0 < counters.failed_seconds < passed
     assert abs(time.time() - counters.last) < passed + 60

@@ -244,38 +244,36 @@ class Batcher:
         begin = time.monotonic()
         rows = sum(part.stop - part.start for part in batch)
         try:
-            outputs = self._graph.run(_gather(batch))
+            inputs = _gather(batch)
+            gathered = time.monotonic()
+            outputs = self._graph.run(inputs)
             for name, array in outputs.items():
                 if len(array) != rows:
                     raise RuntimeError(f"a batch of {rows} images came back with {len(array)} rows of {name}")
         except Exception as error:  # the callers are told; the device's thread must live on
-            if self._queue and self._queue[0] is batch[-1].work:
-                self._queue.popleft()  # what is left of a split request
-            now = self._last = time.monotonic()
-            self.counters.broke([now - part.work.arrived for part in batch])
-            if self._tracing:
-                self._tracing.batch(self._name, batch, begin, now, error)
-            return [(part.work, error) for part in batch]
+            return self._fail(batch, begin, error)
+        ran = time.monotonic()
+        self._rate = 0.9 * self._rate + 0.1 * rows / (ran - begin)
+        finished = _hand_back(batch, outputs, rows, begin)
         now = self._last = time.monotonic()
-        self._rate = 0.9 * self._rate + 0.1 * rows / (now - begin)
-        row = 0
-        for part in batch:
-            work, count = part.work, part.stop - part.start
-            work.started = work.started or begin
-            work.largest = max(work.largest, rows)
-            whole = count == rows
-            work.parts += (outputs if whole else {name: a[row : row + count] for name, a in outputs.items()},)
-            row += count
-        finished = [part.work for part in batch if part.stop == part.work.rows]
         self.counters.ran(
             rows,
-            now - begin,
+            (gathered - begin, ran - gathered, now - ran),
             waits=[begin - part.work.arrived for part in batch if not part.start],
             times=[now - work.arrived for work in finished],
         )
         if self._tracing:
             self._tracing.batch(self._name, batch, begin, now)
         return [(work, work.finish(now)) for work in finished]
+
+    def _fail(self, batch: Sequence[Slice], begin: float, error: Exception) -> list[tuple[Work, Answer]]:
+        if self._queue and self._queue[0] is batch[-1].work:
+            self._queue.popleft()  # what is left of a split request
+        now = self._last = time.monotonic()
+        self.counters.broke([now - part.work.arrived for part in batch])
+        if self._tracing:
+            self._tracing.batch(self._name, batch, begin, now, error)
+        return [(part.work, error) for part in batch]
 
 
 def _gather(batch: Sequence[Slice]) -> Arrays:
@@ -285,3 +283,16 @@ def _gather(batch: Sequence[Slice]) -> Arrays:
         return work.inputs if stop - start == work.rows else {name: a[start:stop] for name, a in work.inputs.items()}
     names = batch[0].work.inputs
     return {name: np.concatenate([part.work.inputs[name][part.start : part.stop] for part in batch]) for name in names}
+
+
+def _hand_back(batch: Sequence[Slice], outputs: Arrays, rows: int, begin: float) -> list[Work]:
+    """Gives each request its rows of a batch that began then. Returns those that have all of theirs."""
+    row = 0
+    for part in batch:
+        work, count = part.work, part.stop - part.start
+        work.started = work.started or begin
+        work.largest = max(work.largest, rows)
+        whole = count == rows
+        work.parts += (outputs if whole else {name: a[row : row + count] for name, a in outputs.items()},)
+        row += count
+    return [part.work for part in batch if part.stop == part.work.rows]

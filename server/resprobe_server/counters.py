@@ -51,11 +51,13 @@ class Counters:
 
     Attributes:
         sizes: Batches that ran, by their number of images.
-        size_seconds: What these batches took, in total, by their number of images.
+        size_seconds: What these batches took, in total, by their number of images: to gather their rows, to run, and to
+            hand their rows back.
         inference: What each batch took.
         queue: What each request waited before its first batch started.
         served: Requests that were answered.
         served_seconds: From their arrival to the end of their last batch, in total.
+        stages: What gathering, running and handing back took the last batch of each of them, in total.
         failed: Requests whose batch failed.
         failed_seconds: From their arrival to the failure, in total.
         refused: Requests that found the queue full.
@@ -65,11 +67,12 @@ class Counters:
     """
 
     sizes: list[int]
-    size_seconds: list[float]
+    size_seconds: tuple[list[float], list[float], list[float]]
     inference: Histogram = field(default_factory=Histogram)
     queue: Histogram = field(default_factory=Histogram)
     served: int = 0
     served_seconds: float = 0.0
+    stages: tuple[float, float, float] = (0.0, 0.0, 0.0)
     failed: int = 0
     failed_seconds: float = 0.0
     refused: int = 0
@@ -80,7 +83,8 @@ class Counters:
     @classmethod
     def up_to(cls, max_batch: int) -> "Counters":
         """Zeros, for batches of up to so many images."""
-        return cls([0] * (max_batch + 1), [0.0] * (max_batch + 1))
+        zeros = [0.0] * (max_batch + 1)
+        return cls([0] * (max_batch + 1), (zeros, zeros.copy(), zeros.copy()))
 
     @property
     def batches(self) -> int:
@@ -92,21 +96,27 @@ class Counters:
         """In the batches that ran."""
         return sum(size * count for size, count in enumerate(self.sizes))
 
-    def ran(self, images: int, seconds: float, waits: Sequence[float], times: Sequence[float]) -> None:
+    def ran(
+        self, images: int, stages: tuple[float, float, float], waits: Sequence[float], times: Sequence[float]
+    ) -> None:
         """Counts a batch.
 
         Args:
             images: In it.
-            seconds: That it took.
+            stages: Seconds that gathering, running and handing back took.
             waits: Of the requests whose first batch it is, in the order of their arrival.
             times: From arrival to answer, of the requests whose last batch it is.
         """
         self.sizes[images] += 1
-        self.size_seconds[images] += seconds
-        self.inference.add((seconds,))
+        into, run, back = stages
+        for seconds, one in zip(self.size_seconds, stages, strict=True):
+            seconds[images] += one
+        self.inference.add((run,))
         self.queue.add(waits)
         self.served += len(times)
         self.served_seconds += sum(times)
+        count, (a, b, c) = len(times), self.stages
+        self.stages = a + into * count, b + run * count, c + back * count
         self.last = time.time()
 
     def broke(self, times: Sequence[float]) -> None:

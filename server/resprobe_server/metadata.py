@@ -83,15 +83,15 @@ def config(version: Version) -> pb.ModelConfig:
 def statistics(version: Version) -> pb.ModelStatistics:
     """What a version has done since it was loaded, by all of its graphs together.
 
-    A request counts as computing from the start of its first batch to the end of its last; gathering its rows and
-    handing them back is within that, so that compute_input and compute_output are 0. Refused and late requests count
-    as failed.
+    A request takes what its batch takes: compute_input to gather the rows of all its requests, compute_infer to run,
+    compute_output to hand the rows back. For a request that was split it is the last batch that counts. Refused and
+    late requests count as failed.
     """
     counters = [batcher.counters for batcher in {version.lean, version.probe} if batcher is not None]
     served, waited = sum(one.served for one in counters), sum(one.queue.sum for one in counters)
     in_all = sum(one.served_seconds for one in counters)
     unanswered = sum(one.failed + one.refused + one.expired for one in counters)
-    nothing = _duration(served, 0)
+    stages = [_duration(served, sum(one.stages[at] for one in counters)) for at in range(3)]
     return pb.ModelStatistics(
         name=version.description.name,
         version=version.description.version,
@@ -102,16 +102,16 @@ def statistics(version: Version) -> pb.ModelStatistics:
             success=_duration(served, in_all),
             fail=_duration(unanswered, sum(one.failed_seconds for one in counters)),
             queue=_duration(sum(one.queue.count for one in counters), waited),
-            compute_input=nothing,
-            compute_infer=_duration(served, max(0.0, in_all - waited)),
-            compute_output=nothing,
+            compute_input=stages[0],
+            compute_infer=stages[1],
+            compute_output=stages[2],
         ),
         batch_stats=[
             pb.InferBatchStatistics(
                 batch_size=size,
-                compute_input=_duration(count, 0),
-                compute_infer=_duration(count, sum(one.size_seconds[size] for one in counters)),
-                compute_output=_duration(count, 0),
+                compute_input=_duration(count, sum(one.size_seconds[0][size] for one in counters)),
+                compute_infer=_duration(count, sum(one.size_seconds[1][size] for one in counters)),
+                compute_output=_duration(count, sum(one.size_seconds[2][size] for one in counters)),
             )
             for size, count in enumerate(map(sum, zip(*(one.sizes for one in counters), strict=True)))
             if count
