@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from resprobe_server import batching
-from resprobe_server.batching import Batcher, Outcome, Work
+from resprobe_server.batching import Batcher
 from resprobe_server.device import Device
 from resprobe_server.errors import Expired, QueueFull
 from resprobe_server.providers import Provider
 from resprobe_server.session import Arrays, Session
+from resprobe_server.work import Outcome, Work
 
 REQUESTS = st.lists(
     st.tuples(

@@ -55,6 +55,7 @@ def importing(*modules: str) -> set[str]:
                 "server/resprobe_server/infer.py",
                 "server/resprobe_server/metadata.py",
                 "server/resprobe_server/open_inference.py",
+                "server/resprobe_server/plan.py",
                 "server/resprobe_server/repeats.py",
                 "server/resprobe_server/service.py",
                 "server/resprobe_server/version.py",
@@ -78,7 +79,7 @@ def importing(*modules: str) -> set[str]:
         ),
         (["pyarrow"], {"client/resprobe/parquet.py", "exporter/resprobe_exporter/study/results.py"}),
         (["prometheus_client"], {"server/resprobe_server/metrics.py"}),
-        (["opentelemetry"], {"server/resprobe_server/batching.py", "server/resprobe_server/tracing.py"}),
+        (["opentelemetry"], {"server/resprobe_server/work.py", "server/resprobe_server/tracing.py"}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -13,11 +13,12 @@ import pytest
 from conftest import Serve
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
-from resprobe_server.batching import Batcher, Outcome, Promise
+from resprobe_server.batching import Batcher
 from resprobe_server.counters import Counters
 from resprobe_server.grpc_call import Reply
 from resprobe_server.grpc_each import Turn
 from resprobe_server.session import Arrays, Session
+from resprobe_server.work import Outcome, Promise
 
 Add: TypeAlias = Callable[[Batcher, Arrays, float, Promise], None]
 

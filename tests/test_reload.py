@@ -20,7 +20,6 @@ import torch
 from conftest import Serve, publish_net, small_net
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc
-from resprobe_server.batching import Outcome
 from resprobe_server.config import Config
 from resprobe_server.device import Device
 from resprobe_server.errors import LoadFailed, NotFound, NotReady, NotSupported, StartError
@@ -28,6 +27,7 @@ from resprobe_server.grpc_server import Server
 from resprobe_server.models import Models, State
 from resprobe_server.open_inference import OpenInferenceService
 from resprobe_server.watch import changes
+from resprobe_server.work import Outcome
 
 IMAGES = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8, 1)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from resprobe_server import repeats
-from resprobe_server.infer import Plan
+from resprobe_server.plan import Plan
 
 PLAN = cast(Plan, object())
 SHAPE = 2, 3

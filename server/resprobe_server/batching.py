@@ -10,91 +10,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from resprobe_server.counters import Counters
 from resprobe_server.errors import Expired, QueueFull
 from resprobe_server.session import Arrays, Graph
+from resprobe_server.work import Answer, Outcome, Promise, Slice, Work
 
 if TYPE_CHECKING:  # what is not imported costs nothing where traces are off
-    from opentelemetry.trace import Span
-
     from resprobe_server.tracing import Tracing
 
 PATIENCE = 0.1  # seconds that an analysis waits for classifications; then it has its turn, which is one batch
 FIRST_GUESS = 100.0  # images/s, before anything was measured
-
-
-@dataclass(eq=False, slots=True)  # not frozen: that makes each one several times slower
-class Outcome:
-    """What came of a request.
-
-    Attributes:
-        outputs: By name, each [n, …] in the order of the request's images.
-        batch_size: Images in the largest batch that a part of it was run in.
-        queued: Seconds from its arrival to the start of its first batch.
-        ran: Seconds from the start of its first batch to the end of its last.
-    """
-
-    outputs: Arrays
-    batch_size: int
-    queued: float
-    ran: float
-
-
-class Promise(Protocol):
-    """What is given the outcome of a request, or an exception, on the event loop: a future, or what is like one."""
-
-    def cancelled(self) -> bool:
-        """Whether nobody waits for it any more."""
-
-    def done(self) -> bool:
-        """Whether there is no use in setting it."""
-
-    def set_result(self, outcome: Outcome, /) -> None:
-        """Gives it the outcome."""
-
-    def set_exception(self, error: Exception, /) -> None:
-        """Gives it the reason why there is none."""
-
-
-@dataclass(eq=False, slots=True)
-class Work:
-    """A request on its way: `taken` rows are in batches, the outputs of finished ones are in `parts`."""
-
-    inputs: Arrays
-    rows: int
-    deadline: float
-    arrived: float
-    promise: Promise
-    span: "Span | None" = None
-    taken: int = 0
-    started: float = 0.0
-    largest: int = 0
-    parts: tuple[Arrays, ...] = ()
-
-    def finish(self, now: float) -> Outcome:
-        """Joins the parts."""
-        outputs = self.parts[0]
-        if len(self.parts) > 1:
-            outputs = {name: np.concatenate([part[name] for part in self.parts]) for name in outputs}
-        return Outcome(outputs, self.largest, self.started - self.arrived, now - self.started)
-
-
-# What a request ends with; None: its caller has gone.
-Answer: TypeAlias = Outcome | Exception | None
-
-
-@dataclass(eq=False, slots=True)
-class Slice:
-    """Rows `start` to `stop` of a request, which are rows of one batch."""
-
-    work: Work
-    start: int
-    stop: int
 
 
 class Batcher:

@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from resprobe_server.batching import Batcher, Work
+from resprobe_server.batching import Batcher
 from resprobe_server.session import Graph
+from resprobe_server.work import Work
 
 if TYPE_CHECKING:
     from resprobe_server.tracing import Tracing

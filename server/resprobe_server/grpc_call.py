@@ -1,6 +1,7 @@
 """One gRPC call on the server's side: what the method that answers it gets as its context, and how it is run.
 
-Core's reports come on the poller's thread (grpc_server.py). All else happens on the event loop.
+Core's reports come on the poller's thread (grpc_server.py), where a call is let in and its request read, and queued at
+once if it can be. All else happens on the event loop.
 """
 
 import asyncio
@@ -18,9 +19,9 @@ from resprobe_server.status import CODES, DETAILS, Context, make_status
 
 if TYPE_CHECKING:
     from resprobe_server.authorization import Caller
-    from resprobe_server.batching import Promise
     from resprobe_server.grpc_server import Server
     from resprobe_server.tracing import Tracing
+    from resprobe_server.work import Promise
 
 Code = grpc.StatusCode
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -250,7 +251,7 @@ class Call:
 
 
 class Reply:
-    """The promise of the response of a call that is answered without a task; see batching.Promise."""
+    """The promise of the response of a call that is answered without a task; see work.Promise."""
 
     __slots__ = ("_call", "_respond")
 

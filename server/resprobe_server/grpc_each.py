@@ -40,7 +40,7 @@ class Each:
 
 
 class Turn:
-    """One request of a stream, and the promise of its response; see batching.Promise."""
+    """One request of a stream, and the promise of its response; see work.Promise."""
 
     __slots__ = ("_call", "identifier", "respond", "response")
 
@@ -123,6 +123,8 @@ class EachCall(SendingCall):
 
     def answered(self, turn: Turn, response: bytes, code: Code) -> None:
         """The response to a request is there."""
+        if self.code() is not None:
+            return  # nobody hears it
         self.server.calls.count(self.method, code)
         if not self._each.ordered:
             self.send(response)

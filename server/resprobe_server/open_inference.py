@@ -14,8 +14,9 @@ from resprobe_server.config import Config
 from resprobe_server.errors import InvalidRequest, NotFound, NotReady, RequestError
 from resprobe_server.grpc_call import Call
 from resprobe_server.grpc_each import Each
-from resprobe_server.infer import InputReader, Plan, streamed
+from resprobe_server.infer import InputReader
 from resprobe_server.models import Models, State
+from resprobe_server.plan import Plan, streamed
 from resprobe_server.session import Arrays
 from resprobe_server.status import CODES, Context, make_status
 from resprobe_server.version import LESION_SUFFIX, Version

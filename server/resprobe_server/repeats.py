@@ -12,7 +12,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from resprobe_protos import open_inference_pb2 as pb
 
-from resprobe_server.infer import Plan
+from resprobe_server.plan import Plan
 from resprobe_server.session import Arrays
 
 MOST = 256  # entries; then all are forgotten

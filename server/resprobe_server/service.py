@@ -15,7 +15,7 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
 from resprobe_server.authorization import require
-from resprobe_server.batching import Batcher, Outcome
+from resprobe_server.batching import Batcher
 from resprobe_server.config import Config
 from resprobe_server.decode import Array, Format, check_images, decode_all, read_scale
 from resprobe_server.errors import InvalidRequest
@@ -26,6 +26,7 @@ from resprobe_server.repository import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
 from resprobe_server.session import Arrays
 from resprobe_server.status import CODES, Context, deadline_of, make_status, set_duration
 from resprobe_server.version import Version
+from resprobe_server.work import Outcome
 
 if TYPE_CHECKING:
     from resprobe_server.tracing import Tracing

@@ -25,8 +25,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from resprobe_server.batching import Slice
 from resprobe_server.status import Context
+from resprobe_server.work import Slice
 
 Code = grpc.StatusCode
 # What is the server's fault; other errors are the caller's (OpenTelemetry's conventions for gRPC).
