@@ -29,7 +29,7 @@ FIRST_GUESS = 100.0  # images/s, before anything was measured
 class Batcher:
     """The requests that wait for one graph.
 
-    `deliver` is called on the event loop, `submit` and `add` on any thread, all else on the device's.
+    `submit` and `deliver` are called on the event loop, `add` on any thread, all else on the device's.
 
     Attributes:
         max_batch: Images in a batch at the most.
