@@ -105,7 +105,7 @@ async def measure(server: Server, options: Options, load: str, shape: list[int])
             while (sent := time.perf_counter()) < end:
                 response = await infer(next(requests))
                 assert response.outputs[0].shape[0] == images, response
-                if begin < (now := time.perf_counter()) < end:  # whenever it was sent: else those in flight are lost
+                if begin < (now := time.perf_counter()) < end:  # whenever it was sent, or those under way are lost
                     latencies.append(now - sent)
 
         await asyncio.gather(*(caller() for _ in range(callers)))
