@@ -4,10 +4,12 @@ import asyncio
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import resprobe
@@ -18,6 +20,7 @@ from resprobe_exporter.publish import LabelledImages, Preprocessing, publish
 from resprobe_exporter.resnet import Architecture, ResNet
 from resprobe_server.app import serve
 from resprobe_server.config import Config
+from resprobe_server.grpc_server import Server
 
 Serve = Callable[..., AbstractContextManager[str]]
 
@@ -133,3 +136,25 @@ def test_images(digits: data.Data) -> np.ndarray:
     """uint8 [360, 8, 8, 1]."""
     images: np.ndarray = digits.test.images.permute(0, 2, 3, 1).contiguous().numpy()
     return images
+
+
+def run_server(
+    add: Callable[[Server], None], ask: Callable[[Any, Server], Awaitable[None]], stops: bool = True, gates: Any = ()
+) -> Server:
+    """Serves what `add` adds to what `ask` does with a channel; returns the server."""
+
+    async def main() -> Server:
+        server = Server(gates=gates)
+        add(server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            try:
+                await ask(channel, server)
+            finally:
+                if stops:
+                    await server.stop(10)
+        assert not server.running
+        return server
+
+    return asyncio.run(main())

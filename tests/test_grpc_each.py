@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+from conftest import run_server
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_server.errors import NotFound
 from resprobe_server.grpc_each import Each, Turn
@@ -15,15 +16,10 @@ from resprobe_server.status import make_status
 Code = grpc.StatusCode
 NAME = "t.T/stream"
 MANY, LIMIT = 100, 8
-Answer = Callable[[pb.ClassifyRequest, Any], Awaitable[pb.ClassifyResponse]]
 
 
 def refuse(error: Exception, context: Any, identifier: str) -> tuple[pb.ClassifyResponse, grpc.StatusCode]:
     return pb.ClassifyResponse(id=identifier, error=make_status(error, context, identifier)), Code.NOT_FOUND
-
-
-async def echo(request: pb.ClassifyRequest, _: Any) -> pb.ClassifyResponse:
-    return pb.ClassifyResponse(id=request.id)
 
 
 def never(data: bytes, call: Any) -> pb.ClassifyRequest:
@@ -36,8 +32,8 @@ def serialize(text: str) -> bytes:
     return pb.ClassifyResponse(id=text).SerializeToString()
 
 
-def run(each: Each, ask: Callable[[Any, Server], Awaitable[None]], stops: bool = True) -> Server:
-    """Serves a stream to what `ask` does with a channel's call; returns the server."""
+def run(each: Each, ask: Callable[[Any, Server], Awaitable[None]]) -> Server:
+    """Serves a stream to what `ask` does with a client's method; returns the server."""
 
     def add(_: object, server: Any) -> None:
         handler = grpc.stream_stream_rpc_method_handler(
@@ -45,23 +41,12 @@ def run(each: Each, ask: Callable[[Any, Server], Awaitable[None]], stops: bool =
         )
         server.add_registered_method_handlers("t.T", {"stream": handler})
 
-    async def main() -> Server:
-        server = Server()
-        server.add(add, None, {NAME: each})
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            method: Any = channel.stream_stream(f"/{NAME}", None, pb.ClassifyResponse.FromString)
-            try:
-                await ask(method, server)
-            finally:
-                if stops:
-                    await server.stop(10)
-        assert not server.running
-        assert not server.streams
-        return server
+    async def ask_method(channel: Any, server: Server) -> None:
+        await ask(channel.stream_stream(f"/{NAME}", None, pb.ClassifyResponse.FromString), server)
 
-    return asyncio.run(main())
+    server = run_server(lambda server: server.add(add, None, {NAME: each}), ask_method)
+    assert not server.streams
+    return server
 
 
 def numbered(count: int) -> Iterable[bytes]:

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import pytest
 import structlog
+from conftest import run_server
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 from resprobe_server.grpc_call import Call
 from resprobe_server.grpc_server import Server
@@ -26,24 +27,13 @@ def run(
 ) -> Server:
     """Serves methods of t.T, each named for its kind, to what `ask` does with a channel; returns the server."""
 
-    async def main() -> Server:
-        server = Server(gates=gates)
+    def add(server: Server) -> None:
         for kind, answers in methods.items():
             make = getattr(grpc, f"{kind}_rpc_method_handler")
             handler = make(answers, Int64Value.FromString, lambda message: message.SerializeToString())
             server.add_registered_method_handlers("t.T", {kind: handler})
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            try:
-                await ask(channel, server)
-            finally:
-                if stops:
-                    await server.stop(10)
-        assert not server.running
-        return server
 
-    return asyncio.run(main())
+    return run_server(add, ask, stops, gates)
 
 
 def method(channel: grpc.aio.Channel, kind: str) -> Any:

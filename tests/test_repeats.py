@@ -69,6 +69,8 @@ def test_what_is_not_learned() -> None:
     assert learned(plain.SerializeToString(), array(0))
     named = request(array(0), model_name="m", id="7")
     assert not learned(named.SerializeToString(), array(0))
+    large = np.zeros(repeats.LARGEST + 1, np.uint8)
+    assert not learned(request(large, model_name="m").SerializeToString(), large)
     unknown = b"\x7a\x06" + array(0).tobytes()  # a field that nobody knows, with the same bytes
     twice = plain.SerializeToString() + unknown
     assert not learned(twice, array(0))

@@ -253,29 +253,33 @@ class Call:
 class Reply:
     """The promise of the response of a call that is answered without a task; see work.Promise."""
 
-    __slots__ = ("_call", "_respond")
+    __slots__ = ("_call", "respond")
 
-    def __init__(self, call: Call, respond: Respond) -> None:
+    def __init__(self, call: Any, respond: Respond) -> None:
         """Makes it; `respond` makes the response from what it is set to."""
-        self._call, self._respond = call, respond
+        self._call, self.respond = call, respond
 
     def cancelled(self) -> bool:
         """Whether nobody waits for it any more."""
-        return self._call.cancelled
+        gone: bool = self._call.cancelled
+        return gone
 
     def done(self) -> bool:
         """Whether the call has ended."""
         return self._call.code() is not None
 
     def set_result(self, result: Any) -> None:
-        """Ends the call with a response."""
-        call = self._call
+        """Answers with a response."""
         try:
-            message = self._respond(result)
+            response = self.respond(result)
         except Exception as error:
-            call.fail(error)
+            self.set_exception(error)
         else:
-            call.finish(Code.OK, message=message)
+            self.answer(response)
+
+    def answer(self, response: bytes) -> None:
+        """Ends the call with a response."""
+        self._call.finish(Code.OK, message=response)
 
     def set_exception(self, error: Exception) -> None:
         """Ends the call with the status that the exception stands for."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from resprobe_server.errors import NotReady, Unreadable
-from resprobe_server.grpc_call import Code, Direct, Respond
+from resprobe_server.grpc_call import Code, Direct, Reply, Respond
 from resprobe_server.grpc_stream import SendingCall
 from resprobe_server.status import Context
 
@@ -39,34 +39,20 @@ class Each:
     ordered: bool = False
 
 
-class Turn:
-    """One request of a stream, and the promise of its response; see work.Promise."""
+class Turn(Reply):
+    """One request of a stream, and the promise of its response; `respond` is set when it was looked at."""
 
-    __slots__ = ("_call", "identifier", "respond", "response")
+    __slots__ = ("identifier", "response")
 
     def __init__(self, call: "EachCall") -> None:
         """Of a request that was not looked at yet."""
         self._call = call
         self.identifier = ""
-        self.respond: Respond
         self.response: bytes | None = None
 
-    def cancelled(self) -> bool:
-        """Whether nobody waits for it any more."""
-        return self._call.cancelled
-
-    def done(self) -> bool:
-        """Whether the stream has ended."""
-        return self._call.code() is not None
-
-    def set_result(self, result: Any) -> None:
+    def answer(self, response: bytes) -> None:
         """Sends the response."""
-        try:
-            response = self.respond(result)
-        except Exception as error:
-            self.set_exception(error)
-        else:
-            self._call.answered(self, response, Code.OK)
+        self._call.answered(self, response, Code.OK)
 
     def set_exception(self, error: Exception) -> None:
         """Sends the response that says what went wrong."""

@@ -16,6 +16,7 @@ from resprobe_server.plan import Plan
 from resprobe_server.session import Arrays
 
 MOST = 256  # entries; then all are forgotten
+LARGEST = 1 << 20  # bytes of contents: beyond, learning would hold gRPC's thread up, and parsing hardly matters
 # A Repeat by what comes before the contents, and the length of that by the length of the whole message.
 Memory: TypeAlias = dict[bytes | int, Any]
 
@@ -61,7 +62,9 @@ def learn(memory: Memory, data: bytes, request: pb.ModelInferRequest, inputs: Ar
     """
     ((name, array),) = inputs.items()
     offset = len(data) - array.nbytes
-    if request.id or memory.get(len(data), offset) != offset or not _ends(data[:offset], array.nbytes):
+    if request.id or array.nbytes > LARGEST or memory.get(len(data), offset) != offset:
+        return
+    if not _ends(data[:offset], array.nbytes):
         return
     if len(memory) >= MOST:
         memory.clear()
