@@ -1,5 +1,7 @@
 """The smallest real things: nets that were really exported, and a server that really listens."""
 
+import resprobe_server  # isort: skip  # noqa: F401  # first: it says how gRPC reads from connections
+
 import asyncio
 import logging
 import shutil

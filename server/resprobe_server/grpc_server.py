@@ -57,9 +57,19 @@ class Server:
         gates: Sequence[Gate] = (),
         calls: Calls | None = None,
         tracing: "Tracing | None" = None,
+        rest: Callable[[], None] | None = None,
     ) -> None:
-        """Makes a server that does not listen yet. `options` are channel arguments of gRPC; for the rest see above."""
+        """Makes a server that does not listen yet.
+
+        Args:
+            options: Channel arguments of gRPC.
+            gates: See above.
+            calls: See above; None: its own.
+            tracing: See above.
+            rest: Called on the poller's thread when it has done all that there was to do. It may wait for a moment.
+        """
         self.gates, self.calls, self.tracing = gates, calls or Calls(), tracing
+        self._rest = rest
         self.loop: asyncio.AbstractEventLoop
         self.running: set[asyncio.Task[None]] = set()
         self.streams: set[EachCall] = set()
@@ -143,12 +153,21 @@ class Server:
         await asyncio.to_thread(self._poller.join)
 
     def _poll(self) -> None:
-        poll, shutdown = self._events.poll, cygrpc.CompletionType.queue_shutdown
-        while (event := poll()).completion_type != shutdown:
+        shutdown = cygrpc.CompletionType.queue_shutdown
+        while (event := self._next()).completion_type != shutdown:
             try:
                 event.tag(event)
             except Exception:  # of one call; the thread serves all
                 log.exception("failed in gRPC's thread")
+
+    def _next(self) -> Any:
+        """Core's next report."""
+        if self._rest is not None:
+            event = self._events.poll(0.0)
+            if event.completion_type != cygrpc.CompletionType.queue_timeout:
+                return event
+            self._rest()
+        return self._events.poll()
 
     def _request_call(self) -> None:
         self._core.request_call(self._events, self._events, self._accept)

@@ -14,11 +14,12 @@ from resprobe_server.grpc_call import Call, Code, Metadata
 
 READ_AHEAD = 8  # messages that were read and not yet asked for
 WRITE_AHEAD = 16  # messages that were written and not yet sent
+MORE_COMES = 1  # GRPC_WRITE_BUFFER_HINT of grpc_types.h: core may write it together with the next
 END = object()  # after the last request
 
 
 class SendingCall(Call):
-    """A call with several responses, which are sent one after the other."""
+    """A call with several responses, which are sent one after the other; those of one step of the loop in one go."""
 
     streams = True
 
@@ -30,17 +31,25 @@ class SendingCall(Call):
         self._sending = False
 
     def send(self, data: bytes) -> None:
-        """Sends a response, when those before it have gone."""
+        """Sends a response, when those before it have gone. On the event loop."""
         with self._lock:
             self._unsent.append(data)
-            if not self._sending:
+            if self._sending or len(self._unsent) > 1:
+                return
+        self.server.loop.call_soon(self._begin_to_send)
+
+    def _begin_to_send(self) -> None:
+        with self._lock:
+            if self._unsent and not self._sending:
                 self._send()
 
     def _send(self) -> None:
-        operations = [cygrpc.SendMessageOperation(self._unsent.popleft(), 0)]
-        if not self.started:
+        data = self._unsent.popleft()
+        if self.started:
+            operations = [cygrpc.SendMessageOperation(data, MORE_COMES if self._unsent else 0)]
+        else:  # the metadata would wait with it
             self.started = True
-            operations.append(cygrpc.SendInitialMetadataOperation(None, 0))
+            operations = [cygrpc.SendInitialMetadataOperation(None, 0), cygrpc.SendMessageOperation(data, 0)]
         self._sending = True
         self.batch(self._sent, *operations)
 
