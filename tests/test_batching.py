@@ -77,9 +77,9 @@ def test_every_row_goes_to_the_request_that_asked(
             assert isinstance(answer, Outcome)
             assert answer.batch_size <= max_batch
             expected = sessions[with_blocks].run({"image": images})
-            assert answer.outputs.keys() == expected.keys()
+            assert answer.results.arrays.keys() == expected.keys()
             for name, array in expected.items():
-                assert np.allclose(answer.outputs[name], array, rtol=1e-4, atol=1e-4)
+                assert np.allclose(answer.output(name), array, rtol=1e-4, atol=1e-4)
 
     asyncio.run(drive())
 
@@ -131,7 +131,7 @@ def test_a_large_request_is_split_and_joined_in_order() -> None:
         async with Device() as device:
             outcome = await device.batcher(graph, 4, 2).submit(numbers(0, 10))
         assert graph.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-        assert outcome.outputs["same"].tolist() == list(range(10))
+        assert outcome.output("same").tolist() == list(range(10))
         assert outcome.batch_size == 4
 
     asyncio.run(drive())
@@ -186,7 +186,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
             assert full.value.retry_after > 0
             graph.go.set()
             await asyncio.gather(*accepted)
-            assert (await batcher.submit(numbers(0, 9))).outputs["same"].tolist() == list(range(9))
+            assert (await batcher.submit(numbers(0, 9))).output("same").tolist() == list(range(9))
 
     asyncio.run(drive())
 
@@ -334,6 +334,6 @@ def test_leaving_runs_what_was_accepted() -> None:
         async with Device() as device:
             batcher = device.batcher(graph, 2, 100, max_wait=60)
             futures = [batcher.submit(numbers(index, 1)) for index in range(3)]
-        assert [future.result().outputs["same"].tolist() for future in futures] == [[0], [1], [2]]
+        assert [future.result().output("same").tolist() for future in futures] == [[0], [1], [2]]
 
     asyncio.run(drive())

@@ -112,11 +112,12 @@ def test_every_row_is_scaled_by_its_own_factors(
                 }
                 sent.append((batchers[with_blocks].submit(inputs, math.inf), inputs, with_blocks))
             for future, inputs, with_blocks in sent:
-                outputs = (await future).outputs
+                outcome = await future
                 expected = sessions[with_blocks].run(inputs)
-                assert outputs.keys() == expected.keys()
+                assert outcome.results.arrays.keys() == expected.keys()
                 for name, array in expected.items():
-                    np.testing.assert_allclose(outputs[name].astype(float), array.astype(float), rtol=1e-3, atol=1e-3)
+                    found = outcome.output(name).astype(float)
+                    np.testing.assert_allclose(found, array.astype(float), rtol=1e-3, atol=1e-3)
 
     asyncio.run(drive())
 

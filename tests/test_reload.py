@@ -259,7 +259,7 @@ def test_what_is_removed_answers_what_it_accepted_and_is_freed(root: Path) -> No
             await asyncio.wait_for(freed.wait(), 30)
             return outcomes
 
-    assert [len(outcome.outputs["logits"]) for outcome in asyncio.run(drive())] == [3] * 50
+    assert [len(outcome.output("logits")) for outcome in asyncio.run(drive())] == [3] * 50
 
 
 def test_a_repository_that_cannot_be_read_leaves_everything_serving(root: Path) -> None:

@@ -23,7 +23,8 @@ from PIL import Image
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.decode import Format
-from resprobe_server.service import best_classes, stack
+from resprobe_server.results import best_classes
+from resprobe_server.service import stack
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import numpy as np
 
 from resprobe_server.counters import Counters
 from resprobe_server.errors import Expired, QueueFull
+from resprobe_server.results import Results
 from resprobe_server.session import Arrays, Graph
 from resprobe_server.work import Answer, Outcome, Promise, Slice, Work
 
@@ -216,12 +217,11 @@ def _gather(batch: Sequence[Slice]) -> Arrays:
 
 def _hand_back(batch: Sequence[Slice], outputs: Arrays, rows: int, begin: float) -> list[Work]:
     """Gives each request its rows of a batch that began then. Returns those that have all of theirs."""
-    row = 0
+    results, row = Results(outputs), 0
     for part in batch:
         work, count = part.work, part.stop - part.start
         work.started = work.started or begin
         work.largest = max(work.largest, rows)
-        whole = count == rows
-        work.parts += (outputs if whole else {name: a[row : row + count] for name, a in outputs.items()},)
+        work.parts += ((results, row, row + count),)
         row += count
     return [part.work for part in batch if part.stop == part.work.rows]

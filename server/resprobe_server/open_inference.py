@@ -155,10 +155,12 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
 
     def infer_directly(self, data: bytes, call: Call) -> pb.ModelInferRequest | None:
         """Takes the common case of ModelInfer; see Server.add."""
-        memory, context = self._models.derived, cast(Context, call)
+        memory, context = repeats.memory(self._models.derived, pb.ModelInferRequest), cast(Context, call)
         repeat = repeats.find(memory, data)
-        if repeat is not None:
-            plan, inputs = repeat.plan, repeat.inputs(data)
+        inputs: Arrays
+        if repeat is not None and repeat.end == len(data):
+            (plan, name), tensor = repeat.known, repeat.tensor(data)
+            inputs = {name: tensor}
             if plan.analyses:
                 require("analyse", context)
         else:
@@ -167,7 +169,9 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
             if found is None:
                 return request
             inputs = found
-            repeats.learn(memory, data, request, inputs, plan)
+            if not request.id:  # ids differ, and come before the contents
+                ((name, tensor),) = inputs.items()
+                repeats.learn(memory, data, tensor, (plan, name), _contents)
         serialize = plan.serialize_streamed if call.streams else plan.serialize
         plan.batcher.add(inputs, plan.due(context), call.reply(serialize))
         return None
@@ -185,6 +189,10 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         if plan.analyses:
             require("analyse", context)
         return plan, self._reader.view(request, plan.version)
+
+
+def _contents(data: bytes) -> list[bytes]:
+    return list(pb.ModelInferRequest.FromString(data).raw_input_contents)
 
 
 def _check_repository(

@@ -10,7 +10,6 @@ from resprobe_protos import open_inference_pb2 as pb
 from resprobe_server import tensors
 from resprobe_server.errors import InvalidRequest
 from resprobe_server.repository import BLOCKS, LOGITS
-from resprobe_server.session import Arrays
 from resprobe_server.status import Context, deadline_of
 from resprobe_server.version import Version
 from resprobe_server.work import Outcome
@@ -51,7 +50,7 @@ class Plan:
 
     def respond(self, outcome: Outcome) -> pb.ModelInferResponse:
         """The response. Raises InvalidRequest if classes are wanted of what has none."""
-        return respond(self.identifier, self.version, self._wanted, outcome.outputs)
+        return respond(self.identifier, self.version, self._wanted, outcome)
 
     def serialize_streamed(self, outcome: Outcome) -> bytes:
         """The response in a stream as it travels; see `respond`."""
@@ -60,7 +59,7 @@ class Plan:
     def serialize(self, outcome: Outcome) -> bytes:
         """The response as it travels; see `respond`. What is the same each time is made once."""
         (name, count), *others = self._wanted
-        array: tensors.Array = outcome.outputs[name]
+        array: tensors.Array = outcome.output(name)
         like = array.shape, array.dtype
         if like == self._like:
             return self._head + array.tobytes()
@@ -131,14 +130,14 @@ def streamed(response: pb.ModelInferResponse) -> pb.ModelStreamInferResponse:
     return pb.ModelStreamInferResponse(infer_response=response)
 
 
-def respond(identifier: str, version: Version, wanted: Outputs, outputs: Arrays) -> pb.ModelInferResponse:
+def respond(identifier: str, version: Version, wanted: Outputs, outcome: Outcome) -> pb.ModelInferResponse:
     """The response.
 
     Args:
         identifier: Of the request.
         version: That ran it.
         wanted: See read_outputs.
-        outputs: What the graph returned.
+        outcome: What came of the request.
 
     Raises:
         InvalidRequest: Classes are wanted of what has none.
@@ -146,7 +145,7 @@ def respond(identifier: str, version: Version, wanted: Outputs, outputs: Arrays)
     model = version.description
     response = pb.ModelInferResponse(model_name=model.name, model_version=model.version, id=identifier)
     for name, count in wanted:
-        array: tensors.Array = outputs[name]
+        array: tensors.Array = outcome.output(name)
         if count:
             if array.dtype.kind not in "fiu":
                 raise InvalidRequest(f"output {name} holds no numbers: it has no classification", name)

@@ -1,19 +1,18 @@
 """Requests that repeat an earlier one but for the contents of their tensor: only these are looked at again.
 
-A client that sends images sends the same message each time, up to the pixels, which are its last field. A message that
-begins with the same bytes as one that was read before and has the same length has the same fields; so the plan for it
-is known, and its pixels are what follows. Requests with an id of their own repeat nothing, and are left out.
+A client that sends images sends the same message each time, up to the pixels, and little or nothing after them. Of a
+message that begins with the same bytes as one that was read before, up to and with the length of the pixels, all that
+was worked out of these bytes is known; its pixels come next. What follows is a message by itself: protobuf merges what
+is read of the parts of a message (https://protobuf.dev/programming-guides/encoding/#last-one-wins).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from google.protobuf.message import DecodeError
-from resprobe_protos import open_inference_pb2 as pb
-
-from resprobe_server.plan import Plan
-from resprobe_server.session import Arrays
 
 MOST = 256  # entries; then all are forgotten
 LARGEST = 1 << 20  # bytes of contents: beyond, learning would hold gRPC's thread up, and parsing hardly matters
@@ -26,22 +25,28 @@ class Repeat:
     """How messages are read that begin in a certain way.
 
     Attributes:
-        plan: For all of them.
-        name: Of their only input.
-        shape: Of the input.
-        dtype: Of the input.
-        offset: Where its contents begin; they are the rest of the message.
+        known: What was worked out of their beginning.
+        shape: Of their only tensor.
+        dtype: Of the tensor.
+        offset: Where its contents begin.
+        end: Where they end.
     """
 
-    plan: Plan
-    name: str
+    known: Any
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     offset: int
+    end: int
 
-    def inputs(self, data: bytes) -> Arrays:
-        """The input of one of them, which is viewed."""
-        return {self.name: np.ndarray(self.shape, self.dtype, data, self.offset)}
+    def tensor(self, data: bytes) -> npt.NDArray[Any]:
+        """The tensor of one of them, which is viewed."""
+        return np.ndarray(self.shape, self.dtype, data, self.offset)
+
+
+def memory(derived: dict[Any, Any], kind: type) -> Memory:
+    """Where it is remembered how messages of this kind are read. `derived`: see Models."""
+    found: Memory = derived.setdefault(kind, {})
+    return found
 
 
 def find(memory: Memory, data: bytes) -> Repeat | None:
@@ -50,34 +55,31 @@ def find(memory: Memory, data: bytes) -> Repeat | None:
     return None if offset is None else memory.get(data[:offset])
 
 
-def learn(memory: Memory, data: bytes, request: pb.ModelInferRequest, inputs: Arrays, plan: Plan) -> None:
+def learn(
+    memory: Memory, data: bytes, tensor: npt.NDArray[Any], known: Any, contents: Callable[[bytes], list[bytes]]
+) -> None:
     """Remembers how a message was read.
 
     Args:
         memory: Where.
         data: The message.
-        request: The same, parsed.
-        inputs: Its only input, a view of its only raw contents.
-        plan: For it.
+        tensor: Its only one.
+        known: What was worked out of the message, and does not depend on the contents and on what comes after them.
+        contents: Reads the contents of all tensors of a message, and may raise DecodeError.
     """
-    ((name, array),) = inputs.items()
-    offset = len(data) - array.nbytes
-    if request.id or array.nbytes > LARGEST or memory.get(len(data), offset) != offset:
-        return
-    if not _ends(data[:offset], array.nbytes):
+    size = tensor.nbytes
+    offset = -1 if size > LARGEST else data.find(tensor.tobytes())
+    if offset < 0 or memory.get(len(data), offset) != offset or not _leads(data[:offset], size, contents):
         return
     if len(memory) >= MOST:
         memory.clear()
     memory[len(data)] = offset
-    memory[data[:offset]] = Repeat(plan, name, array.shape, array.dtype, offset)
+    memory[data[:offset]] = Repeat(known, tensor.shape, tensor.dtype, offset, offset + size)
 
 
-def _ends(head: bytes, size: int) -> bool:
-    """Whether so many bytes after this head are the raw contents of a request, whatever they are."""
+def _leads(head: bytes, size: int, contents: Callable[[bytes], list[bytes]]) -> bool:
+    """Whether so many bytes after this head are the contents, whatever they are, and complete the message."""
     try:
-        for contents in (bytes(size), b"\xff" * size):
-            if pb.ModelInferRequest.FromString(head + contents).raw_input_contents != [contents]:
-                return False
+        return all(contents(head + other) == [other] for other in (bytes(size), b"\xff" * size))
     except DecodeError:
         return False
-    return True

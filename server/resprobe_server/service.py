@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import grpc
 import numpy as np
-import numpy.typing as npt
 from resprobe.images import Encoded, Pixels
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
+from resprobe_server import repeats
 from resprobe_server.authorization import require
 from resprobe_server.batching import Batcher
 from resprobe_server.config import Config
@@ -22,7 +22,7 @@ from resprobe_server.errors import InvalidRequest
 from resprobe_server.grpc_call import Call
 from resprobe_server.grpc_each import Each
 from resprobe_server.models import Models
-from resprobe_server.repository import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
+from resprobe_server.repository import BLOCK_SCALE, BLOCKS, IMAGE
 from resprobe_server.session import Arrays
 from resprobe_server.status import CODES, Context, deadline_of, make_status, set_duration
 from resprobe_server.version import Version
@@ -72,25 +72,37 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
 
     def classify_directly(self, data: bytes, call: Call) -> pb.ClassifyRequest | None:
         """Takes the common case of Classify, images that need no decoding; see Server.add."""
-        request: pb.ClassifyRequest = call.parse(data)
-        context = cast(Context, call)
-        plan = self._plan(request, context)
+        memory, context = repeats.memory(self._models.derived, pb.ClassifyRequest), cast(Context, call)
+        repeat = repeats.find(memory, data)
+        request: pb.ClassifyRequest
+        if repeat is not None:
+            request = call.parse(data[repeat.end :])
+            if not (request.images or request.model or request.version or request.block_scale):
+                plan = self._plan(request, repeat.known, 1, context)
+                plan.batcher.add({IMAGE: repeat.tensor(data)}, deadline_of(context), call.reply(plan.serialize))
+                return None
+        request = call.parse(data)
+        version = self._models.get(request.model, request.version)
+        plan = self._plan(request, version, len(request.images), context)
         images = stack(request.images, plan.wanted)
         if images is None:
             return request
+        if len(images) == 1:
+            repeats.learn(memory, data, images, version, _contents)
         plan.batcher.add({**plan.scale, IMAGE: images}, deadline_of(context), call.reply(plan.serialize))
         return None
 
     async def _classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         deadline = deadline_of(context)
-        plan = self._plan(request, context)
+        version = self._models.get(request.model, request.version)
+        plan = self._plan(request, version, len(request.images), context)
         images = stack(request.images, plan.wanted)
         if images is None:
             images = await self._decode(request.images, plan.wanted)
         return plan.respond(await plan.batcher.submit({**plan.scale, IMAGE: images}, deadline))
 
-    def _plan(self, request: pb.ClassifyRequest, context: Context) -> "Plan":
-        version = self._models.get(request.model, request.version)
+    def _plan(self, request: pb.ClassifyRequest, version: Version, images: int, context: Context) -> "Plan":
+        """How this version answers a request with so many images."""
         top_k = request.top_k if request.HasField("top_k") else DEFAULT_TOP_K
         if top_k < 1:
             raise InvalidRequest(f"top_k is {top_k}; expected at least 1", "top_k")
@@ -101,13 +113,13 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         if with_blocks or with_scale:
             require("analyse", context)
         batcher = version.batcher(with_blocks, with_scale)
-        images, scale = request.images, {}
+        scale = {}
         if with_scale:
-            scale = {BLOCK_SCALE: read_scale(request.block_scale, len(images), len(version.description.blocks))}
+            scale = {BLOCK_SCALE: read_scale(request.block_scale, images, len(version.description.blocks))}
         wanted = version.images()
         if not images:
             raise InvalidRequest("images is empty; expected at least one image", "images")
-        check_images(len(images), self._config.max_images)
+        check_images(images, self._config.max_images)
         return Plan(request.id, version, batcher, scale, wanted, top_k)
 
     async def _decode(self, images: Sequence[pb.Image], wanted: Format) -> Array:
@@ -138,11 +150,14 @@ class Plan:
 
     def respond(self, outcome: Outcome) -> pb.ClassifyResponse:
         """The response."""
-        return _response(self.identifier, self.version, outcome, self.top_k)
+        response = _response(self.identifier, self.version, outcome, self.top_k)
+        response.MergeFromString(self.version.signature)
+        return response
 
     def serialize(self, outcome: Outcome) -> bytes:
-        """The response as it travels."""
-        return self.respond(outcome).SerializeToString()
+        """The response as it travels: protobuf merges what is read of the parts of a message."""
+        response = _response(self.identifier, self.version, outcome, self.top_k)
+        return self.version.signature + response.SerializeToString()
 
 
 def _refuse(error: Exception, context: Context, identifier: str) -> tuple[pb.ClassifyResponse, grpc.StatusCode]:
@@ -169,6 +184,14 @@ def stack(images: Sequence[pb.Image], wanted: Format) -> Array | None:
     return np.ndarray((len(rows), *shape), np.uint8, rows[0] if len(rows) == 1 else b"".join(rows))
 
 
+def _contents(data: bytes) -> list[bytes]:
+    """See repeats.learn. None where there is more than a repeated message has before its contents."""
+    request = pb.ClassifyRequest.FromString(data)
+    if {field.name for field, _ in request.ListFields()} - {"model", "version", "images"}:
+        return []
+    return [image.pixels.data for image in request.images]
+
+
 def _source(image: pb.Image, name: str) -> Encoded | Pixels:
     kind = image.WhichOneof("source")
     if kind == "pixels":
@@ -180,45 +203,21 @@ def _source(image: pb.Image, name: str) -> Encoded | Pixels:
 
 
 def _response(identifier: str, version: Version, outcome: Outcome, top_k: int) -> pb.ClassifyResponse:
+    """A response without what is the same in all of a version: Version.signature."""
     # Setting fields one by one is twice as fast as giving them to a constructor or to `add`.
-    model, labels = version.description, version.labels
-    response = pb.ClassifyResponse(
-        id=identifier, model=model.name, version=model.version, batch_size=outcome.batch_size
-    )
-    response.provider = model.serving.provider
+    labels = version.labels
+    response = pb.ClassifyResponse(id=identifier, batch_size=outcome.batch_size)
     set_duration(response.timings.queue, outcome.queued)
     set_duration(response.timings.inference, outcome.ran)
-    indices, probabilities = best_classes(outcome.outputs[LOGITS], top_k)
-    blocks = outcome.outputs.get(BLOCKS)
-    for row, (index_row, probability_row) in enumerate(zip(indices.tolist(), probabilities.tolist(), strict=True)):
+    indices, probabilities = outcome.results.best(top_k)
+    blocks = outcome.results.arrays.get(BLOCKS)
+    for row in range(outcome.start, outcome.stop):
         result = response.results.add()
         add = result.classes.add
-        for index, probability in zip(index_row, probability_row, strict=True):
+        for index, probability in zip(indices[row], probabilities[row], strict=True):
             found = add()
             found.index, found.label, found.probability = index, labels[index], probability
         if blocks is not None:
-            for name, values in zip(model.statistics, blocks[row].T.tolist(), strict=True):
+            for name, values in zip(version.description.statistics, blocks[row].T.tolist(), strict=True):
                 result.statistics.add(name=name, values=values)
     return response
-
-
-def best_classes(logits: npt.NDArray[Any], top_k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """The best classes of each image and their probabilities.
-
-    Args:
-        logits: float [n, classes].
-        top_k: How many; more than there are means all.
-
-    Returns:
-        Indices and probabilities, both [n, k], best first; ties go to the smaller index.
-    """
-    logits = logits.astype(np.float32, copy=False)
-    if len(logits) == 1:  # the same in a third of the time
-        row = logits[0]
-        best = (-row).argsort(kind="stable")[:top_k]
-        powers = np.exp(row - row[best[0]])
-        return best[np.newaxis], (powers[best] / powers.sum())[np.newaxis]
-    order = (-logits).argsort(axis=1, kind="stable")[:, :top_k]
-    rows = np.arange(len(logits))[:, np.newaxis]
-    exponentials = np.exp(logits - logits[rows, order[:, :1]])  # the greatest is the first
-    return order, exponentials[rows, order] / exponentials.sum(axis=1, keepdims=True)

@@ -108,6 +108,13 @@ class Version:
         return tuple(self.description.classes)
 
     @cached_property
+    def signature(self) -> bytes:
+        """The part of a ClassifyResponse that says who answers."""
+        model = self.description
+        response = pb.ClassifyResponse(model=model.name, version=model.version, provider=model.serving.provider)
+        return response.SerializeToString()
+
+    @cached_property
     def row(self) -> "Row | None":
         """One row of the only input; None if there are several, or if its rows have no fixed size."""
         if len(self.inputs) > 1 or not self.batched:

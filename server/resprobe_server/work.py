@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+from resprobe_server.results import Results
 from resprobe_server.session import Arrays
 
 if TYPE_CHECKING:  # what is not imported costs nothing where traces are off
@@ -13,19 +15,27 @@ if TYPE_CHECKING:  # what is not imported costs nothing where traces are off
 
 @dataclass(eq=False, slots=True)  # not frozen: that makes each one several times slower
 class Outcome:
-    """What came of a request.
+    """What came of a request: rows `start` to `stop` of `results`, in the order of its images.
 
     Attributes:
-        outputs: By name, each [n, …] in the order of the request's images.
+        results: Of a batch that it was in; of its own if it was in several.
+        start: See above.
+        stop: See above.
         batch_size: Images in the largest batch that a part of it was run in.
         queued: Seconds from its arrival to the start of its first batch.
         ran: Seconds from the start of its first batch to the end of its last.
     """
 
-    outputs: Arrays
+    results: Results
+    start: int
+    stop: int
     batch_size: int
     queued: float
     ran: float
+
+    def output(self, name: str) -> npt.NDArray[np.generic]:
+        """One output of the graph, [n, …]."""
+        return self.results.arrays[name][self.start : self.stop]
 
 
 class Promise(Protocol):
@@ -57,14 +67,15 @@ class Work:
     taken: int = 0
     started: float = 0.0
     largest: int = 0
-    parts: tuple[Arrays, ...] = ()
+    parts: tuple[tuple[Results, int, int], ...] = ()  # rows of the results of a batch
 
     def finish(self, now: float) -> Outcome:
         """Joins the parts."""
-        outputs = self.parts[0]
+        results, start, stop = self.parts[0]
         if len(self.parts) > 1:
-            outputs = {name: np.concatenate([part[name] for part in self.parts]) for name in outputs}
-        return Outcome(outputs, self.largest, self.started - self.arrived, now - self.started)
+            names, start, stop = results.arrays, 0, self.rows
+            results = Results({name: np.concatenate([r.arrays[name][a:b] for r, a, b in self.parts]) for name in names})
+        return Outcome(results, start, stop, self.largest, self.started - self.arrived, now - self.started)
 
 
 # What a request ends with; None: its caller has gone.
