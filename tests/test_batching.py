@@ -317,6 +317,43 @@ def test_spare_work_runs_on_an_idle_device_only() -> None:
     assert asyncio.run(drive()) == ["batch"] * 5 + ["spare"]
 
 
+def test_who_rests_does_so_while_a_batch_runs_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resprobe_server.device.LONGEST_REST", 20.0)
+    monkeypatch.setattr("resprobe_server.device.REST", 1e12)
+
+    async def drive() -> list[str]:
+        order: list[str] = []
+        resting = threading.Event()
+
+        class Slow(Recorder):
+            def run(self, inputs: Arrays) -> Arrays:
+                found = super().run(inputs)
+                order.append("ran")
+                return found
+
+        def rest() -> None:
+            resting.set()
+            device.rest()
+            order.append("rested")
+
+        async with Device() as device:
+            graph = Slow()
+            batcher = device.batcher(graph, 4, 100)
+            await batcher.submit(numbers(0, 1))
+            await asyncio.to_thread(device.rest)  # nothing runs, or not for long
+            graph.go.clear()
+            graph.entered.clear()
+            future = batcher.submit(numbers(1, 1))
+            await graph.until_entered()
+            thread = asyncio.create_task(asyncio.to_thread(rest))
+            await asyncio.to_thread(resting.wait, 10)
+            graph.go.set()
+            await asyncio.wait_for(asyncio.gather(future, thread), 10)
+        return order
+
+    assert asyncio.run(drive()) == ["ran", "ran", "rested"]
+
+
 def test_waiting_for_more_is_off_unless_configured() -> None:
     async def drive(max_wait: float) -> list[list[int]]:
         graph = Recorder()

@@ -97,6 +97,24 @@ def test_a_client_that_does_not_read_holds_the_method_up() -> None:
     assert max(unsent) <= WRITE_AHEAD
 
 
+@pytest.mark.parametrize("first", [0, 100_000])
+def test_responses_of_one_step_arrive_whole_whatever_their_sizes(first: int) -> None:
+    sizes = [first, 0, 1, 70_000, 5, 5, 5, 300_000, 2, 64_000, 64_000, 0]  # core holds about 64 KiB back
+
+    async def burst(_: Int64Value, context: Any) -> AsyncIterator[StringValue]:
+        for size in sizes:
+            yield StringValue(value="x" * size)
+        assert context._unsent  # nothing was sent meanwhile: it is one step of the loop
+
+    async def ask(channel: Any, _: Server) -> None:
+        call = channel.unary_stream("/t.T/unary_stream", Int64Value.SerializeToString, StringValue.FromString)
+        for _number in range(3):
+            assert [len(answer.value) async for answer in call(value(1))] == sizes
+
+    assert len(sizes) <= WRITE_AHEAD
+    assert run({"unary_stream": burst}, ask).calls.counts == {("t.T/unary_stream", "OK"): 3}
+
+
 @pytest.mark.parametrize("kind", ["unary_unary", "stream_stream"])
 def test_bytes_that_are_no_message(kind: str) -> None:
     async def never(request: Any, _: Any) -> AsyncIterator[Int64Value]:

@@ -15,7 +15,7 @@ from watchfiles import Change, awatch
 from resprobe_server.config import Config
 from resprobe_server.models import Models
 
-STEP = 20  # milliseconds without a further change after which changes are looked at
+STEP = 100  # milliseconds without a further change after which changes are looked at
 log = structlog.get_logger()
 
 
