@@ -61,7 +61,7 @@ async def serve(config: Config) -> AsyncIterator[int]:
         calls = Calls()
         collector = metrics.ServerCollector(models, calls)
         with ThreadPoolExecutor(config.decode_threads, "decode") as decoders, metrics.listen(config, collector):
-            server = Server(options(config), _gates(config), calls, tracing, device.rest)
+            server = Server(options(config), _gates(config), calls, tracing, device)
             collaborators = models, decoders, config, tracing
             service, open_inference = ResidualService(*collaborators), OpenInferenceService(*collaborators)
             server.add(

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from resprobe_server.tracing import Tracing
 
 QUIET = 0.005  # seconds without a request after which the device counts as idle
-LONGEST_REST, REST = 0.002, 0.2  # seconds, and a share of the time that the last batch took
+SHORTEST_REST, LONGEST_REST = 0.0005, 0.002  # seconds
+REST = 0.2  # the share of a batch's time that somebody rests
 
 
 class Device:
@@ -66,10 +67,14 @@ class Device:
         """
         self._spare.append(job)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a batch runs that is likely to take long enough for a rest. On any thread."""
+        return self._rest >= SHORTEST_REST and not self._waits.is_set()
+
     def rest(self) -> None:
-        """Waits for a moment if a batch is running, and no longer than one does. On any thread."""
-        if not self._waits.is_set():
-            self._waits.wait(self._rest)
+        """Waits for a moment, and no longer than batches run. On any thread."""
+        self._waits.wait(self._rest)
 
     def _put(self, batcher: Batcher, work: Work) -> None:
         self._inbox.put((batcher, work))

@@ -37,6 +37,17 @@ class Gate(Protocol):
         """Raises a RequestError to refuse the call before its request is read. Called on the poller's thread."""
 
 
+class Worker(Protocol):
+    """Does what calls ask for, and can say when it is of no use to hurry with the next."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it has something to do for a while."""
+
+    def rest(self) -> None:
+        """Waits for a moment, but not when there is nothing left to do."""
+
+
 class Server:
     """See the top of the module.
 
@@ -57,7 +68,7 @@ class Server:
         gates: Sequence[Gate] = (),
         calls: Calls | None = None,
         tracing: "Tracing | None" = None,
-        rest: Callable[[], None] | None = None,
+        worker: Worker | None = None,
     ) -> None:
         """Makes a server that does not listen yet.
 
@@ -66,10 +77,10 @@ class Server:
             gates: See above.
             calls: See above; None: its own.
             tracing: See above.
-            rest: Called on the poller's thread when it has done all that there was to do. It may wait for a moment.
+            worker: Whose work it is, where somebody else does it; None: nobody's.
         """
         self.gates, self.calls, self.tracing = gates, calls or Calls(), tracing
-        self._rest = rest
+        self._worker = worker
         self.loop: asyncio.AbstractEventLoop
         self.running: set[asyncio.Task[None]] = set()
         self.streams: set[EachCall] = set()
@@ -162,11 +173,11 @@ class Server:
 
     def _next(self) -> Any:
         """Core's next report."""
-        if self._rest is not None:
+        if self._worker is not None and self._worker.busy:  # what comes meanwhile is better done in one go
             event = self._events.poll(0.0)
             if event.completion_type != cygrpc.CompletionType.queue_timeout:
                 return event
-            self._rest()
+            self._worker.rest()
         return self._events.poll()
 
     def _request_call(self) -> None:
