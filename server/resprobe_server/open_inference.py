@@ -192,6 +192,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
 
 
 def _contents(data: bytes) -> list[bytes]:
+    """See repeats.learn."""
     return list(pb.ModelInferRequest.FromString(data).raw_input_contents)
 
 
