@@ -56,7 +56,6 @@ def importing(*modules: str) -> set[str]:
                 "server/resprobe_server/metadata.py",
                 "server/resprobe_server/open_inference.py",
                 "server/resprobe_server/plan.py",
-                "server/resprobe_server/repeats.py",
                 "server/resprobe_server/service.py",
                 "server/resprobe_server/version.py",
             },
