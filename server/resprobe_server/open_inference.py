@@ -169,7 +169,8 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
             if found is None:
                 return request
             inputs = found
-            if not request.id:  # ids differ, and come before the contents
+            # Ids differ, and come before the contents; what comes after these is part of the plan too.
+            if not request.id and data.endswith(request.raw_input_contents[0]):
                 ((name, tensor),) = inputs.items()
                 repeats.learn(memory, data, tensor, (plan, name), _contents)
         serialize = plan.serialize_streamed if call.streams else plan.serialize
