@@ -204,3 +204,28 @@ def test_repeated_classifications_are_answered_as_others_are(start: Serve, root:
         assert same[0] == same[1]
         if "id" in more:
             assert streamed[answer.id].results[0].classes[0].index == same[0][0]
+
+
+def test_what_stands_behind_the_contents_is_not_lost(start: Serve, root: Path) -> None:
+    one, two = np.zeros((1, 8, 8, 1), np.uint8), np.zeros((2, 8, 8, 1), np.uint8)
+    known = request(one, model_name="digits").SerializeToString()
+    as_long = request(two, model_name="digits").SerializeToString()
+    named = pb.ModelInferRequest(id="x" * (len(as_long) - len(known) - 2)).SerializeToString()
+    first = pb.ModelInferRequest(raw_input_contents=[one.tobytes()]).SerializeToString()
+    rest = request(one, model_name="digits")
+    rest.raw_input_contents.clear()
+    asked = []
+    for name in ("logits", "blocks"):  # of the same length
+        del rest.outputs[:]
+        rest.outputs.add(name=name)
+        asked.append(first + rest.SerializeToString())
+    assert len(known + named) == len(as_long)
+    assert len({len(data) for data in asked}) == 1
+    with start(root) as address, grpc.insecure_channel(address) as channel:
+        infer = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer", None, pb.ModelInferResponse.FromString
+        )  # it takes bytes
+        for data in (known, as_long, known, as_long):
+            assert infer(data).id == ""
+        assert set(infer(known + named).id) == {"x"}
+        assert [infer(data).outputs[0].name for data in 2 * asked] == 2 * ["logits", "blocks"]
