@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import grpc
@@ -98,6 +98,31 @@ def test_a_stream_of_the_open_inference_protocol_is_finished_too(repository: Pat
         assert process.wait(30) == 0
     assert [answer.infer_response.id for answer in read] == [str(number) for number in range(len(read))]
     assert all(answer.infer_response.outputs[0].shape[0] == 250 for answer in read)
+
+
+def test_no_call_is_lost_on_its_way_to_a_server_that_stops(start: Serve, repository: Path) -> None:
+    image = np.zeros((8, 8, 1), np.uint8)
+    asking, ends = threading.Barrier(17), []
+
+    def ask(client: resprobe.Client) -> None:
+        client.classify(image, model="digits")
+        asking.wait(30)
+        try:
+            while True:
+                client.classify(image, model="digits")
+        except resprobe.Error as error:
+            ends.append(error)
+
+    with ExitStack() as stack:
+        with start(repository) as address:
+            clients = [stack.enter_context(resprobe.Client(address)) for _ in range(16)]
+            callers = [threading.Thread(target=ask, args=(client,)) for client in clients]
+            for caller in callers:
+                caller.start()
+            asking.wait(30)
+        for caller in callers:
+            caller.join(30)
+    assert [type(error) for error in ends] == 16 * [resprobe.ServerUnavailable]
 
 
 def test_a_second_signal_stops_it_at_once(repository: Path) -> None:

@@ -11,6 +11,7 @@ grpc/_server.py uses in the same way.
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +27,7 @@ from resprobe_server.grpc_stream import StreamCall
 if TYPE_CHECKING:
     from resprobe_server.tracing import Tracing
 
+HOLD = 0.02  # seconds, more than a call takes from one machine to another
 NOBODY = Call, "unknown", None, None  # answers a method that is not served
 log = structlog.get_logger()
 
@@ -151,6 +153,7 @@ class Server:
     async def stop(self, grace: float) -> None:
         """Takes no more calls, and ends when those under way have; after `grace` seconds they are cancelled."""
         ended = self.loop.create_future()
+        self._hold()
         self._core.shutdown(self._events, lambda _: self.loop.call_soon_threadsafe(ended.set_result, None))
         try:
             await asyncio.wait_for(asyncio.shield(ended), grace)
@@ -162,6 +165,14 @@ class Server:
         self._core.destroy()
         self._events.shutdown()
         await asyncio.to_thread(self._poller.join)
+
+    def _hold(self) -> None:
+        """Sends no answers for a moment, while the calls come in that are on their way.
+
+        Core ends with CANCELLED what comes after it was told to shut down, from callers who have not heard of it. Who
+        waits for an answer sends nothing, and hears first that the server goes.
+        """
+        time.sleep(HOLD)  # it is the loop that sends answers
 
     def _poll(self) -> None:
         shutdown = cygrpc.CompletionType.queue_shutdown
