@@ -191,12 +191,13 @@ def test_draining_answers_what_was_read_and_says_that_the_server_goes() -> None:
         return pb.ClassifyResponse(id=request.id)
 
     async def ask(method: Any, server: Server) -> None:
-        sent = asyncio.Event()  # a client that is cut off while it writes makes a mistake of its own of that
+        # A client that is cut off while it writes makes a mistake of its own of that: one has written, one never does.
+        sent = asyncio.Event()
         answers = asyncio.ensure_future(everything(method(forever(numbered(MANY), sent))))
         await asyncio.gather(full.wait(), sent.wait())
         server.drain()
         goes = Code.UNAVAILABLE, "the server is shutting down; what it had read is answered"
-        assert await everything(method(forever(numbered(1)))) == ([], *goes)
+        assert await everything(method(forever(()))) == ([], *goes)
         go.set()
         assert await answers == ([str(number) for number in range(LIMIT)], *goes)
 

@@ -215,7 +215,7 @@ def test_what_stands_behind_the_contents_is_not_lost(start: Serve, root: Path) -
     wish.outputs.add(name="blocks")
     with start(root) as address, grpc.insecure_channel(address) as channel:
         method = "/inference.GRPCInferenceService/ModelInfer"
-        infer = channel.unary_unary(method, None, pb.ModelInferResponse.FromString)  # it takes bytes
+        infer: Any = channel.unary_unary(method, None, pb.ModelInferResponse.FromString)  # it takes bytes
         for data in (known, as_long, known, as_long):
             assert infer(data).id == ""
         assert set(infer(known + named).id) == {"x"}
