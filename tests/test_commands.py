@@ -260,6 +260,16 @@ def test_build_inspect_and_convert(run: Run, tmp_path: Path) -> None:
     assert [block["shortcut"] for block in found["blocks"]] == ["identity", "pad", "pad"]
     assert found["blocks"][0]["measured_std"] is None
     assert run("exporter", "inspect", str(tmp_path))[0] == 1
+    graph = f"{built['directory']}/model.onnx"
+    probed = run("exporter", "probe", graph, "--repository", models, "--dataset", "digits", "--json")[1]
+    assert {**json.loads(probed), "seconds": 0} == {
+        **built,
+        "name": "model",
+        "directory": f"{models}/model/1",
+        "parameters": json.loads(probed)["parameters"],
+        "training_seconds": 0.0,
+        "seconds": 0,
+    }
 
 
 def test_build_from_files(run: Run, tmp_path: Path) -> None:
@@ -292,6 +302,8 @@ def test_build_from_files(run: Run, tmp_path: Path) -> None:
         (["convert", "x.pt", "--depth", "8", "--mean", "0", "0", "0", "--std", "1", "1", "1"], "x.pt cannot be read"),
         (["study", "--depths", "9"], "depth 9 is not 6n+2"),
         (["study", "--checkpoints", "x.pt"], "--checkpoints needs --mean and --std"),
+        (["probe", "x.onnx"], "x.onnx cannot be read: No such file or directory"),
+        (["probe", "x.onnx", "--mean", "0"], "--mean and --std go together"),
         (["inspect", "nowhere"], "nowhere/model.json cannot be read: No such file or directory"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 import torch
 from conftest import publish_net, small_net
-from resprobe_exporter import check, describe, repository
+from resprobe_exporter import check, describe, reference, repository
 from resprobe_exporter.errors import CheckFailed, ExporterError
 from resprobe_exporter.export import Served
 from resprobe_exporter.measure import measure
@@ -109,7 +109,11 @@ def spoil(path: Path, factor: float, operation: str) -> None:
     ("file", "operation", "message"),
     [
         ("probe.onnx", "scale", r"stage2.block0: branch_l2 of image \d is [\d.]+ in probe.onnx and [\d.]+ in PyTorch"),
-        ("model.onnx", "logits", r"logits of model.onnx and PyTorch differ: class \d of image \d is \S+ and \S+ \(rel"),
+        (
+            "model.onnx",
+            "logits",
+            r"logits of model.onnx and PyTorch differ: number \d of image \d is \S+ and \S+ \(rel",
+        ),
         ("probe.onnx", "logits", r"logits of probe.onnx and PyTorch differ"),
     ],
 )
@@ -120,10 +124,11 @@ def test_a_graph_that_computes_something_else_is_caught(
     directory = publish_net(net, tmp_path, "net")
     served = Served(net.double(), (0.4,), (0.3,))
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
-    check.check(served, images, directory)
+    expected = reference.of_net(served, images)
+    check.check(expected, images, directory)
     spoil(directory / file, 1.001, operation)
     with pytest.raises(CheckFailed, match=message):
-        check.check(served, images, directory)
+        check.check(expected, images, directory)
 
 
 def test_a_net_that_overflows_is_not_published(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def models_table(models: Sequence[Model]) -> Table:
             model.family or "–",
             str(model.depth or "–"),
             f"{model.parameters:,}" if model.parameters else "–",
-            f"{model.height}×{model.width}×{model.channels}",
+            f"{model.height}×{model.width}×{model.channels}" if model.height else "–",
             str(len(model.classes)),
             str(len(model.blocks)) if model.has_blocks else "–",
             "–" if model.accuracy is None else f"{model.accuracy:.4f}",

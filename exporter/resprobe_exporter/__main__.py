@@ -5,20 +5,22 @@ from resprobe import _command
 from resprobe_exporter.commands.build import Build
 from resprobe_exporter.commands.convert import Convert
 from resprobe_exporter.commands.inspect import Inspect
+from resprobe_exporter.commands.probe import Probe
 from resprobe_exporter.commands.study import Study
 
-DESCRIPTION = """Trains residual and plain nets, or takes checkpoints, and writes ONNX models for resprobe-server.
+DESCRIPTION = """Writes models for resprobe-server: trains residual and plain nets, or takes checkpoints and ONNX files.
 
 Examples:
   exporter build --depth 20
   exporter convert resnet56.th --depth 56 --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
+  exporter probe resnet50.onnx --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
   exporter inspect models/resnet20/1
   exporter study"""
 
 
 def main() -> None:
     """Entry point of the command `exporter`."""
-    _command.main("exporter", DESCRIPTION, (Build, Convert, Inspect, Study))
+    _command.main("exporter", DESCRIPTION, (Build, Convert, Probe, Inspect, Study))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from resprobe_exporter.graph.residual import ResidualAddition
 from resprobe_exporter.measure import Measurement
 from resprobe_exporter.recipe import Recipe
 from resprobe_exporter.repository import DESCRIPTION, WEIGHTS, Draft
-from resprobe_exporter.resnet import ResNet
+from resprobe_exporter.resnet import BlockInfo, ResNet
 
 Model = pb.Model
 PROBABILITIES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -39,28 +39,52 @@ class Origin:
     recipe: Recipe | None = None
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What is said of a net.
+
+    Attributes:
+        family: resnet, plain, preact, or the source's own.
+        depth: Weighted layers.
+        parameter_count: Trainable parameters.
+        image: Height, width and channels of what it takes; None: it takes no images of bytes.
+        blocks: From input to output.
+    """
+
+    family: str
+    depth: int
+    parameter_count: int
+    image: tuple[int, int, int] | None
+    blocks: Sequence[BlockInfo]
+
+
+def facts_of(net: ResNet) -> Facts:
+    """Of a net that was built here."""
+    shape = net.architecture
+    image = shape.height, shape.width, shape.channels
+    return Facts(shape.family, shape.depth, net.parameter_count, image, net.blocks)
+
+
 def describe(
-    draft: Draft, net: ResNet, additions: Sequence[ResidualAddition], classes: Sequence[str], origin: Origin
+    draft: Draft, facts: Facts, additions: Sequence[ResidualAddition], classes: Sequence[str], origin: Origin
 ) -> Model:
     """Everything that is known before the graphs run.
 
     Args:
         draft: Its directory already holds the weights.
-        net: As it was exported.
+        facts: Of the net.
         additions: As they stand in model.onnx, one for each of the net's blocks, in their order.
         classes: Labels.
         origin: Of the weights.
     """
-    shape = net.architecture
     model = pb.Model(
         name=draft.name,
         version=str(draft.version),
-        family=shape.family,
-        depth=shape.depth,
-        parameter_count=net.parameter_count,
-        image=pb.ImageFormat(height=shape.height, width=shape.width, channels=shape.channels),
+        family=facts.family,
+        depth=facts.depth,
+        parameter_count=facts.parameter_count,
         classes=classes,
-        statistics=probe.STATISTICS if net.blocks else (),
+        statistics=probe.STATISTICS if facts.blocks else (),
         provenance=pb.Provenance(
             source=origin.source,
             seed=origin.seed,
@@ -69,10 +93,13 @@ def describe(
             weights_sha256=hashlib.sha256((draft.directory / WEIGHTS).read_bytes()).hexdigest(),
         ),
     )
+    if facts.image is not None:
+        height, width, channels = facts.image
+        model.image.CopyFrom(pb.ImageFormat(height=height, width=width, channels=channels))
     model.provenance.create_time.GetCurrentTime()
     if origin.recipe is not None:
         model.provenance.recipe.update(origin.recipe.as_json())
-    for info, addition in zip(net.blocks, additions, strict=True):
+    for info, addition in zip(facts.blocks, additions, strict=True):
         model.blocks.add(
             name=info.name,
             stage=info.stage,

@@ -69,11 +69,11 @@ def rows(model: describe.Model, measured: Measurement | None) -> list[BlockRow]:
 def summary(model: describe.Model, measured: Measurement | None) -> str:
     """What the version is, in a few lines."""
     image = model.image
+    taken = f"images {image.height}×{image.width}×{image.channels}, {len(model.classes)} classes"
     lines = [
         f"{model.name} version {model.version}: {model.family}, depth {model.depth}, "
         f"{model.parameter_count:,} parameters, {len(model.blocks)} residual blocks",
-        f"images {image.height}×{image.width}×{image.channels}, {len(model.classes)} classes, "
-        f"weights from {model.provenance.source}",
+        f"{taken if model.HasField('image') else 'no images as bytes'}, weights from {model.provenance.source}",
     ]
     if model.HasField("evaluation"):
         known = model.evaluation

@@ -19,6 +19,7 @@ from resprobe_exporter.graph.probe import AddBlockStatistics
 from resprobe_exporter.graph.residual import ResidualAddition, find
 from resprobe_exporter.graph.untie import UntieBranches
 from resprobe_exporter.measure import measure
+from resprobe_exporter.reference import of_net
 from resprobe_exporter.resnet import ResNet
 from resprobe_exporter.runtime import Graph
 
@@ -94,20 +95,32 @@ def publish(
         model = to_onnx(net, preprocessing.mean, preprocessing.std)
         additions = list(find(model.graph))
         _check_names(additions, net)
-        _write_graphs(model, draft.directory, bool(additions))
+        write_graphs(model, draft.directory, bool(additions))
         report("comparing with PyTorch")
         reference = copy.deepcopy(net).cpu().double().eval()
-        served = Served(reference, preprocessing.mean, preprocessing.std)
-        check(served, _check_images(net, test_set), draft.directory)
-        description = describe.describe(draft, net, additions, classes, origin)
-        if test_set is not None:
-            report(f"measuring on {test_set.name}")
-            names = [block.name for block in description.blocks]
-            graph = Graph(draft.directory / (repository.PROBE if additions else repository.LEAN))
-            measured = measure(graph, test_set.images, test_set.labels, names, describe.sizes(description))
-            describe.add_measurement(description, test_set.name, measured)
-        describe.write(description, draft.directory)
+        facts = describe.facts_of(net)
+        assert facts.image is not None
+        images = check_images(facts.image, test_set)
+        check(of_net(Served(reference, preprocessing.mean, preprocessing.std), images), images, draft.directory)
+        description = describe.describe(draft, facts, additions, classes, origin)
+        finish(draft, description, test_set, report)
     return description, draft.target
+
+
+def finish(
+    draft: repository.Draft,
+    description: describe.Model,
+    test_set: LabelledImages | None,
+    report: Callable[[str], None],
+) -> None:
+    """Measures a version whose graphs are written and checked, if there are images, and writes its description."""
+    if test_set is not None:
+        report(f"measuring on {test_set.name}")
+        names = [block.name for block in description.blocks]
+        graph = Graph(draft.directory / (repository.PROBE if names else repository.LEAN))
+        measured = measure(graph, test_set.images, test_set.labels, names, describe.sizes(description))
+        describe.add_measurement(description, test_set.name, measured)
+    describe.write(description, draft.directory)
 
 
 def _check_names(additions: Sequence[ResidualAddition], net: ResNet) -> None:
@@ -120,7 +133,7 @@ def _check_names(additions: Sequence[ResidualAddition], net: ResNet) -> None:
         raise CheckFailed(f"found {len(found)} residual additions in the graph; the net has {len(expected)}: {found}")
 
 
-def _write_graphs(model: ir.Model, directory: Path, residual: bool) -> None:
+def write_graphs(model: ir.Model, directory: Path, residual: bool) -> None:
     """Writes the lean graph and, for a residual net, those that are made from it, over the same weights."""
     ir.external_data.unload_from_model(model, directory, repository.WEIGHTS, size_threshold_bytes=256)
     for file, passes in (TAPPED if residual else {}).items():
@@ -138,8 +151,15 @@ def _save(model: ir.Model, path: Path) -> None:
     ir.save(model, path)
 
 
-def _check_images(net: ResNet, test_set: LabelledImages | None) -> npt.NDArray[np.uint8]:
-    """Noise, which reaches every value of a pixel, and real images where there are some."""
-    shape = net.architecture.height, net.architecture.width, net.architecture.channels
+def check_images(shape: tuple[int, int, int], test_set: LabelledImages | None) -> npt.NDArray[np.uint8]:
+    """Noise, which reaches every value of a pixel, and real images where there are some.
+
+    Args:
+        shape: Height, width and channels.
+        test_set: With real ones; None: there are none.
+
+    Returns:
+        uint8 [n, height, width, channels].
+    """
     noise = np.random.default_rng(0).integers(0, 256, (CHECK_IMAGES, *shape), dtype=np.uint8)
     return noise if test_set is None else np.concatenate([noise, test_set.images[:CHECK_IMAGES]])

@@ -1,35 +1,55 @@
 """Runs the written graphs on ONNX Runtime, to check and to measure them. CPU only: a reference needs no speed."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.graph.lesion import INPUT as BLOCK_SCALE
+
 Outputs = Mapping[str, npt.NDArray[np.float32]]
 
 
 class Graph:
-    """A graph that takes `image`, uint8 [n, height, width, channels], and perhaps `block_scale`, float32 [n, L]."""
+    """A graph that takes one tensor, [n, …], and perhaps `block_scale`, float32 [n, L].
 
-    def __init__(self, path: Path) -> None:
+    Where ONNX Runtime cannot load or run it, an ExporterError has the reason.
+    """
+
+    def __init__(self, source: Path | bytes, name: str = "") -> None:
         """Loads a graph.
 
         Args:
-            path: Of the ONNX file; its weights lie beside it.
+            source: The ONNX file, beside which its weights lie, or its bytes with the weights in them.
+            name: What an error calls it; empty: as the file.
         """
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        options.log_severity_level = 4
+        self._name = name or (source.name if isinstance(source, Path) else "the file")
+        with _explained(self._name):
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
         self._names = [output.name for output in self._session.get_outputs()]
 
-    def run(self, images: npt.NDArray[np.uint8], block_scale: npt.NDArray[np.float32] | None = None) -> Outputs:
+    def run(self, tensor: npt.NDArray[np.generic], block_scale: npt.NDArray[np.float32] | None = None) -> Outputs:
         """The outputs by name, each [n, …]."""
-        inputs = {"image": images} if block_scale is None else {"image": images, "block_scale": block_scale}
-        return dict(zip(self._names, self._session.run(None, inputs), strict=True))
+        inputs = {self._input: tensor} if block_scale is None else {self._input: tensor, BLOCK_SCALE: block_scale}
+        with _explained(self._name):
+            return dict(zip(self._names, self._session.run(None, inputs), strict=True))
 
     def run_batches(self, images: npt.NDArray[np.uint8], batch_size: int = 32) -> Iterator[Outputs]:
         """The outputs for one batch after the other."""
         for start in range(0, len(images), batch_size):
             yield self.run(images[start : start + batch_size])
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # ONNX Runtime has no class of its own for what it raises
+        raise ExporterError(f"ONNX Runtime cannot run {name}: {str(error).splitlines()[0]}") from error

@@ -42,6 +42,13 @@ def constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
     return graph.initializers[name]
 
 
+def integers(value: ir.Value | None) -> list[int] | None:
+    """The numbers of a constant; None: it is none."""
+    if value is None or value.const_value is None:
+        return None
+    return [int(number) for number in value.const_value.numpy().reshape(-1)]
+
+
 def replace_branch(addition: ResidualAddition, value: ir.Value) -> None:
     """Makes the addition add this instead of its branch."""
     value.shape, value.dtype = addition.branch.shape, branch_dtype(addition)

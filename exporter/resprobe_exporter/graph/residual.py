@@ -19,6 +19,7 @@ LINEAR = frozenset(
         "Cast",
         "Concat",
         "Conv",
+        "Dropout",
         "GlobalAveragePool",
         "Identity",
         "Mul",
@@ -60,13 +61,19 @@ def find(graph: ir.Graph) -> Iterator[ResidualAddition]:
     row.
     """
     order = {node: position for position, node in enumerate(graph)}
+    for node, left, right in sums(graph):
+        addition = _as_residual(node, left, right, order)
+        if addition is not None:
+            yield addition
+
+
+def sums(graph: ir.Graph) -> Iterator[tuple[ir.Node, ir.Value, ir.Value]]:
+    """Every addition of two computed tensors, and these two, in the order of the graph."""
     for node in graph:
         if node.op_type == "Add" and node.domain == "":
             left, right = node.inputs
             if left is not None and right is not None and _computed(left) and _computed(right):
-                addition = _as_residual(node, left, right, order)
-                if addition is not None:
-                    yield addition
+                yield node, left, right
 
 
 def _as_residual(

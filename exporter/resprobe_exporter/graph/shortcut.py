@@ -7,6 +7,7 @@ whole stage its fused additions: the identity shortcuts that follow stay in NCHW
 import numpy as np
 import onnx_ir as ir
 
+from resprobe_exporter.graph.parts import integers
 from resprobe_exporter.graph.residual import ResidualAddition, find, linear_path
 
 SPATIAL = (2, 3)
@@ -65,7 +66,7 @@ def _as_convolution(addition: ResidualAddition) -> tuple[ir.Node, ir.Value] | No
 
 def _steps(node: ir.Node) -> tuple[int, int] | None:
     """The steps of a Slice on height and width, if it takes every such position from the first on."""
-    starts, ends, axes, steps = (_constant(value) for value in (*node.inputs[1:], None, None)[:4])
+    starts, ends, axes, steps = (integers(value) for value in (*node.inputs[1:], None, None)[:4])
     if starts is None or ends is None or axes is None:
         return None
     steps = [1] * len(starts) if steps is None else steps
@@ -83,19 +84,13 @@ def _steps(node: ir.Node) -> tuple[int, int] | None:
 
 def _channels_before(node: ir.Node) -> int | None:
     """How many zero channels a Pad puts before the others, if it pads nothing else."""
-    pads, value, axes = (_constant(one) for one in (*node.inputs[1:], None, None)[:3])
+    pads, value, axes = (integers(one) for one in (*node.inputs[1:], None, None)[:3])
     mode = node.attributes.get_string("mode", "constant")
     if pads is None or axes is not None or mode != "constant" or (value is not None and any(value)):
         return None
     before, after = pads[: len(pads) // 2], pads[len(pads) // 2 :]
     others = [*before[:1], *before[2:], *after[:1], *after[2:]]
     return None if any(others) or before[1] < 0 or after[1] < 0 else before[1]
-
-
-def _constant(value: ir.Value | None) -> list[int] | None:
-    if value is None or value.const_value is None:
-        return None
-    return [int(number) for number in value.const_value.numpy().reshape(-1)]
 
 
 def _channels(value: ir.Value) -> int:

@@ -1,0 +1,65 @@
+"""`exporter probe`."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from resprobe_exporter.commands.common import print_built
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Write somebody's ONNX file as a new version, with the statistics of its residual blocks.
+
+    Every addition F(x) + s(x) that is found in the graph becomes a block, and what is written is compared with the
+    file. With --mean and --std the graph takes pixels, as the server's own calls and the client do. Without, it takes
+    and returns what it did, and is served over the Open Inference Protocol.
+
+    Examples:
+      exporter probe resnet50.onnx --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --classes imagenet.txt
+      exporter probe net.onnx --name net
+      exporter probe net.onnx --size 224 224 --output scores --mean 0.5 --std 0.5
+    """
+
+    file: tyro.conf.Positional[Path]
+    """ONNX file. It takes one tensor, images as [n, c, h, w] or [n, h, w, c]."""
+    mean: tuple[float, ...] = ()
+    """Mean of each channel that the net was trained with, for pixels in [0, 1]. 0 where it takes pixels as they are."""
+    std: tuple[float, ...] = ()
+    """Standard deviation of each channel. 1 where it takes [0, 1], 0.00392157 where it takes [0, 255]."""
+    size: tuple[int, int] | None = None
+    """Height and width of the images, where the file leaves them open."""
+    output: str | None = None
+    """The output with a score for each class, where the file has several."""
+    classes: str | None = None
+    """Labels: a file with one on each line, or a,b,c. Default: those of --dataset, else 0, 1, 2 …"""
+    family: str = "onnx"
+    """What to call the kind of net."""
+    dataset: Literal["digits", "cifar10", "cifar100", "folder"] | None = None
+    """Measure accuracy and baseline on this data set's test images."""
+    data: Path | None = None
+    """Directory of the data set's files."""
+    repository: Path = Path("models")
+    """Model repository to write to."""
+    name: str | None = None
+    """Name of the model. Default: that of the file."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    def run(self) -> None:
+        """Reads, writes and checks."""
+        from resprobe_exporter import adopt, build, foreign
+        from resprobe_exporter.errors import ExporterError
+        from resprobe_exporter.publish import Preprocessing
+
+        if bool(self.mean) != bool(self.std):
+            raise ExporterError("--mean and --std go together")
+        preprocessing = Preprocessing(self.mean, self.std) if self.mean else None
+        labels = None if self.classes is None else build.read_labels(self.classes)
+        file = foreign.read(self.file, self.size, self.output, scores=preprocessing is not None)
+        load = None if self.dataset is None else partial(build.load_test_set, self.dataset, self.data)
+        options = adopt.Options(preprocessing, labels, self.family)
+        print_built(adopt.adopt(file, options, load, self.repository, self.name or self.file.stem), self.json)

@@ -1,0 +1,233 @@
+"""Somebody's ONNX file: read, and brought into the form that the passes take.
+
+What varies from one exporter to the next is levelled out here: the opset, weights that are listed as inputs, constants
+that are nodes, additions that are a Sum of two, a batch size that is written out.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnx_ir.passes.common as common_passes
+from google.protobuf.message import DecodeError
+from onnxscript.optimizer import fold_constants
+
+from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.graph.batch import FreeBatch
+from resprobe_exporter.graph.parts import branch_shape
+from resprobe_exporter.graph.residual import ResidualAddition
+from resprobe_exporter.graph.sums import SumToAdd
+from resprobe_exporter.resnet import BlockInfo
+
+OPSET = 18  # the first in which the passes' operators are what they are now
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+LEVELLING: Sequence[type[ir.passes.InPlacePass]] = (
+    common_passes.InlinePass,
+    common_passes.RemoveInitializersFromInputsPass,
+    common_passes.IdentityEliminationPass,
+    SumToAdd,
+)
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Somebody's graph.
+
+    Attributes:
+        path: Of the file.
+        model: As it came, with the outputs that are wanted.
+        levelled: The same computation for any number of images, ready for the passes.
+    """
+
+    path: Path
+    model: onnx.ModelProto
+    levelled: ir.Model
+
+    @property
+    def rows(self) -> int:
+        """How many images the file takes at a time, if it says so; else 1."""
+        return self._sizes[0].dim_value or 1
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether it takes images as [n, h, w, c]."""
+        return spatial_axes([one.dim_value for one in self._sizes]) == (1, 2)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of what it takes."""
+        return onnx.helper.tensor_dtype_to_np_dtype(_input(self.model).type.tensor_type.elem_type)
+
+    @property
+    def _sizes(self) -> Sequence[onnx.TensorShapeProto.Dimension]:
+        return _input(self.model).type.tensor_type.shape.dim
+
+
+def read(path: Path, size: tuple[int, int] | None = None, output: str | None = None, scores: bool = False) -> Foreign:
+    """Reads a file.
+
+    Args:
+        path: Of it. Weights may lie beside it.
+        size: Height and width of its images, where it leaves them open.
+        output: The only one that is wanted; None: all.
+        scores: Whether scores are wanted instead of the probabilities that a Softmax at the end makes of them.
+
+    Raises:
+        ExporterError: It is no ONNX model, takes more than one tensor, or has no such output.
+    """
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except OSError as error:
+        raise ExporterError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        raise ExporterError(f"{path} is no ONNX model: {str(error).splitlines()[0]}") from error
+    taken = _input(model)
+    if size is not None:
+        _set_size(taken, size)
+    if output is not None:
+        _keep_output(model, output, path)
+    if scores:
+        _leave_softmax_out(model)
+    return Foreign(path, model, _level(model, path))
+
+
+def _input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
+    """The only one. Raises ExporterError if there are others."""
+    weights = {weight.name for weight in model.graph.initializer}  # which older files list as inputs too
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs)
+        raise ExporterError(f"the graph takes {len(inputs)} tensors ({names}); expected one, the images")
+    return inputs[0]
+
+
+def spatial_axes(shape: Sequence[object]) -> tuple[int, int] | None:
+    """Where height and width are in [n, c, h, w] or [n, h, w, c], c being 1 or 3; None: it is neither."""
+    if len(shape) == 4 and shape[1] in (1, 3):
+        return 2, 3
+    return (1, 2) if len(shape) == 4 and shape[3] in (1, 3) else None
+
+
+def depth(graph: ir.Graph) -> int:
+    """Weighted layers on the longest path, which is what "ResNet-50" counts."""
+    longest: dict[ir.Value, int] = {}
+    for node in graph:
+        before = max((longest.get(value, 0) for value in node.inputs if value is not None), default=0)
+        weighs = node.op_type in WEIGHTED and any(value is not None and value.is_initializer() for value in node.inputs)
+        longest.update(dict.fromkeys(node.outputs, before + weighs))
+    return max((longest.get(value, 0) for value in graph.outputs), default=0)
+
+
+def parameter_count(graph: ir.Graph) -> int:
+    """Numbers among the weights, without the means and variances of batch norms; folded ones are not counted again."""
+    norms = [node for node in graph if node.op_type == "BatchNormalization"]
+    measured = {value for node in norms for value in node.inputs[3:5]}
+    weights = [value for value in graph.initializers.values() if value.uses() and value not in measured]
+    tensors = [value.const_value for value in weights if value.const_value is not None]
+    return sum(tensor.size for tensor in tensors if tensor.dtype.is_floating_point())
+
+
+def blocks(additions: Sequence[ResidualAddition]) -> list[BlockInfo]:
+    """What is known of each block. A stage ends where the size of the sum changes.
+
+    Raises:
+        ir.passes.PreconditionError: The size of one is not known.
+    """
+    shapes = [branch_shape(addition) for addition in additions]
+    found: list[BlockInfo] = []
+    stage, index = 1, 0
+    for position, (addition, shape) in enumerate(zip(additions, shapes, strict=True)):
+        if position and shape != shapes[position - 1]:
+            stage, index = stage + 1, 0
+        name = f"stage{stage}.block{index}"
+        std = _response_std(addition.branch)
+        found.append(BlockInfo(name, stage, index, *shape, _stride(addition), addition.kind, std))
+        index += 1
+    return found
+
+
+def _stride(addition: ResidualAddition) -> int:
+    source, (_, height, _) = addition.source.shape, branch_shape(addition)
+    before = source[2] if source is not None and len(source) == 4 else None
+    return round(before / height) if isinstance(before, int) else 1
+
+
+def _response_std(branch: ir.Value) -> float | None:
+    """See BlockInfo; None where no batch norm is left at the end of the branch."""
+    node = branch.producer()
+    if node is None or node.op_type != "BatchNormalization":
+        return None
+    gamma, beta = (value.const_value if value is not None else None for value in node.inputs[1:3])
+    if gamma is None or beta is None:
+        return None
+    scale, bias = (tensor.numpy().astype(np.float64) for tensor in (gamma, beta))
+    return float(np.sqrt(np.mean(scale**2) + bias.var()))
+
+
+def _set_size(value: onnx.ValueInfoProto, size: tuple[int, int]) -> None:
+    sizes = value.type.tensor_type.shape.dim
+    axes = spatial_axes([one.dim_value or None for one in sizes])
+    if axes is None:
+        raise ExporterError(f"input {value.name} is {_text(sizes)}; --size is for images, [n, c, h, w] or [n, h, w, c]")
+    for axis, length in zip(axes, size, strict=True):
+        if sizes[axis].dim_value not in (0, length):
+            raise ExporterError(f"input {value.name} is {_text(sizes)}; --size {size[0]} {size[1]} does not fit it")
+        sizes[axis].dim_value = length
+
+
+def _text(sizes: Sequence[onnx.TensorShapeProto.Dimension]) -> str:
+    return f"[{', '.join(str(one.dim_value or one.dim_param or '?') for one in sizes)}]"
+
+
+def _keep_output(model: onnx.ModelProto, output: str, path: Path) -> None:
+    known = [value for value in model.graph.output if value.name == output]
+    if not known:
+        names = ", ".join(value.name for value in model.graph.output)
+        raise ExporterError(f"{path} has no output {output!r}; its outputs: {names}")
+    del model.graph.output[:]
+    model.graph.output.extend(known)
+
+
+def _leave_softmax_out(model: onnx.ModelProto) -> None:
+    for output in model.graph.output:
+        for node in model.graph.node:
+            if node.op_type == "Softmax" and node.output[0] == output.name:
+                output.name = node.input[0]
+
+
+def _is_filling(node: ir.Node) -> bool | None:
+    """Has zeros folded too, of which paddings are made; the rest as it is by default."""
+    return True if node.op_type == "ConstantOfShape" else None
+
+
+def _level(model: onnx.ModelProto, path: Path) -> ir.Model:
+    versions = {one.domain: one.version for one in model.opset_import}
+    if versions.get("", OPSET) < OPSET:
+        try:
+            model = onnx.version_converter.convert_version(model, OPSET)
+        except RuntimeError as error:
+            raise ExporterError(
+                f"{path} is of opset {versions['']} and cannot be converted to {OPSET}: {error}; export it with "
+                f"opset {OPSET} or later"
+            ) from error
+    levelled = ir.from_proto(model)
+    for step in LEVELLING:
+        step()(levelled)
+    fold_constants(levelled, should_fold=_is_filling)  # some compute what a Reshape or a Pad is to do
+    common_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(levelled)
+    common_passes.RemoveUnusedNodesPass()(levelled)
+    for graph_input in levelled.graph.inputs:
+        if graph_input.shape is None or not len(graph_input.shape):
+            raise ExporterError(f"input {graph_input.name} of {path} has no batch axis; expected [n, c, h, w]")
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # a shape that cannot be inferred is reported by who needs it
+    FreeBatch()(levelled)
+    for node in levelled.graph:
+        node.doc_string = None
+        node.metadata_props.clear()  # file names of somebody's machine
+    return levelled
