@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from resprobe_exporter import describe, foreign, progress, repository
+from resprobe_exporter import describe, facts, foreign, progress, repository
 from resprobe_exporter.build import Built
 from resprobe_exporter.check import check
 from resprobe_exporter.errors import ExporterError
@@ -64,7 +64,7 @@ def adopt(
     begin = time.perf_counter()
     repository.check_name(name)
     graph = file.levelled.graph
-    depth, parameters = foreign.depth(graph), foreign.parameter_count(graph)
+    depth, parameters = facts.depth(graph), facts.parameter_count(graph)
     image = _take_images(file, options.preprocessing)
     if image is None and load is not None:
         raise ExporterError("--dataset needs a graph that takes images: give --mean and --std")
@@ -73,7 +73,7 @@ def adopt(
     blocks = _blocks(file)
     PadShortcutToConv()(file.levelled)
     additions = list(find(graph))
-    facts = describe.Facts(options.family, depth, parameters, image, blocks)
+    said = describe.Facts(options.family, depth, parameters, image, blocks)
     inputs = _noise(graph.inputs[0], file) if image is None else check_images(image, test_set)
     expected = _run(file, inputs, options.preprocessing)
     with repository.new_version(root, name) as draft:
@@ -83,7 +83,7 @@ def adopt(
         names = [block.name for block in blocks]
         tolerance = TOLERANCES.get(additions[0].branch.dtype or ir.DataType.FLOAT, 1e-4)
         check(of_graph(file.levelled, names, inputs, expected, draft.directory, tolerance), inputs, draft.directory)
-        description = describe.describe(draft, facts, additions, labels, describe.Origin(file.path.name))
+        description = describe.describe(draft, said, additions, labels, describe.Origin(file.path.name))
         finish(draft, description, test_set, progress.say)
     return Built(description, draft.target, 0.0, time.perf_counter() - begin)
 
@@ -98,7 +98,7 @@ def _take_images(file: Foreign, preprocessing: Preprocessing | None) -> ImageSha
         return _image_shape(taken, sizes[1:]) if ours else None
     if foreign.spatial_axes(sizes) is None or taken.dtype is None or not taken.dtype.is_floating_point():
         raise ExporterError(
-            f"input {taken.name} of {file.path} is {taken.dtype} {_text(sizes)}; --mean and --std are for normalised "
+            f"input {taken.name} of {file.path} is {taken.dtype} {taken.shape}; --mean and --std are for normalised "
             "images, [n, c, h, w] or [n, h, w, c] with 1 or 3 channels"
         )
     shape = _image_shape(taken, sizes[1:] if file.channels_last else [*sizes[2:], sizes[1]])
@@ -112,13 +112,9 @@ def _take_images(file: Foreign, preprocessing: Preprocessing | None) -> ImageSha
 def _image_shape(taken: ir.Value, sizes: Sequence[object]) -> ImageShape:
     known = [size for size in sizes if isinstance(size, int)]
     if len(known) != 3:
-        raise ExporterError(f"input {taken.name} leaves the size of images open: {_text(sizes)}; --size says it")
+        raise ExporterError(f"input {taken.name} is {taken.shape}; --size says what it leaves open")
     height, width, channels = known
     return height, width, channels
-
-
-def _text(sizes: Sequence[object]) -> str:
-    return f"[{', '.join(map(str, sizes))}]"
 
 
 def _name_logits(file: Foreign) -> None:
@@ -157,7 +153,7 @@ def _blocks(file: Foreign) -> list[BlockInfo]:
     if left := [node for node, *_ in sums(file.levelled.graph) if node not in taken]:
         progress.say(f"not taken for F(x) + s(x): {', '.join(str(node.outputs[0].name) for node in left)}")
     try:
-        return foreign.blocks(additions)
+        return facts.blocks(additions)
     except ir.passes.PreconditionError as error:
         raise ExporterError(f"{file.path}: {error}; --size gives the size of images that a file leaves open") from error
 
@@ -167,7 +163,7 @@ def _noise(taken: ir.Value, file: Foreign) -> Array:
     sizes = list(taken.shape or ())[1:]
     known = [size for size in sizes if isinstance(size, int)]
     if taken.dtype is None or len(known) < len(sizes):
-        raise ExporterError(f"input {taken.name} of {file.path} is [n, …], … being {_text(sizes)}; --size says more")
+        raise ExporterError(f"input {taken.name} of {file.path} is {taken.shape}; --size says what it leaves open")
     shape = CHECK_IMAGES, *known
     random = np.random.default_rng(0)
     if taken.dtype.is_floating_point():

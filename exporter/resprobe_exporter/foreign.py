@@ -19,13 +19,9 @@ from onnxscript.optimizer import fold_constants
 
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.graph.batch import FreeBatch
-from resprobe_exporter.graph.parts import branch_shape
-from resprobe_exporter.graph.residual import ResidualAddition
 from resprobe_exporter.graph.sums import SumToAdd
-from resprobe_exporter.resnet import BlockInfo
 
 OPSET = 18  # the first in which the passes' operators are what they are now
-WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 LEVELLING: Sequence[type[ir.passes.InPlacePass]] = (
     common_passes.InlinePass,
     common_passes.RemoveInitializersFromInputsPass,
@@ -112,62 +108,6 @@ def spatial_axes(shape: Sequence[object]) -> tuple[int, int] | None:
     if len(shape) == 4 and shape[1] in (1, 3):
         return 2, 3
     return (1, 2) if len(shape) == 4 and shape[3] in (1, 3) else None
-
-
-def depth(graph: ir.Graph) -> int:
-    """Weighted layers on the longest path, which is what "ResNet-50" counts."""
-    longest: dict[ir.Value, int] = {}
-    for node in graph:
-        before = max((longest.get(value, 0) for value in node.inputs if value is not None), default=0)
-        weighs = node.op_type in WEIGHTED and any(value is not None and value.is_initializer() for value in node.inputs)
-        longest.update(dict.fromkeys(node.outputs, before + weighs))
-    return max((longest.get(value, 0) for value in graph.outputs), default=0)
-
-
-def parameter_count(graph: ir.Graph) -> int:
-    """Numbers among the weights, without the means and variances of batch norms; folded ones are not counted again."""
-    norms = [node for node in graph if node.op_type == "BatchNormalization"]
-    measured = {value for node in norms for value in node.inputs[3:5]}
-    weights = [value for value in graph.initializers.values() if value.uses() and value not in measured]
-    tensors = [value.const_value for value in weights if value.const_value is not None]
-    return sum(tensor.size for tensor in tensors if tensor.dtype.is_floating_point())
-
-
-def blocks(additions: Sequence[ResidualAddition]) -> list[BlockInfo]:
-    """What is known of each block. A stage ends where the size of the sum changes.
-
-    Raises:
-        ir.passes.PreconditionError: The size of one is not known.
-    """
-    shapes = [branch_shape(addition) for addition in additions]
-    found: list[BlockInfo] = []
-    stage, index = 1, 0
-    for position, (addition, shape) in enumerate(zip(additions, shapes, strict=True)):
-        if position and shape != shapes[position - 1]:
-            stage, index = stage + 1, 0
-        name = f"stage{stage}.block{index}"
-        std = _response_std(addition.branch)
-        found.append(BlockInfo(name, stage, index, *shape, _stride(addition), addition.kind, std))
-        index += 1
-    return found
-
-
-def _stride(addition: ResidualAddition) -> int:
-    source, (_, height, _) = addition.source.shape, branch_shape(addition)
-    before = source[2] if source is not None and len(source) == 4 else None
-    return round(before / height) if isinstance(before, int) else 1
-
-
-def _response_std(branch: ir.Value) -> float | None:
-    """See BlockInfo; None where no batch norm is left at the end of the branch."""
-    node = branch.producer()
-    if node is None or node.op_type != "BatchNormalization":
-        return None
-    gamma, beta = (value.const_value if value is not None else None for value in node.inputs[1:3])
-    if gamma is None or beta is None:
-        return None
-    scale, bias = (tensor.numpy().astype(np.float64) for tensor in (gamma, beta))
-    return float(np.sqrt(np.mean(scale**2) + bias.var()))
 
 
 def _set_size(value: onnx.ValueInfoProto, size: tuple[int, int]) -> None:

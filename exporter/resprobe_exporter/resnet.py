@@ -7,9 +7,10 @@ has stride 2. That makes 6n+2 weighted layers. Left out: bottlenecks and the net
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -176,8 +177,12 @@ def _describe(name: str, block: BasicBlock | PreactBlock, height: int, width: in
     )
 
 
-@torch.no_grad()
 def response_std(norm: nn.BatchNorm2d) -> float:
-    """After batch norm a channel has mean β and std |γ|; pooled over channels: sqrt(mean(γ²) + var(β))."""
-    gamma, beta = norm.weight.double(), norm.bias.double()
-    return float((gamma.square().mean() + beta.var(correction=0)).sqrt())
+    """Of what a batch norm returns; see `pooled_std`."""
+    return pooled_std(norm.weight.detach().cpu().numpy(), norm.bias.detach().cpu().numpy())
+
+
+def pooled_std(gamma: npt.NDArray[Any], beta: npt.NDArray[Any]) -> float:
+    """After batch norm a channel has mean β and std |γ|: over all [c] channels that is sqrt(mean(γ²) + var(β))."""
+    gamma, beta = gamma.astype(np.float64), beta.astype(np.float64)
+    return float(np.sqrt(np.square(gamma).mean() + beta.var()))
