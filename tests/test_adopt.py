@@ -104,7 +104,7 @@ def old(opset: int, **more: Any) -> dict[str, Any]:
 
 
 FREE = {"data": {0: "batch"}}
-OPEN = {"data": {0: "batch", 2: "height", 3: "width"}}
+OPEN = {"data": {0: "batch", 1: "channels", 2: "height", 3: "width"}}
 NORMS = {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
 EXPORTS: dict[str, tuple[dict[str, bool], dict[str, Any]]] = {
     "torch.export": ({}, {"dynamo": True, "dynamic_shapes": {"x": {0: torch.export.Dim("b")}}, "verbose": False}),

@@ -83,9 +83,9 @@ def read(path: Path, size: tuple[int, int] | None = None, output: str | None = N
         raise ExporterError(f"{path} cannot be read: {error.strerror or error}") from error
     except (DecodeError, onnx.checker.ValidationError) as error:
         raise ExporterError(f"{path} is no ONNX model: {str(error).splitlines()[0]}") from error
-    taken = _input(model)
+    _set_channels(model)
     if size is not None:
-        _set_size(taken, size)
+        _set_size(_input(model), size)
     if output is not None:
         _keep_output(model, output, path)
     if scores:
@@ -108,6 +108,17 @@ def spatial_axes(shape: Sequence[object]) -> tuple[int, int] | None:
     if len(shape) == 4 and shape[1] in (1, 3):
         return 2, 3
     return (1, 2) if len(shape) == 4 and shape[3] in (1, 3) else None
+
+
+def _set_channels(model: onnx.ModelProto) -> None:
+    """Writes down how many channels there are, where only the weights of the first convolution say so."""
+    taken = _input(model)
+    sizes = taken.type.tensor_type.shape.dim
+    weights = {weight.name: weight for weight in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Conv" and node.input[0] == taken.name and node.input[1] in weights and len(sizes) == 4:
+            groups = [attribute.i for attribute in node.attribute if attribute.name == "group"]
+            sizes[1].dim_value = sizes[1].dim_value or weights[node.input[1]].dims[1] * (groups or [1])[0]
 
 
 def _set_size(value: onnx.ValueInfoProto, size: tuple[int, int]) -> None:
