@@ -265,10 +265,13 @@ def test_a_sum_of_two_is_an_addition(tmp_path: Path) -> None:
     assert len(describe.read(take(written(tmp_path, change), tmp_path / "models")).blocks) == 3
 
 
-def test_additions_that_are_not_residual_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("operands", [("Sigmoid", "Tanh"), ("Relu", "prob")], ids=["no shortcut", "no images"])
+def test_other_additions_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], operands: tuple[str, str]
+) -> None:
     def change(model: onnx.ModelProto) -> None:
-        nodes = [onnx.helper.make_node(kind, ["prob"], [kind]) for kind in ("Sigmoid", "Tanh")]
-        model.graph.node.extend([*nodes, onnx.helper.make_node("Add", ["Sigmoid", "Tanh"], ["both"])])
+        model.graph.node.extend([onnx.helper.make_node(kind, ["prob"], [kind]) for kind in operands if kind != "prob"])
+        model.graph.node.append(onnx.helper.make_node("Add", operands, ["both"]))
         model.graph.output[0].name = "both"
 
     assert len(describe.read(take(written(tmp_path, change), tmp_path / "models", adopt.Options())).blocks) == 3

@@ -147,11 +147,11 @@ def _labels(file: Foreign, options: Options, test_set: LabelledImages | None, cl
 
 def _blocks(file: Foreign) -> list[BlockInfo]:
     additions = list(find(file.levelled.graph))
-    if not additions:
-        raise ExporterError(f"{file.path} has no residual additions F(x) + s(x): there is nothing to probe")
     taken = {addition.node for addition in additions}
     if left := [node for node, *_ in sums(file.levelled.graph) if node not in taken]:
         progress.say(f"not taken for F(x) + s(x): {', '.join(str(node.outputs[0].name) for node in left)}")
+    if not additions:
+        raise ExporterError(f"{file.path} has no residual additions F(x) + s(x) of images, [n, c, h, w]")
     try:
         return facts.blocks(additions)
     except ir.passes.PreconditionError as error:

@@ -52,7 +52,7 @@ class ResidualAddition:
 
 
 def find(graph: ir.Graph) -> Iterator[ResidualAddition]:
-    """The residual additions in the order of the graph.
+    """The residual additions of images, [n, c, h, w], in the order of the graph.
 
     Args:
         graph: Topologically sorted.
@@ -63,7 +63,7 @@ def find(graph: ir.Graph) -> Iterator[ResidualAddition]:
     order = {node: position for position, node in enumerate(graph)}
     for node, left, right in sums(graph):
         addition = _as_residual(node, left, right, order)
-        if addition is not None:
+        if addition is not None and _of_images(addition.branch):
             yield addition
 
 
@@ -120,6 +120,11 @@ def _ancestors(value: ir.Value, order: Mapping[ir.Node, int], oldest: ir.Value) 
                 found.add(operand)
                 visit(operand)
     return found
+
+
+def _of_images(value: ir.Value) -> bool:
+    """Whether it may be [n, c, h, w]."""
+    return value.shape is None or len(value.shape) == 4
 
 
 def _position(value: ir.Value, order: Mapping[ir.Node, int]) -> int:
