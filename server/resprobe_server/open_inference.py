@@ -9,7 +9,6 @@ from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos import open_inference_pb2_grpc
 
 from resprobe_server import metadata, repeats
-from resprobe_server.authorization import require
 from resprobe_server.config import Config
 from resprobe_server.errors import InvalidRequest, NotFound, NotReady, RequestError
 from resprobe_server.grpc_call import Call
@@ -161,11 +160,9 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         if repeat is not None and repeat.end == len(data):
             (plan, name), tensor = repeat.known, repeat.tensor(data)
             inputs = {name: tensor}
-            if plan.analyses:
-                require("analyse", context)
         else:
             request: pb.ModelInferRequest = call.parse(data)
-            plan, found = self._plan(request, context)
+            plan, found = self._plan(request)
             if found is None:
                 return request
             inputs = found
@@ -174,21 +171,19 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
                 ((name, tensor),) = inputs.items()
                 repeats.learn(memory, data, tensor, (plan, name), _contents)
         serialize = plan.serialize_streamed if call.streams else plan.serialize
-        plan.batcher.add(inputs, plan.due(context), call.reply(serialize))
+        plan.batcher.add(inputs, plan.admit(context), call.reply(serialize))
         return None
 
     async def _infer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
-        plan, inputs = self._plan(request, context)
-        due = plan.due(context)
+        plan, inputs = self._plan(request)
+        due = plan.admit(context)
         if inputs is None:
             inputs = await self._reader.read(request, plan.version)
         return plan.respond(await plan.batcher.submit(inputs, due))
 
-    def _plan(self, request: pb.ModelInferRequest, context: Context) -> tuple[Plan, Arrays | None]:
+    def _plan(self, request: pb.ModelInferRequest) -> tuple[Plan, Arrays | None]:
         """How to answer a request, and its inputs, if that takes no work."""
         plan = Plan(request, self._get(request.model_name, request.model_version))
-        if plan.analyses:
-            require("analyse", context)
         return plan, self._reader.view(request, plan.version)
 
 

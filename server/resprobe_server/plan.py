@@ -8,6 +8,7 @@ import numpy as np
 from resprobe_protos import open_inference_pb2 as pb
 
 from resprobe_server import tensors
+from resprobe_server.authorization import require
 from resprobe_server.errors import InvalidRequest
 from resprobe_server.repository import BLOCKS, LOGITS
 from resprobe_server.status import Context, deadline_of
@@ -24,10 +25,9 @@ class Plan:
         identifier: Of the request.
         version: That it names.
         batcher: For its graph.
-        analyses: Whether this takes the right to analyse.
     """
 
-    __slots__ = ("_head", "_like", "_timeout", "_wanted", "analyses", "batcher", "identifier", "version")
+    __slots__ = ("_analyses", "_head", "_like", "_timeout", "_wanted", "batcher", "identifier", "version")
 
     def __init__(self, request: pb.ModelInferRequest, version: Version) -> None:
         """Makes it for a request that names this version.
@@ -38,13 +38,19 @@ class Plan:
         """
         self.identifier, self.version, self._timeout = request.id, version, timeout_of(request)
         self._wanted, with_blocks = read_outputs(request, version)
-        self.analyses = with_blocks or version.is_lesioned
+        self._analyses = with_blocks or version.is_lesioned
         self.batcher = version.batcher(with_blocks, with_scale=False)
         self._head = b""  # of a response up to its values, which are an array of this shape and dtype
         self._like: tuple[tuple[int, ...], np.dtype[Any]] | None = None
 
-    def due(self, context: Context) -> float:
-        """When an answer is due, on the clock of time.monotonic."""
+    def admit(self, context: Context) -> float:
+        """Lets the caller in, and says when an answer is due, on the clock of time.monotonic.
+
+        Raises:
+            Forbidden: The caller may not analyse, and this does.
+        """
+        if self._analyses:
+            require("analyse", context)
         deadline = deadline_of(context)
         return deadline if self._timeout is None else min(deadline, time.monotonic() + self._timeout)
 
