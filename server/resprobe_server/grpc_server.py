@@ -27,7 +27,7 @@ from resprobe_server.grpc_stream import StreamCall
 if TYPE_CHECKING:
     from resprobe_server.tracing import Tracing
 
-HOLD = 0.02  # seconds, more than a call takes from one machine to another
+QUIET, LONGEST_HOLD = 0.05, 0.5  # seconds: more than it takes from an answer to the next call, and the most
 NOBODY = Call, "unknown", None, None  # answers a method that is not served
 log = structlog.get_logger()
 
@@ -89,6 +89,7 @@ class Server:
         self.draining = self.stopped = False
         self._direct: Mapping[str, Direct | Each] = {}  # of the service that is being added
         self._handlers: dict[bytes, tuple[type[Call], str, Any, Any]] = {}
+        self._came = 0.0  # the last call, on the clock of time.monotonic
         self._events = cygrpc.CompletionQueue()
         self._core = cygrpc.Server(tuple(options), False)
         self._core.register_completion_queue(self._events)
@@ -167,12 +168,14 @@ class Server:
         await asyncio.to_thread(self._poller.join)
 
     def _hold(self) -> None:
-        """Sends no answers for a moment, while the calls come in that are on their way.
+        """Sends no answers until no more calls come, for it is the loop that sends them.
 
         Core ends with CANCELLED what comes after it was told to shut down, from callers who have not heard of it. Who
         waits for an answer sends nothing, and hears first that the server goes.
         """
-        time.sleep(HOLD)  # it is the loop that sends answers
+        end = time.monotonic() + LONGEST_HOLD
+        while (left := min(end, self._came + QUIET) - time.monotonic()) > 0:
+            time.sleep(left)
 
     def _poll(self) -> None:
         shutdown = cygrpc.CompletionType.queue_shutdown
@@ -199,4 +202,6 @@ class Server:
             return  # the server is stopping
         self._request_call()
         kind, name, handler, direct = self._handlers.get(event.call_details.method, NOBODY)
-        kind(self, event, name, handler, direct).begin()
+        call = kind(self, event, name, handler, direct)
+        self._came = call.began
+        call.begin()
