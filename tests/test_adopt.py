@@ -1,6 +1,5 @@
 """Somebody's ONNX file as a model: whoever wrote it, its blocks are found, and their numbers are PyTorch's."""
 
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,12 +7,12 @@ from typing import Any
 
 import grpc
 import numpy as np
-import numpy.typing as npt
 import onnx
 import pytest
 import resprobe
 import torch
 from conftest import Serve, publish_net, small_net
+from foreign_nets import FREE, MEAN, NORMS, OPEN, SIZE, STD, Bottleneck, export, hooked, make, old
 from resprobe_exporter import adopt, describe, foreign
 from resprobe_exporter.build import load_test_set
 from resprobe_exporter.errors import CheckFailed, ExporterError
@@ -22,90 +21,9 @@ from resprobe_exporter.resnet import response_std
 from resprobe_exporter.runtime import Graph
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
-from torch import Tensor, nn
+from torch import nn
 
-SIZE = 16
-MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 TYPED = adopt.Options(Preprocessing(MEAN, STD))
-Array = npt.NDArray[Any]
-
-
-class Bottleneck(nn.Module):
-    """He et al. 2015, Fig. 5, right; as torchvision writes it."""
-
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
-        super().__init__()
-        outputs = 4 * width
-        self.branch = nn.Sequential(
-            nn.Conv2d(inputs, width, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.Conv2d(width, outputs, 1, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
-        grows = stride > 1 or inputs != outputs
-        down = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-        self.shortcut = down if grows else nn.Identity()
-        self.seen: list[tuple[Tensor, Tensor]] = []
-
-    def forward(self, x: Tensor) -> Tensor:
-        branch, shortcut = self.branch(x), self.shortcut(x)
-        self.seen.append((branch, shortcut))
-        return torch.relu(branch + shortcut)
-
-
-class Net(nn.Module):
-    """A small ImageNet net: three blocks in two stages, 11 weighted layers."""
-
-    def __init__(self, probabilities: bool = False, channels_last: bool = False) -> None:
-        super().__init__()
-        self.probabilities, self.channels_last = probabilities, channels_last
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, 4, 7, 2, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(3, 1, 1)
-        )
-        self.blocks = nn.Sequential(Bottleneck(4, 4, 1), Bottleneck(16, 4, 1), Bottleneck(16, 8, 2))
-        self.head = nn.Linear(32, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.permute(0, 3, 1, 2) if self.channels_last else x
-        x = self.blocks(self.stem(x)).mean((2, 3))
-        scores: Tensor = self.head(x.reshape(x.shape[0], 32))
-        return scores.softmax(1) if self.probabilities else scores
-
-
-def make(**options: bool) -> Net:
-    torch.manual_seed(3)
-    net = Net(**options)
-    shape = (32, SIZE, SIZE, 3) if net.channels_last else (32, 3, SIZE, SIZE)
-    with torch.no_grad():
-        net.train()(torch.randn(shape))
-        for module in net.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.weight.uniform_(0.5, 1.5)
-                module.bias.normal_(0, 0.2)
-    return net.eval()
-
-
-def export(net: nn.Module, path: Path, shape: tuple[int, ...] = (1, 3, SIZE, SIZE), **options: Any) -> Path:
-    dtype = next(net.parameters()).dtype
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporters
-        torch.onnx.export(
-            net, (torch.zeros(shape, dtype=dtype),), path, input_names=["data"], output_names=["prob"], **options
-        )
-    return path
-
-
-def old(opset: int, **more: Any) -> dict[str, Any]:
-    return {"dynamo": False, "opset_version": opset, **more}
-
-
-FREE = {"data": {0: "batch"}}
-OPEN = {"data": {0: "batch", 1: "channels", 2: "height", 3: "width"}}
-NORMS = {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
 EXPORTS: dict[str, tuple[dict[str, bool], dict[str, Any]]] = {
     "torch.export": ({}, {"dynamo": True, "dynamic_shapes": {"x": {0: torch.export.Dim("b")}}, "verbose": False}),
     "one image, opset 9": ({}, old(9)),
@@ -122,22 +40,6 @@ def take(path: Path, root: Path, options: adopt.Options = TYPED, **more: Any) ->
     size = (SIZE, SIZE)
     file = foreign.read(path, size, scores=options.preprocessing is not None)
     return adopt.adopt(file, options, None, root, more.get("name", "net")).directory
-
-
-def hooked(net: Net, images: Array) -> tuple[Array, Array]:
-    """Scores and block statistics of PyTorch in float64."""
-    pixels = torch.from_numpy((images / 255 - MEAN) / STD)
-    net.double()
-    net.probabilities = False
-    with torch.no_grad():
-        scores = net(pixels if net.channels_last else pixels.permute(0, 3, 1, 2))
-    rows = []
-    for block in net.blocks:
-        assert isinstance(block, Bottleneck)
-        branch, shortcut = (one.flatten(1).numpy() for one in block.seen[-1])
-        lengths = np.linalg.norm(branch, axis=1), np.linalg.norm(shortcut, axis=1)
-        rows.append(np.stack([*lengths, (branch * shortcut).sum(1), branch.mean(1)], 1))
-    return scores.numpy(), np.stack(rows, 1)
 
 
 @pytest.mark.parametrize(("net", "options"), EXPORTS.values(), ids=EXPORTS)
@@ -256,6 +158,31 @@ def written(tmp_path: Path, change: Callable[[onnx.ModelProto], None]) -> Path:
     return path
 
 
+def test_reshapes_may_share_what_they_are_told_and_have_no_names(tmp_path: Path) -> None:
+    path = export(make(), tmp_path / "net.onnx", **old(13))  # for one image
+    model = onnx.load(path)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 5]), "shape"))
+    model.graph.node.extend(onnx.helper.make_node("Reshape", [a, "shape"], [b]) for a, b in (("prob", "b"), ("b", "c")))
+    model.graph.output[0].name = "c"
+    for node in model.graph.node:
+        node.name = ""
+    onnx.save(model, path)
+    directory = take(path, tmp_path / "models")
+    assert Graph(directory / "model.onnx").run(np.zeros((3, SIZE, SIZE, 3), np.uint8))["logits"].shape == (3, 5)
+
+
+def test_names_that_are_ours_may_be_taken(tmp_path: Path) -> None:
+    def change(model: onnx.ModelProto) -> None:
+        names = ("image", "logits", "blocks", "block_scale", "last")
+        pairs = zip(("prob", *names), names, strict=False)
+        model.graph.node.extend(onnx.helper.make_node("Neg", [one], [other]) for one, other in pairs)
+        model.graph.output[0].name = "last"
+
+    path = written(tmp_path, change)
+    for options in (TYPED, adopt.Options()):
+        assert len(describe.read(take(path, tmp_path / "models", options)).blocks) == 3
+
+
 def test_a_sum_of_two_is_an_addition(tmp_path: Path) -> None:
     def change(model: onnx.ModelProto) -> None:
         for node in model.graph.node:
@@ -352,5 +279,8 @@ def test_files_that_are_none(tmp_path: Path, repository: Path) -> None:
     ):
         with pytest.raises(ExporterError, match=message):
             foreign.read(path)
+    probe = repository / "digits" / "1" / "probe.onnx"
+    with pytest.raises(ExporterError, match="returns blocks already; give the graph that it was made from"):
+        adopt.adopt(foreign.read(probe), adopt.Options(), None, tmp_path, "net")
     with pytest.raises(ExporterError, match=r"no output 'scores'; its outputs: logits"):
         foreign.read(repository / "digits" / "1" / "model.onnx", output="scores")

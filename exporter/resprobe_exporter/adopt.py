@@ -16,7 +16,9 @@ from resprobe_exporter.check import check
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.export import LOGITS
 from resprobe_exporter.foreign import Foreign
+from resprobe_exporter.graph.lesion import INPUT as BLOCK_SCALE
 from resprobe_exporter.graph.pixels import INPUT, TakePixels
+from resprobe_exporter.graph.probe import OUTPUT as BLOCKS
 from resprobe_exporter.graph.residual import find, sums
 from resprobe_exporter.graph.shortcut import PadShortcutToConv
 from resprobe_exporter.publish import CHECK_IMAGES, LabelledImages, Preprocessing, check_images, finish, write_graphs
@@ -46,7 +48,7 @@ class Options:
 
 
 def adopt(
-    file: Foreign, options: Options, load: Callable[[ImageShape], LabelledImages] | None, root: Path, name: str
+    file: Foreign, options: Options, load: Callable[[ImageShape], LabelledImages | None] | None, root: Path, name: str
 ) -> Built:
     """Writes somebody's graph as the next version of a model.
 
@@ -65,6 +67,7 @@ def adopt(
     repository.check_name(name)
     graph = file.levelled.graph
     depth, parameters = facts.depth(graph), facts.parameter_count(graph)
+    _keep_names_free(file)
     image = _take_images(file, options.preprocessing)
     if image is None and load is not None:
         raise ExporterError("--dataset needs a graph that takes images: give --mean and --std")
@@ -73,7 +76,7 @@ def adopt(
     blocks = _blocks(file)
     PadShortcutToConv()(file.levelled)
     additions = list(find(graph))
-    said = describe.Facts(options.family, depth, parameters, image, blocks)
+    known = facts.Facts(options.family, depth, parameters, image, blocks)
     inputs = _noise(graph.inputs[0], file) if image is None else check_images(image, test_set)
     expected = _run(file, inputs, options.preprocessing)
     with repository.new_version(root, name) as draft:
@@ -83,9 +86,19 @@ def adopt(
         names = [block.name for block in blocks]
         tolerance = TOLERANCES.get(additions[0].branch.dtype or ir.DataType.FLOAT, 1e-4)
         check(of_graph(file.levelled, names, inputs, expected, draft.directory, tolerance), inputs, draft.directory)
-        description = describe.describe(draft, said, additions, labels, describe.Origin(file.path.name))
+        description = describe.describe(draft, known, additions, labels, describe.Origin(file.path.name))
         finish(draft, description, test_set, progress.say)
     return Built(description, draft.target, 0.0, time.perf_counter() - begin)
+
+
+def _keep_names_free(file: Foreign) -> None:
+    """Renames what is called as something that is added. Raises ExporterError if statistics are there already."""
+    outputs = file.levelled.graph.outputs
+    if any(output.name == BLOCKS for output in outputs):
+        raise ExporterError(f"{file.path} returns {BLOCKS} already; give the graph that it was made from, model.onnx")
+    for value in (value for node in file.levelled.graph for value in node.outputs if value not in outputs):
+        if value.name in (INPUT, LOGITS, BLOCKS, BLOCK_SCALE):
+            value.name = f"{value.name}/{file.path.stem}"
 
 
 def _take_images(file: Foreign, preprocessing: Preprocessing | None) -> ImageShape | None:
@@ -125,10 +138,6 @@ def _name_logits(file: Foreign) -> None:
             f"{file.path} returns {found}; --mean and --std are for nets that return [n, classes]: "
             "--output says which output that is"
         )
-    for node in file.levelled.graph:
-        for value in node.outputs:
-            if value.name in (INPUT, LOGITS):
-                value.name = f"{value.name}/{file.path.stem}"
     outputs[0].name = LOGITS
 
 

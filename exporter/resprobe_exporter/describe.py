@@ -12,12 +12,12 @@ from resprobe.statistics import STATISTICS as DERIVED
 from resprobe_protos import resprobe_pb2 as pb
 
 from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.facts import Facts
 from resprobe_exporter.graph import probe
 from resprobe_exporter.graph.residual import ResidualAddition
 from resprobe_exporter.measure import Measurement
 from resprobe_exporter.recipe import Recipe
 from resprobe_exporter.repository import DESCRIPTION, WEIGHTS, Draft
-from resprobe_exporter.resnet import BlockInfo, ResNet
 
 Model = pb.Model
 PROBABILITIES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -37,32 +37,6 @@ class Origin:
     seed: int | None = None
     epochs: int = 0
     recipe: Recipe | None = None
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is said of a net.
-
-    Attributes:
-        family: resnet, plain, preact, or the source's own.
-        depth: Weighted layers.
-        parameter_count: Trainable parameters.
-        image: Height, width and channels of what it takes; None: it takes no images of bytes.
-        blocks: From input to output.
-    """
-
-    family: str
-    depth: int
-    parameter_count: int
-    image: tuple[int, int, int] | None
-    blocks: Sequence[BlockInfo]
-
-
-def facts_of(net: ResNet) -> Facts:
-    """Of a net that was built here."""
-    shape = net.architecture
-    image = shape.height, shape.width, shape.channels
-    return Facts(shape.family, shape.depth, net.parameter_count, image, net.blocks)
 
 
 def describe(

@@ -1,14 +1,41 @@
-"""What a graph says of its net: how deep it is, how large, and what its blocks are."""
+"""What is known of a net: how deep it is, how large, and what its blocks are. Of somebody's net its graph says it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import onnx_ir as ir
 
 from resprobe_exporter.graph.parts import branch_shape
 from resprobe_exporter.graph.residual import ResidualAddition
-from resprobe_exporter.resnet import BlockInfo, pooled_std
+from resprobe_exporter.resnet import BlockInfo, ResNet, pooled_std
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is said of a net.
+
+    Attributes:
+        family: resnet, plain, preact, or the source's own.
+        depth: Weighted layers.
+        parameter_count: Trainable parameters.
+        image: Height, width and channels of what it takes; None: it takes no images of bytes.
+        blocks: From input to output.
+    """
+
+    family: str
+    depth: int
+    parameter_count: int
+    image: tuple[int, int, int] | None
+    blocks: Sequence[BlockInfo]
+
+
+def of_net(net: ResNet) -> Facts:
+    """Of a net that was built here."""
+    shape = net.architecture
+    image = shape.height, shape.width, shape.channels
+    return Facts(shape.family, shape.depth, net.parameter_count, image, net.blocks)
 
 
 def depth(graph: ir.Graph) -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 from torch import Tensor
 
-from resprobe_exporter import describe, repository
+from resprobe_exporter import describe, facts, repository
 from resprobe_exporter.check import check
 from resprobe_exporter.errors import CheckFailed, ExporterError
 from resprobe_exporter.export import SCOPES, Served, to_onnx
@@ -98,11 +98,11 @@ def publish(
         write_graphs(model, draft.directory, bool(additions))
         report("comparing with PyTorch")
         reference = copy.deepcopy(net).cpu().double().eval()
-        facts = describe.facts_of(net)
-        assert facts.image is not None
-        images = check_images(facts.image, test_set)
+        known = facts.of_net(net)
+        assert known.image is not None
+        images = check_images(known.image, test_set)
         check(of_net(Served(reference, preprocessing.mean, preprocessing.std), images), images, draft.directory)
-        description = describe.describe(draft, facts, additions, classes, origin)
+        description = describe.describe(draft, known, additions, classes, origin)
         finish(draft, description, test_set, report)
     return description, draft.target
 

@@ -1,12 +1,44 @@
-"""What the subcommands print when a version was written."""
+"""What subcommands have in common: options, and what they print when a version was written."""
 
 import json
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
 if TYPE_CHECKING:
     from resprobe_exporter.build import Built
+    from resprobe_exporter.publish import LabelledImages
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """Options of commands that take a net of somebody else's."""
+
+    classes: str | None = None
+    """Labels: a file with one on each line, or a,b,c. Default: those of --dataset, else 0, 1, 2 …"""
+    dataset: Literal["digits", "cifar10", "cifar100", "folder"] | None = None
+    """Measure accuracy and baseline on this data set's test images."""
+    data: Path | None = None
+    """Directory of the data set's files."""
+    repository: Path = Path("models")
+    """Model repository to write to."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    def labels(self) -> tuple[str, ...] | None:
+        """Of the classes; None: none are given."""
+        from resprobe_exporter import build
+
+        return None if self.classes is None else build.read_labels(self.classes)
+
+    def test_set(self, shape: tuple[int, int, int]) -> "LabelledImages | None":
+        """Images of this height, width and channels to measure with; None: none are given."""
+        from resprobe_exporter import build
+
+        return None if self.dataset is None else build.load_test_set(self.dataset, self.data, shape)
+
 
 console = Console(highlight=False, soft_wrap=True)
 

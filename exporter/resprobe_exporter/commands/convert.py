@@ -6,11 +6,11 @@ from typing import Literal
 
 import tyro
 
-from resprobe_exporter.commands.common import print_built
+from resprobe_exporter.commands.common import Taken, print_built
 
 
 @dataclass(frozen=True)
-class Convert:
+class Convert(Taken):
     """Write the weights of a checkpoint as a new version.
 
     Reads .th, .pt and .pth (tensors only) and .safetensors. With --dataset, accuracy and the baseline of the block
@@ -39,18 +39,8 @@ class Convert:
     """Of the images, in pixels."""
     channels: int = 3
     """Of the images: 1 (grey) or 3 (RGB)."""
-    classes: str | None = None
-    """Labels: a file with one on each line, or a,b,c. Default: those of --dataset, else 0, 1, 2 …"""
-    dataset: Literal["digits", "cifar10", "cifar100", "folder"] | None = None
-    """Measure accuracy and baseline on this data set's test images."""
-    data: Path | None = None
-    """Directory of the data set's files."""
-    repository: Path = Path("models")
-    """Model repository to write to."""
     name: str | None = None
     """Name of the model. Default: family and depth, for example resnet56."""
-    json: bool = False
-    """Print the result as JSON."""
 
     def run(self) -> None:
         """Converts and writes."""
@@ -61,15 +51,12 @@ class Convert:
         architecture = Architecture(
             self.family, self.depth, self.shortcut, height=self.height, width=self.width, channels=self.channels
         )
-        test_set = None
-        if self.dataset is not None:
-            test_set = build.load_test_set(self.dataset, self.data, (self.height, self.width, self.channels))
         built = build.convert(
             architecture,
             self.checkpoint,
             Preprocessing(self.mean, self.std),
-            None if self.classes is None else build.read_labels(self.classes),
-            test_set,
+            self.labels(),
+            self.test_set((self.height, self.width, self.channels)),
             self.repository,
             self.name or f"{self.family}{self.depth}",
         )

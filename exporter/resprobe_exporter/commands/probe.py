@@ -1,17 +1,15 @@
 """`exporter probe`."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
-from resprobe_exporter.commands.common import print_built
+from resprobe_exporter.commands.common import Taken, print_built
 
 
 @dataclass(frozen=True)
-class Probe:
+class Probe(Taken):
     """Write somebody's ONNX file as a new version, with the statistics of its residual blocks.
 
     Every addition F(x) + s(x) that is found in the graph becomes a block, and what is written is compared with the
@@ -34,32 +32,21 @@ class Probe:
     """Height and width of the images, where the file leaves them open."""
     output: str | None = None
     """The output with a score for each class, where the file has several."""
-    classes: str | None = None
-    """Labels: a file with one on each line, or a,b,c. Default: those of --dataset, else 0, 1, 2 …"""
     family: str = "onnx"
     """What to call the kind of net."""
-    dataset: Literal["digits", "cifar10", "cifar100", "folder"] | None = None
-    """Measure accuracy and baseline on this data set's test images."""
-    data: Path | None = None
-    """Directory of the data set's files."""
-    repository: Path = Path("models")
-    """Model repository to write to."""
     name: str | None = None
     """Name of the model. Default: that of the file."""
-    json: bool = False
-    """Print the result as JSON."""
 
     def run(self) -> None:
         """Reads, writes and checks."""
-        from resprobe_exporter import adopt, build, foreign
+        from resprobe_exporter import adopt, foreign
         from resprobe_exporter.errors import ExporterError
         from resprobe_exporter.publish import Preprocessing
 
         if bool(self.mean) != bool(self.std):
             raise ExporterError("--mean and --std go together")
         preprocessing = Preprocessing(self.mean, self.std) if self.mean else None
-        labels = None if self.classes is None else build.read_labels(self.classes)
         file = foreign.read(self.file, self.size, self.output, scores=preprocessing is not None)
-        load = None if self.dataset is None else partial(build.load_test_set, self.dataset, self.data)
-        options = adopt.Options(preprocessing, labels, self.family)
+        load = None if self.dataset is None else self.test_set
+        options = adopt.Options(preprocessing, self.labels(), self.family)
         print_built(adopt.adopt(file, options, load, self.repository, self.name or self.file.stem), self.json)

@@ -39,7 +39,7 @@ def _copy_batch(graph: ir.Graph, node: ir.Node, size: int) -> None:
     sizes = integers(node.inputs[1])
     if sizes and sizes[0] == size:
         shape = np.array([0, *sizes[1:]])
-        copied = ir.Value(name=f"{node.inputs[1].name}/{node.name}/free", const_value=ir.tensor(shape))  # type: ignore[union-attr]
+        copied = ir.Value(name=f"{node.outputs[0].name}/shape", const_value=ir.tensor(shape))
         copied.shape, copied.dtype = ir.Shape(shape.shape), ir.DataType.INT64
         graph.register_initializer(copied)
         node.replace_input_with(1, copied)
