@@ -53,6 +53,7 @@ def importing(*modules: str) -> set[str]:
                 "exporter/resprobe_exporter/inspection.py",
                 "server/resprobe_server/app.py",
                 "server/resprobe_server/infer.py",
+                "server/resprobe_server/messages.py",
                 "server/resprobe_server/metadata.py",
                 "server/resprobe_server/open_inference.py",
                 "server/resprobe_server/plan.py",

@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from grpc_reflection.v1alpha.reflection import aio as reflection_aio
 from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc, resprobe_pb2, resprobe_pb2_grpc
 
-from resprobe_server import metrics
+from resprobe_server import messages, metrics
 from resprobe_server.authorization import Authorization
 from resprobe_server.calls import Calls
 from resprobe_server.config import Config
@@ -61,7 +61,8 @@ async def serve(config: Config) -> AsyncIterator[int]:
         calls = Calls()
         collector = metrics.ServerCollector(models, calls)
         with ThreadPoolExecutor(config.decode_threads, "decode") as decoders, metrics.listen(config, collector):
-            server = Server(options(config), _gates(config), calls, tracing, device)
+            reader = messages.Readers(config.max_images)
+            server = Server(options(config), _gates(config), calls, tracing, device, reader)
             collaborators = models, decoders, config, tracing
             service, open_inference = ResidualService(*collaborators), OpenInferenceService(*collaborators)
             server.add(

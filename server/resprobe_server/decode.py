@@ -79,13 +79,13 @@ def read_scale(values: Sequence[float], images: int, blocks: int) -> npt.NDArray
     Raises:
         InvalidRequest: There are more or fewer, or one is not finite.
     """
-    scale = np.array(values, np.float32)
-    if len(scale) not in (blocks, images * blocks):
+    if len(values) not in (blocks, images * blocks):
         raise InvalidRequest(
-            f"block_scale has {len(scale)} values; expected {blocks}, one for each block, "
+            f"block_scale has {len(values)} values; expected {blocks}, one for each block, "
             f"or {images * blocks}, one for each block of each image",
             "block_scale",
         )
+    scale = np.array(values, np.float32)
     check_finite(scale, "block_scale")
     return np.tile(scale, (images, 1)) if len(scale) == blocks else scale.reshape(images, blocks)
 

@@ -13,7 +13,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import grpc
 import structlog
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 QUIET, LONGEST_HOLD = 0.05, 0.5  # seconds: more than it takes from an answer to the next call, and the most
 NOBODY = Call, "unknown", None, None  # answers a method that is not served
+Deserializer: TypeAlias = Callable[[bytes], Any]
 log = structlog.get_logger()
 
 
@@ -71,6 +72,7 @@ class Server:
         calls: Calls | None = None,
         tracing: "Tracing | None" = None,
         worker: Worker | None = None,
+        reader: Callable[[str, Deserializer], Deserializer] | None = None,
     ) -> None:
         """Makes a server that does not listen yet.
 
@@ -80,9 +82,11 @@ class Server:
             calls: See above; None: its own.
             tracing: See above.
             worker: Whose work it is, where somebody else does it; None: nobody's.
+            reader: From a method's full name and the deserializer of its generated code to the one that is used. If
+                None, the generated ones are.
         """
         self.gates, self.calls, self.tracing = gates, calls or Calls(), tracing
-        self._worker = worker
+        self._worker, self._reader = worker, reader
         self.loop: asyncio.AbstractEventLoop
         self.running: set[asyncio.Task[None]] = set()
         self.streams: set[EachCall] = set()
@@ -117,6 +121,9 @@ class Server:
         """For generated code: serves the methods of a service."""
         for name, handler in handlers.items():
             full = f"{service}/{name}"
+            if self._reader is not None and handler.request_deserializer is not None:
+                parse = self._reader(full, handler.request_deserializer)
+                handler = cast(Any, handler)._replace(request_deserializer=parse)
             kind: type[Call] = Call
             direct = self._direct.get(full)
             if isinstance(direct, Each):

@@ -25,6 +25,7 @@ from resprobe_server.version import Version
 if TYPE_CHECKING:
     from resprobe_server.tracing import Tracing
 
+MOST_SIZES = 64  # NumPy's maximum
 Input = pb.ModelInferRequest.InferInputTensor
 
 
@@ -51,6 +52,8 @@ class InputReader:
         if row is None or len(inputs) != 1 or len(raw) != 1:
             return None
         given, data = inputs[0], raw[0]
+        if len(given.shape) != len(row.shape) + 1:
+            return None
         shape: list[int] = given.shape[:]
         if given.datatype != row.datatype or given.name != row.name or shape[1:] != row.shape:
             return None
@@ -98,7 +101,12 @@ class InputReader:
         return arrays
 
     async def _read_one(self, given: Input, raw: bytes | None, tensor: Tensor, version: Version) -> tensors.Array:
-        name, shape = tensor.name, tuple(given.shape)
+        name = tensor.name
+        if len(given.shape) > MOST_SIZES:
+            raise InvalidRequest(
+                f"input {name} has a shape of {len(given.shape)} sizes; expected {len(tensor.shape)}", name
+            )
+        shape = tuple(given.shape)
         taken = tensors.datatype_of(tensor.dtype, f"input {name}")
         is_image = version.format is not None and name == IMAGE
         datatype = tensors.DATATYPES.get(given.datatype)

@@ -8,7 +8,7 @@ import grpc
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos import open_inference_pb2_grpc
 
-from resprobe_server import metadata, repeats
+from resprobe_server import metadata
 from resprobe_server.config import Config
 from resprobe_server.errors import InvalidRequest, NotFound, NotReady, RequestError
 from resprobe_server.grpc_call import Call
@@ -154,22 +154,11 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
 
     def infer_directly(self, data: bytes, call: Call) -> pb.ModelInferRequest | None:
         """Takes the common case of ModelInfer; see Server.add."""
-        memory, context = repeats.memory(self._models.derived, pb.ModelInferRequest), cast(Context, call)
-        repeat = repeats.find(memory, data)
-        inputs: Arrays
-        if repeat is not None and repeat.end == len(data):
-            (plan, name), tensor = repeat.known, repeat.tensor(data)
-            inputs = {name: tensor}
-        else:
-            request: pb.ModelInferRequest = call.parse(data)
-            plan, found = self._plan(request)
-            if found is None:
-                return request
-            inputs = found
-            # Ids differ, and come before the contents; what comes after these is part of the plan too.
-            if not request.id and data.endswith(request.raw_input_contents[0]):
-                ((name, tensor),) = inputs.items()
-                repeats.learn(memory, data, tensor, (plan, name), _contents)
+        context = cast(Context, call)
+        request: pb.ModelInferRequest = call.parse(data)
+        plan, inputs = self._plan(request)
+        if inputs is None or plan.has_classification:
+            return request
         serialize = plan.serialize_streamed if call.streams else plan.serialize
         plan.batcher.add(inputs, plan.admit(context), call.reply(serialize))
         return None
@@ -179,17 +168,13 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         due = plan.admit(context)
         if inputs is None:
             inputs = await self._reader.read(request, plan.version)
-        return plan.respond(await plan.batcher.submit(inputs, due))
+        outcome = await plan.batcher.submit(inputs, due)
+        return await asyncio.to_thread(plan.respond, outcome) if plan.has_classification else plan.respond(outcome)
 
     def _plan(self, request: pb.ModelInferRequest) -> tuple[Plan, Arrays | None]:
         """How to answer a request, and its inputs, if that takes no work."""
         plan = Plan(request, self._get(request.model_name, request.model_version))
         return plan, self._reader.view(request, plan.version)
-
-
-def _contents(data: bytes) -> list[bytes]:
-    """See repeats.learn."""
-    return list(pb.ModelInferRequest.FromString(data).raw_input_contents)
 
 
 def _check_repository(

@@ -1,5 +1,6 @@
 """resprobe.v1.ResidualService: translates between messages and what the rest of the server works with."""
 
+import asyncio
 import math
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -13,7 +14,6 @@ from resprobe.images import Encoded, Pixels
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
-from resprobe_server import repeats
 from resprobe_server.authorization import require
 from resprobe_server.batching import Batcher
 from resprobe_server.config import Config
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from resprobe_server.tracing import Tracing
 
 DEFAULT_TOP_K = 5
+MOST_VALUES = 16_384  # in a response that is made on the event loop: a few milliseconds
 VIEWS = frozenset(pb.View.values())
 
 
@@ -72,23 +73,13 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
 
     def classify_directly(self, data: bytes, call: Call) -> pb.ClassifyRequest | None:
         """Takes the common case of Classify, images that need no decoding; see Server.add."""
-        memory, context = repeats.memory(self._models.derived, pb.ClassifyRequest), cast(Context, call)
-        repeat = repeats.find(memory, data)
-        request: pb.ClassifyRequest
-        if repeat is not None:
-            request = call.parse(data[repeat.end :])
-            if not (request.images or request.model or request.version or request.block_scale):
-                plan = self._plan(request, repeat.known, 1, context)
-                plan.batcher.add({IMAGE: repeat.tensor(data)}, deadline_of(context), call.reply(plan.serialize))
-                return None
-        request = call.parse(data)
+        context = cast(Context, call)
+        request: pb.ClassifyRequest = call.parse(data)
         version = self._models.get(request.model, request.version)
         plan = self._plan(request, version, len(request.images), context)
-        images = stack(request.images, plan.wanted)
+        images = None if plan.is_large else stack(request.images, plan.wanted)
         if images is None:
             return request
-        if len(images) == 1:
-            repeats.learn(memory, data, images, version, _contents)
         plan.batcher.add({**plan.scale, IMAGE: images}, deadline_of(context), call.reply(plan.serialize))
         return None
 
@@ -99,7 +90,8 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         images = stack(request.images, plan.wanted)
         if images is None:
             images = await self._decode(request.images, plan.wanted)
-        return plan.respond(await plan.batcher.submit({**plan.scale, IMAGE: images}, deadline))
+        outcome = await plan.batcher.submit({**plan.scale, IMAGE: images}, deadline)
+        return await asyncio.to_thread(plan.respond, outcome) if plan.is_large else plan.respond(outcome)
 
     def _plan(self, request: pb.ClassifyRequest, version: Version, images: int, context: Context) -> "Plan":
         """How this version answers a request with so many images."""
@@ -120,7 +112,10 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         if not images:
             raise InvalidRequest("images is empty; expected at least one image", "images")
         check_images(images, self._config.max_images)
-        return Plan(request.id, version, batcher, scale, wanted, top_k)
+        values = min(top_k, len(version.labels))
+        if with_blocks:
+            values += len(version.description.blocks) * len(version.description.statistics)
+        return Plan(request.id, version, batcher, scale, wanted, top_k, images * values > MOST_VALUES)
 
     async def _decode(self, images: Sequence[pb.Image], wanted: Format) -> Array:
         sources = [_source(image, f"images[{index}]") for index, image in enumerate(images)]
@@ -139,6 +134,7 @@ class Plan:
         scale: The input `block_scale`, if it has one.
         wanted: What its images are to be for the model.
         top_k: Classes to return.
+        is_large: Whether its response holds so many values that it is made on a thread of its own.
     """
 
     identifier: str
@@ -147,6 +143,7 @@ class Plan:
     scale: Arrays
     wanted: Format
     top_k: int
+    is_large: bool
 
     def respond(self, outcome: Outcome) -> pb.ClassifyResponse:
         """The response."""
@@ -182,14 +179,6 @@ def stack(images: Sequence[pb.Image], wanted: Format) -> Array | None:
             return None
         rows.append(data)
     return np.ndarray((len(rows), *shape), np.uint8, rows[0] if len(rows) == 1 else b"".join(rows))
-
-
-def _contents(data: bytes) -> list[bytes]:
-    """See repeats.learn. None where there is more than a repeated message has before its contents."""
-    request = pb.ClassifyRequest.FromString(data)
-    if {field.name for field, _ in request.ListFields()} - {"model", "version", "images"}:
-        return []
-    return [image.pixels.data for image in request.images]
 
 
 def _source(image: pb.Image, name: str) -> Encoded | Pixels:

@@ -14,9 +14,11 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
 from resprobe_server.errors import STATUS, InvalidRequest, QueueFull
+from resprobe_server.text import shorten
 
 Context = grpc.aio.ServicerContext[Any, Any]
 CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+LONGEST_FIELD = 128  # bytes of the name of a field
 DETAILS = "grpc-status-details-bin"  # where gRPC carries a google.rpc.Status
 log = structlog.get_logger()
 
@@ -25,18 +27,21 @@ def make_status(error: Exception, context: Context, identifier: str) -> status_p
     """What the caller is told, with google.rpc details where there are some; writes the log's line about it."""
     code = next((code for kind, code in STATUS.items() if isinstance(error, kind)), None)
     if code is None:
-        identifier = identifier or uuid.uuid4().hex
+        identifier = shorten(identifier) or uuid.uuid4().hex
         log.error("failed", id=identifier, peer=context.peer(), exc_info=error)
         message = f"internal error; the server's log has the details under the id {identifier}"
         return status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0], message=message)
-    log.info("refused", status=code.name, reason=str(error), id=identifier, peer=context.peer())
-    status = status_pb2.Status(code=code.value[0], message=str(error))
+    text = shorten(str(error))
+    log.info("refused", status=code.name, reason=text, id=shorten(identifier), peer=context.peer())
+    status = status_pb2.Status(code=code.value[0], message=text)
     if isinstance(error, QueueFull):
         retry = error_details_pb2.RetryInfo()
         set_duration(retry.retry_delay, error.retry_after)
         status.details.add().Pack(retry)
     elif isinstance(error, InvalidRequest) and error.field:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=str(error))
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=shorten(error.field, LONGEST_FIELD), description=text
+        )
         status.details.add().Pack(error_details_pb2.BadRequest(field_violations=[violation]))
     return status
 

@@ -4,7 +4,7 @@ https://github.com/kserve/open-inference-protocol, "Tensor Data" and "Raw Tensor
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from resprobe_server.errors import InvalidRequest, NotSupported
 
 Array = npt.NDArray[Any]
 PREFIX = 4  # bytes of the length ahead of each BYTES element
+MOST_STRINGS = 1 << 20  # elements of a BYTES tensor: each becomes an object
+AT_ONCE = 1 << 16  # values converted in one go, which holds the interpreter's lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,13 @@ def from_raw(data: bytes, datatype: Datatype, shape: Sequence[int], name: str) -
         InvalidRequest: The length is not what the shape needs.
     """
     if datatype.name == BYTES:
-        return from_values(list(_unpack(data, name)), datatype, shape, name)
+        return from_values(_unpack(data, math.prod(shape), name), datatype, shape, name)
     wanted = math.prod(shape) * datatype.dtype.itemsize
     if len(data) != wanted:
         raise InvalidRequest(
             f"input {name} has {len(data)} bytes of raw contents; {datatype.name} {list(shape)} needs {wanted}", name
         )
-    return np.frombuffer(data, datatype.dtype).reshape(shape)
+    return np.ndarray(_sizes(shape, name), datatype.dtype, data)
 
 
 def from_values(values: Sequence[Any], datatype: Datatype, shape: Sequence[int], name: str) -> Array:
@@ -100,12 +102,28 @@ def from_values(values: Sequence[Any], datatype: Datatype, shape: Sequence[int],
         raise InvalidRequest(
             f"input {name} has {len(values)} elements; {datatype.name} {list(shape)} needs {math.prod(shape)}", name
         )
+    sizes = _sizes(shape, name)
     if datatype.dtype.kind not in "iu":
-        return np.array(values, datatype.dtype).reshape(shape)
-    wide = np.array(values, np.uint64 if datatype.dtype.kind == "u" else np.int64)  # 8 bits travel as 32
+        return _to_array(values, datatype.dtype).reshape(sizes)
+    wide = _to_array(values, np.dtype(np.uint64 if datatype.dtype.kind == "u" else np.int64))  # 8 bits travel as 32
     narrow = wide.astype(datatype.dtype)
     _check_equal(wide, narrow, f"a value of {datatype.name}", name)
-    return narrow.reshape(shape)
+    return narrow.reshape(sizes)
+
+
+def _to_array(values: Sequence[Any], dtype: np.dtype[Any]) -> Array:
+    """Converts in steps, between which other threads run."""
+    array = np.empty(len(values), dtype)
+    for at in range(0, len(values), AT_ONCE):
+        array[at : at + AT_ONCE] = values[at : at + AT_ONCE]
+    return array
+
+
+def _sizes(shape: Sequence[int], name: str) -> tuple[int, ...]:
+    """Returns the shape, which NumPy can have: it bounds the product of the sizes other than 0."""
+    if math.prod(size for size in shape if size) >> 40:
+        raise InvalidRequest(f"input {name} has shape {list(shape)}, which is beyond any tensor", name)
+    return tuple(shape)
 
 
 def to_pixels(values: Array, name: str) -> npt.NDArray[np.uint8]:
@@ -143,21 +161,26 @@ def to_raw(array: Array) -> bytes:
     return b"".join(len(item).to_bytes(PREFIX, "little") + item for item in items)
 
 
-def _unpack(data: bytes, name: str) -> Iterator[bytes]:
+def _unpack(data: bytes, wanted: int, name: str) -> list[bytes]:
     """The elements of a BYTES tensor: each after its length, 4 bytes, little-endian."""
-    at = count = 0
+    if wanted > MOST_STRINGS:
+        raise InvalidRequest(f"input {name} has {wanted} elements; a BYTES tensor has at most {MOST_STRINGS}", name)
+    elements: list[bytes] = []
+    at = 0
     while at < len(data):
         size = int.from_bytes(data[at : at + PREFIX], "little")
         at += PREFIX
         if at + size > len(data):
             raise InvalidRequest(
-                f"the raw contents of input {name} end inside element {count}; "
+                f"the raw contents of input {name} end inside element {len(elements)}; "
                 f"a BYTES element is its length in {PREFIX} bytes, little-endian, and then its bytes",
                 name,
             )
-        yield data[at : at + size]
+        if len(elements) == wanted:
+            raise InvalidRequest(f"input {name} has more elements than the {wanted} that its shape needs", name)
+        elements.append(data[at : at + size])
         at += size
-        count += 1
+    return elements
 
 
 def best_classes(values: Array, count: int, labels: Sequence[str]) -> Array:
