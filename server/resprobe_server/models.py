@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import structlog
 
@@ -55,6 +56,8 @@ class Models:
     Attributes:
         loads: Versions loaded so far, by model.
         failures: Versions that failed to load so far, by model.
+        derived: For what others derive from the table: empty again, and another, each time that the table changes. Who
+            takes it before he looks into the table, and adds to that one, never finds what is out of date.
     """
 
     def __init__(self, config: Config, device: Device, show: Callable[[str, bool], Awaitable[None]]) -> None:
@@ -74,6 +77,7 @@ class Models:
         self._started = False
         self.loads: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
+        self.derived: dict[Any, Any] = {}
 
     async def start(self) -> None:
         """Loads what the configuration says. A version that does not load is left out, and the log says why.
@@ -252,6 +256,7 @@ class Models:
             self._versions[name] = versions
         else:
             self._versions.pop(name, None)
+        self.derived = {}
         if self._started:
             await self._show(name, bool(versions))
 

@@ -16,6 +16,7 @@ from resprobe_server.grpc_each import Each
 from resprobe_server.infer import InputReader
 from resprobe_server.models import Models, State
 from resprobe_server.plan import Plan, streamed
+from resprobe_server.request_cache import RequestCache
 from resprobe_server.session import Arrays
 from resprobe_server.status import CODES, Context, make_status
 from resprobe_server.version import LESION_SUFFIX, Version
@@ -154,14 +155,31 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
 
     def infer_directly(self, data: bytes, call: Call) -> pb.ModelInferRequest | None:
         """Takes the common case of ModelInfer; see Server.add."""
-        context = cast(Context, call)
-        request: pb.ModelInferRequest = call.parse(data)
-        plan, inputs = self._plan(request)
-        if inputs is None or plan.has_classification:
-            return request
+        context, cache = cast(Context, call), self._cache()
+        entry = cache.find(data)
+        if entry is not None:
+            (plan, name), tensor = entry.known, entry.tensor(data)
+            due = plan.admit(context)
+        else:
+            request: pb.ModelInferRequest = call.parse(data)
+            plan, inputs = self._plan(request)
+            if inputs is None or plan.has_classification:
+                return request
+            ((name, tensor),) = inputs.items()
+            due = plan.admit(context)
+            if not request.id:  # ids differ from request to request
+                cache.learn(data, tensor, (plan, name))
         serialize = plan.serialize_streamed if call.streams else plan.serialize
-        plan.batcher.add(inputs, plan.admit(context), call.reply(serialize))
+        plan.batcher.add({name: tensor}, due, call.reply(serialize))
         return None
+
+    def _cache(self) -> RequestCache[tuple[Plan, str]]:
+        """Plans of the table of models as it is now, each with the name of its input. For gRPC's thread."""
+        derived = self._models.derived
+        found: RequestCache[tuple[Plan, str]] | None = derived.get(RequestCache)
+        if found is None:
+            found = derived[RequestCache] = RequestCache(_contents)
+        return found
 
     async def _infer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         plan, inputs = self._plan(request)
@@ -175,6 +193,11 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         """How to answer a request, and its inputs, if that takes no work."""
         plan = Plan(request, self._get(request.model_name, request.model_version))
         return plan, self._reader.view(request, plan.version)
+
+
+def _contents(data: bytes) -> list[bytes]:
+    """Reads the values of all tensors of a request."""
+    return list(pb.ModelInferRequest.FromString(data).raw_input_contents)
 
 
 def _check_repository(

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 from resprobe_protos import open_inference_pb2 as pb
 
 from resprobe_server import tensors
@@ -13,12 +15,11 @@ from resprobe_server.status import Context, deadline_of
 from resprobe_server.version import Version
 from resprobe_server.work import Outcome
 
-MOST_HEADS = 256  # shapes of outputs whose description is kept serialized for a version
 Outputs = Sequence[tuple[str, int]]  # name, and how many best classes to return instead of values; 0: values
 
 
 class Plan:
-    """How a request is answered.
+    """How a request is answered, and others that differ from it in the contents of their tensors only.
 
     Attributes:
         identifier: Of the request.
@@ -27,7 +28,17 @@ class Plan:
         has_classification: Whether best classes are wanted as text, which is made on a thread of its own.
     """
 
-    __slots__ = ("_analyses", "_timeout", "_wanted", "batcher", "has_classification", "identifier", "version")
+    __slots__ = (
+        "_analyses",
+        "_head",
+        "_like",
+        "_timeout",
+        "_wanted",
+        "batcher",
+        "has_classification",
+        "identifier",
+        "version",
+    )
 
     def __init__(self, request: pb.ModelInferRequest, version: Version) -> None:
         """Makes it for a request that names this version.
@@ -41,6 +52,8 @@ class Plan:
         self._analyses = with_blocks or version.is_lesioned
         self.has_classification = any(count for _, count in self._wanted)
         self.batcher = version.batcher(with_blocks, with_scale=False)
+        self._head = b""  # of a response up to its values, which are an array of this shape and dtype
+        self._like: tuple[tuple[int, ...], np.dtype[Any]] | None = None
 
     def admit(self, context: Context) -> float:
         """Lets the caller in, and says when an answer is due, on the clock of time.monotonic.
@@ -62,35 +75,18 @@ class Plan:
         return streamed(self.respond(outcome)).SerializeToString()
 
     def serialize(self, outcome: Outcome) -> bytes:
-        """The response as it travels; see `respond`. What is the same for equal outputs is serialized once."""
-        arrays = [(name, outcome.output(name)) for name, _ in self._wanted]
-        if not self.version.batched or self.has_classification:
-            return self.respond(outcome).SerializeToString()
-        if any(array.dtype.kind == "O" for _, array in arrays):
-            return self.respond(outcome).SerializeToString()
-        values = [array.tobytes() for _, array in arrays]
-        tail = pb.ModelInferResponse(id=self.identifier, raw_output_contents=values).SerializeToString()
-        return self._head(arrays) + tail  # protobuf merges what is read of the parts of a message
-
-    def _head(self, arrays: Sequence[tuple[str, tensors.Array]]) -> bytes:
-        """The part of a response that names the model and describes the outputs."""
-        heads = self.version.heads
-        key = tuple((name, array.shape, array.dtype) for name, array in arrays)
-        head = heads.get(key)
-        if head is None:
-            response = _describe(self.version, arrays)
-            head = response.SerializeToString()
-            if len(heads) < MOST_HEADS:
-                heads[key] = head
-        return head
-
-
-def _describe(version: Version, arrays: Sequence[tuple[str, tensors.Array]]) -> pb.ModelInferResponse:
-    model = version.description
-    response = pb.ModelInferResponse(model_name=model.name, model_version=model.version)
-    for name, array in arrays:
-        response.outputs.add(name=name, datatype=tensors.BY_DTYPE[array.dtype].name, shape=array.shape)
-    return response
+        """The response as it travels; see `respond`. What is the same each time is made once."""
+        (name, count), *others = self._wanted
+        array: tensors.Array = outcome.output(name)
+        like = array.shape, array.dtype
+        if like == self._like:
+            return self._head + array.tobytes()
+        response = self.respond(outcome).SerializeToString()
+        if not (others or count or array.dtype.kind == "O"):
+            values = array.tobytes()
+            assert response.endswith(values)  # raw_output_contents is the last field
+            self._head, self._like = response[: len(response) - len(values)], like
+        return response
 
 
 def read_outputs(request: pb.ModelInferRequest, version: Version) -> tuple[Outputs, bool]:
@@ -167,15 +163,16 @@ def respond(identifier: str, version: Version, wanted: Outputs, outcome: Outcome
         InvalidRequest: Classes are wanted of what has none.
     """
     model = version.description
-    arrays = []
+    response = pb.ModelInferResponse(model_name=model.name, model_version=model.version, id=identifier)
     for name, count in wanted:
         array: tensors.Array = outcome.output(name)
         if count:
             if array.dtype.kind not in "fiu":
                 raise InvalidRequest(f"output {name} holds no numbers: it has no classification", name)
             array = tensors.best_classes(array, count, model.classes if name == LOGITS else ())
-        arrays.append((name, array if version.batched else array[0]))
-    response = _describe(version, arrays)
-    response.id = identifier
-    response.raw_output_contents.extend(tensors.to_raw(array) for _, array in arrays)
+        if not version.batched:
+            array = array[0]
+        datatype = tensors.BY_DTYPE[array.dtype].name
+        response.outputs.add(name=name, datatype=datatype, shape=array.shape)
+        response.raw_output_contents.append(tensors.to_raw(array))
     return response

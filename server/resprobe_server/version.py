@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -88,7 +88,6 @@ class Version:
     lesion_probe: Batcher | None
     times: Mapping[str, Times]
     ratios: Ratios | None
-    heads: dict[Any, bytes] = field(default_factory=dict, init=False)  # see plan.py
 
     def graphs(self) -> dict[str, Batcher]:
         """What runs its graphs, by their names in metrics."""
