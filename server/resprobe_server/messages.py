@@ -27,7 +27,7 @@ CARRY_TENSORS: Mapping[str, Descriptor] = {  # the requests of methods, by full 
     "inference.GRPCInferenceService/ModelInfer": open_inference_pb2.ModelInferRequest.DESCRIPTOR,
     "inference.GRPCInferenceService/ModelStreamInfer": open_inference_pb2.ModelInferRequest.DESCRIPTOR,
 }
-MODEL_FIELDS = frozenset({"model", "model_name", "version", "model_version", "name"})
+MODEL_FIELDS = frozenset({"model", "model_name", "version", "model_version"})
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5  # wire types; groups (3 and 4) are not used in proto3
 SKIP, TEXT, NUMBERS = "skip", "text", "numbers"
 
