@@ -175,8 +175,8 @@ class Callers:
 
     def __init__(self, channel: grpc.Channel, tokens: Sequence[str] = ()) -> None:
         """Makes callers on a channel, one for each token."""
-        self._metadata = [(("authorization", f"Bearer {token}"),) for token in tokens] or [()]
-        self._calls = {method: channel.unary_unary(method) for method in (CLASSIFY, INFER)}
+        self._metadata = [[("authorization", f"Bearer {token}")] for token in tokens] or [[]]
+        self._calls: dict[str, Any] = {method: channel.unary_unary(method) for method in (CLASSIFY, INFER)}
         self._count = 0
 
     def compare(self, messages: Sequence[tuple[str, bytes]]) -> list[str]:

@@ -1,6 +1,7 @@
 """Messages made to hurt, over a real channel: each is refused, or answered without changing anything else."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import numpy as np
@@ -22,7 +23,8 @@ def channel(address: str) -> Iterator[grpc.Channel]:
 
 
 def ask(channel: grpc.Channel, method: str, data: bytes) -> bytes:
-    answer: bytes = channel.unary_unary(method)(data, timeout=60)
+    call: Any = channel.unary_unary(method)
+    answer: bytes = call(data, timeout=60)
     return answer
 
 
@@ -33,15 +35,15 @@ def refused(channel: grpc.Channel, method: str, data: bytes) -> tuple[grpc.Statu
     return caught.value.code(), str(caught.value.details())
 
 
-def infer(image: np.ndarray = IMAGE, **fields: object) -> oip.ModelInferRequest:
-    request = oip.ModelInferRequest(model_name="digits", raw_input_contents=[image.tobytes()], **fields)  # type: ignore[arg-type]
+def infer(image: np.ndarray = IMAGE, **fields: Any) -> oip.ModelInferRequest:
+    request = oip.ModelInferRequest(model_name="digits", raw_input_contents=[image.tobytes()], **fields)
     request.inputs.add(name="image", datatype="UINT8", shape=image.shape)
     return request
 
 
-def classify(**fields: object) -> pb.ClassifyRequest:
+def classify(**fields: Any) -> pb.ClassifyRequest:
     pixels = pb.Pixels(height=8, width=8, channels=1, data=IMAGE.tobytes())
-    return pb.ClassifyRequest(images=[pb.Image(pixels=pixels)], **{"model": "digits", **fields})  # type: ignore[arg-type]
+    return pb.ClassifyRequest(images=[pb.Image(pixels=pixels)], **{"model": "digits", **fields})
 
 
 def field(number: int, content: bytes) -> bytes:
@@ -66,7 +68,8 @@ def test_what_follows_the_pixels_of_one_caller_is_no_others(channel: grpc.Channe
     expected = oip.ModelInferResponse.FromString(ask(channel, INFER, infer().SerializeToString()))
     black = np.zeros_like(IMAGE)
     poison = infer(black).SerializeToString() + tail.SerializeToString() + field(1000, black.tobytes())
-    channel.unary_unary(INFER).future(poison, timeout=60).exception()
+    call: Any = channel.unary_unary(INFER)
+    call.future(poison, timeout=60).exception()
     again = oip.ModelInferResponse.FromString(ask(channel, INFER, infer().SerializeToString()))
     assert again.model_name == expected.model_name == "digits"
     assert [output.name for output in again.outputs] == ["logits"]
@@ -128,9 +131,9 @@ def test_a_long_error_names_its_field_in_a_short_text(channel: grpc.Channel) -> 
     assert len(text.encode()) <= 1024
 
 
-def strings(count: int, **tensor: object) -> oip.ModelInferRequest:
+def strings(count: int, **tensor: Any) -> oip.ModelInferRequest:
     request = oip.ModelInferRequest(model_name="digits", raw_input_contents=[bytes(4 * count)])
-    request.inputs.add(name="image", datatype="BYTES", **tensor)  # type: ignore[arg-type]
+    request.inputs.add(name="image", datatype="BYTES", **tensor)
     return request
 
 
