@@ -8,6 +8,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import grpc
@@ -179,6 +180,9 @@ class Call:
         status = make_status(error, cast(Context, self), self.identifier)
         self.finish(CODES[status.code], status.message, ((DETAILS, status.SerializeToString()),))
 
+    def _post_refusal(self, error: Exception, _: Any) -> None:
+        self.post(self._refuse, error)
+
     def _refuse(self, error: Exception) -> None:
         if self.cancelled:  # that is why there was no request
             self.finish(self._ending())
@@ -225,10 +229,10 @@ class Call:
                 raise Unreadable(f"{self.method} takes one request, and none came")
             request = self._take(data, self) if self._take and not self.cancelled else self.parse(data)
         except Exception as error:
-            refused = error
-            # Where the caller has gone, core reports that next: its answer to this operation comes after it.
+            # Where the caller has gone, core reports that next: its answer to this operation comes after it. The error
+            # is no variable of this frame, which its traceback holds: the two would keep the message alive.
             self.started = True
-            self.batch(lambda _: self.post(self._refuse, refused), cygrpc.SendInitialMetadataOperation(None, 0))
+            self.batch(partial(self._post_refusal, error), cygrpc.SendInitialMetadataOperation(None, 0))
         else:
             if request is None:
                 self._direct = True
