@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from grpc_reflection.v1alpha.reflection import aio as reflection_aio
 from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc, resprobe_pb2, resprobe_pb2_grpc
@@ -19,7 +18,8 @@ from resprobe_server.calls import Calls
 from resprobe_server.config import Config
 from resprobe_server.device import Device
 from resprobe_server.grpc_server import Gate, Server
-from resprobe_server.limits import CallLimit, options
+from resprobe_server.health import Health
+from resprobe_server.limits import arrivals, options
 from resprobe_server.listening import listen, probes
 from resprobe_server.models import Models
 from resprobe_server.open_inference import OpenInferenceService
@@ -29,8 +29,6 @@ from resprobe_server.watch import watching
 if TYPE_CHECKING:
     from resprobe_server.tracing import Tracing
 
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 RESIDUAL = resprobe_pb2.DESCRIPTOR.services_by_name["ResidualService"].full_name
 INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -50,18 +48,18 @@ async def serve(config: Config) -> AsyncIterator[int]:
     Raises:
         StartError: It cannot listen at this address, or has nothing to serve.
     """
-    health = health_aio.HealthServicer()
+    health = Health(config.max_watchers)
 
     async def show(name: str, serving: bool) -> None:
-        await health.set(name, SERVING if serving else NOT_SERVING)
+        health.show(name, serving)
 
     await show("", False)
-    async with _traces(config) as tracing, Device(tracing) as device, probes(config.health_address, health):
+    async with _traces(config) as tracing, Device(tracing) as device, probes(config, health):
         models = Models(config, device, show)
         calls = Calls()
         collector = metrics.ServerCollector(models, calls)
         with ThreadPoolExecutor(config.decode_threads, "decode") as decoders, metrics.listen(config, collector):
-            server = Server(options(config), _gates(config), calls, tracing, device)
+            server = Server(options(config), _gates(config), calls, tracing, device, arrivals(config))
             collaborators = models, decoders, config, tracing
             service, open_inference = ResidualService(*collaborators), OpenInferenceService(*collaborators)
             server.add(
@@ -92,7 +90,7 @@ async def serve(config: Config) -> AsyncIterator[int]:
                 async with watching(config, models):
                     yield port
             finally:
-                await health.enter_graceful_shutdown()
+                health.end()
                 open_inference.drain()
                 server.drain()
                 await server.stop(config.drain)
@@ -114,5 +112,4 @@ async def _traces(config: Config) -> "AsyncIterator[Tracing | None]":
 
 
 def _gates(config: Config) -> list[Gate]:
-    authorization = [] if config.tokens is None else [Authorization(config.tokens)]
-    return [*authorization, *([CallLimit(config.max_calls)] if config.max_calls else [])]
+    return [] if config.tokens is None else [Authorization(config.tokens)]

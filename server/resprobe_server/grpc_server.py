@@ -13,12 +13,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 import structlog
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
 
+from resprobe_server.arrivals import Arrivals
 from resprobe_server.calls import Calls
 from resprobe_server.grpc_call import Call, Direct
 from resprobe_server.grpc_each import Each, EachCall
@@ -56,6 +58,7 @@ class Server:
     Attributes:
         gates: What each call passes, in this order.
         calls: Counts what they ended with.
+        arrivals: Waits for their requests.
         tracing: Traces them; None: there are no traces.
         loop: Where methods run.
         running: The calls whose methods do.
@@ -71,6 +74,7 @@ class Server:
         calls: Calls | None = None,
         tracing: "Tracing | None" = None,
         worker: Worker | None = None,
+        arrivals: Arrivals | None = None,
     ) -> None:
         """Makes a server that does not listen yet.
 
@@ -80,9 +84,11 @@ class Server:
             calls: See above; None: its own.
             tracing: See above.
             worker: Whose work it is, where somebody else does it; None: nobody's.
+            arrivals: See above. If None, requests may come at any time.
         """
         self.gates, self.calls, self.tracing = gates, calls or Calls(), tracing
-        self._worker = worker
+        self._worker, self.arrivals = worker, arrivals or Arrivals()
+        self._looking = ExitStack()
         self.loop: asyncio.AbstractEventLoop
         self.running: set[asyncio.Task[None]] = set()
         self.streams: set[EachCall] = set()
@@ -142,6 +148,7 @@ class Server:
         """Takes calls from now on."""
         self.loop = asyncio.get_running_loop()
         self._core.start()
+        self._looking.enter_context(self.arrivals.looking(self.loop))
         self._request_call()
         self._poller.start()
 
@@ -162,6 +169,7 @@ class Server:
             self._core.cancel_all_calls()
             await ended
         await asyncio.gather(*self.running)
+        self._looking.close()
         self.stopped = True
         self._core.destroy()
         self._events.shutdown()
