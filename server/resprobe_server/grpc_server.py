@@ -63,6 +63,7 @@ class Server:
         loop: Where methods run.
         running: The calls whose methods do.
         streams: Those of them that are an EachCall.
+        failure: Why core serves no more calls. If None, it does.
         draining: Whether these read no more.
         stopped: Whether all calls have ended; core takes no more operations then.
     """
@@ -75,6 +76,7 @@ class Server:
         tracing: "Tracing | None" = None,
         worker: Worker | None = None,
         arrivals: Arrivals | None = None,
+        on_failure: Callable[[], None] | None = None,
     ) -> None:
         """Makes a server that does not listen yet.
 
@@ -85,10 +87,12 @@ class Server:
             tracing: See above.
             worker: Whose work it is, where somebody else does it; None: nobody's.
             arrivals: See above. If None, requests may come at any time.
+            on_failure: What to do when core fails and no more calls can be served. If None, nothing.
         """
         self.gates, self.calls, self.tracing = gates, calls or Calls(), tracing
         self._worker, self.arrivals = worker, arrivals or Arrivals()
-        self._looking = ExitStack()
+        self._looking, self._on_failure = ExitStack(), on_failure
+        self.failure: Exception | None = None
         self.loop: asyncio.AbstractEventLoop
         self.running: set[asyncio.Task[None]] = set()
         self.streams: set[EachCall] = set()
@@ -160,6 +164,11 @@ class Server:
 
     async def stop(self, grace: float) -> None:
         """Takes no more calls, and ends when those under way have; after `grace` seconds they are cancelled."""
+        if self.failure is not None:
+            self._looking.close()
+            for task in self.running:
+                task.cancel()  # nothing that they do arrives
+            return
         ended = self.loop.create_future()
         self._hold()
         self._core.shutdown(self._events, lambda _: self.loop.call_soon_threadsafe(ended.set_result, None))
@@ -186,12 +195,34 @@ class Server:
             time.sleep(left)
 
     def _poll(self) -> None:
-        shutdown = cygrpc.CompletionType.queue_shutdown
-        while (event := self._next()).completion_type != shutdown:
-            try:
-                event.tag(event)
-            except Exception:  # of one call; the thread serves all
-                log.exception("failed in gRPC's thread")
+        try:
+            while self._step():
+                pass
+        except Exception as error:
+            log.critical("gRPC's core failed; the server takes no more calls and stops", exc_info=error)
+            self.loop.call_soon_threadsafe(self._fail, error)
+
+    def _step(self) -> bool:
+        """Does what follows from core's next report; returns False when core has shut down.
+
+        It lets go of the report, for one that is kept while core is polled can make it spin.
+        """
+        event = self._next()
+        if event.completion_type == cygrpc.CompletionType.queue_shutdown:
+            return False
+        try:
+            event.tag(event)
+        except Exception as error:
+            call = getattr(event.tag, "__self__", None)
+            if not isinstance(call, Call):
+                raise
+            call.post(call.break_off, error)  # this call's; the thread serves all
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        self.failure = error
+        if self._on_failure is not None:
+            self._on_failure()
 
     def _next(self) -> Any:
         """Core's next report."""
@@ -212,4 +243,7 @@ class Server:
         kind, name, handler, direct = self._handlers.get(event.call_details.method, NOBODY)
         call = kind(self, event, name, handler, direct)
         self._came = call.began
-        call.begin()
+        try:
+            call.begin()
+        except Exception as error:
+            call.post(call.break_off, error)
