@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -61,6 +62,7 @@ class Serve(Config):
         try:
             self.check()
             uvloop.run(_self_test(self) if self.self_test else _serve(self))
+            _leave_threads()
         except StartError as error:
             raise Error(str(error)) from error
 
@@ -92,6 +94,14 @@ async def _serve(config: Config) -> None:
         loop.add_signal_handler(number, on_signal)
     async with serve(config):
         await stop.wait()
+
+
+def _leave_threads() -> None:
+    """Ends the process without waiting for threads that are still at something nobody waits for, such as a picture."""
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _configure_log() -> None:

@@ -1,25 +1,26 @@
 """Puts the server together. The only file that imports all of it; `serve` is what the command and the tests call."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from grpc_reflection.v1alpha.reflection import aio as reflection_aio
 from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc, resprobe_pb2, resprobe_pb2_grpc
 
 from resprobe_server import messages, metrics
-from resprobe_server.authorization import Authorization
+from resprobe_server.authorization import Authorization, log_open, revoking
 from resprobe_server.calls import Calls
 from resprobe_server.config import Config
 from resprobe_server.device import Device
+from resprobe_server.errors import StartError
 from resprobe_server.grpc_server import Gate, Server
-from resprobe_server.limits import CallLimit, options
+from resprobe_server.health import Health
+from resprobe_server.limits import arrivals, options
 from resprobe_server.listening import listen, probes
 from resprobe_server.models import Models
 from resprobe_server.open_inference import OpenInferenceService
@@ -29,8 +30,6 @@ from resprobe_server.watch import watching
 if TYPE_CHECKING:
     from resprobe_server.tracing import Tracing
 
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 RESIDUAL = resprobe_pb2.DESCRIPTOR.services_by_name["ResidualService"].full_name
 INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -50,19 +49,21 @@ async def serve(config: Config) -> AsyncIterator[int]:
     Raises:
         StartError: It cannot listen at this address, or has nothing to serve.
     """
-    health = health_aio.HealthServicer()
+    health = Health(config.max_watchers)
 
     async def show(name: str, serving: bool) -> None:
-        await health.set(name, SERVING if serving else NOT_SERVING)
+        health.show(name, serving)
 
     await show("", False)
-    async with _traces(config) as tracing, Device(tracing) as device, probes(config.health_address, health):
+    async with _traces(config) as tracing, Device(tracing) as device, probes(config, health):
         models = Models(config, device, show)
         calls = Calls()
         collector = metrics.ServerCollector(models, calls)
-        with ThreadPoolExecutor(config.decode_threads, "decode") as decoders, metrics.listen(config, collector):
+        with _decoders(config) as decoders, metrics.listen(config, collector):
+            fatal = _Fatal(health)
+            gates = _gates(config)
             reader = messages.Readers(config.max_images)
-            server = Server(options(config), _gates(config), calls, tracing, device, reader)
+            server = Server(options(config), gates, calls, tracing, device, arrivals(config), fatal.stop, reader)
             collaborators = models, decoders, config, tracing
             service, open_inference = ResidualService(*collaborators), OpenInferenceService(*collaborators)
             server.add(
@@ -90,14 +91,48 @@ async def serve(config: Config) -> AsyncIterator[int]:
                 for name in ("", RESIDUAL, INFERENCE):
                     await show(name, True)
                 log.info("started", address=config.address, port=port, models=models.names())
-                async with watching(config, models):
-                    yield port
+                log_open(config)
+                with fatal:
+                    async with watching(config, models), revoking(gates):
+                        yield port
             finally:
-                await health.enter_graceful_shutdown()
+                health.end()
                 open_inference.drain()
                 server.drain()
                 await server.stop(config.drain)
                 log.info("stopped")
+
+
+class _Fatal:
+    """Breaks the serving task off when core has failed: a server that answers nobody must not go on looking alive."""
+
+    def __init__(self, health: Health) -> None:
+        self._health, self._failed = health, False
+        self._task: asyncio.Task[object] | None = None
+
+    def stop(self) -> None:
+        self._failed = True
+        self._health.end()
+        if self._task is not None:
+            self._task.cancel()
+
+    def __enter__(self) -> None:
+        self._task = asyncio.current_task()
+
+    def __exit__(self, *_: object) -> None:
+        self._task = None
+        if self._failed:
+            raise StartError("gRPC's core failed, and no more calls could be served; the log has the reason")
+
+
+@contextmanager
+def _decoders(config: Config) -> Iterator[ThreadPoolExecutor]:
+    """Threads that decode. Nobody waits for what they are at when the server has stopped."""
+    decoders = ThreadPoolExecutor(config.decode_threads, "decode")
+    try:
+        yield decoders
+    finally:
+        decoders.shutdown(wait=False, cancel_futures=True)
 
 
 @asynccontextmanager
@@ -115,5 +150,4 @@ async def _traces(config: Config) -> "AsyncIterator[Tracing | None]":
 
 
 def _gates(config: Config) -> list[Gate]:
-    authorization = [] if config.tokens is None else [Authorization(config.tokens)]
-    return [*authorization, *([CallLimit(config.max_calls)] if config.max_calls else [])]
+    return [] if config.tokens is None else [Authorization(config.tokens)]

@@ -9,15 +9,20 @@ The file is TOML, a table for each caller, named for the log. It holds digests, 
 A token must be long and random, as `openssl rand -hex 32` makes it: then its plain SHA-256 cannot be turned back.
 """
 
+import asyncio
 import hashlib
 import hmac
 import tomllib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
 
-from resprobe_server.errors import Forbidden, StartError, Unauthenticated
+import structlog
+
+from resprobe_server.config import Config
+from resprobe_server.errors import Forbidden, RequestError, StartError, Unauthenticated
 from resprobe_server.grpc_call import Call
 from resprobe_server.reread import Reread
 from resprobe_server.status import Context
@@ -25,6 +30,8 @@ from resprobe_server.status import Context
 # classify: images to classes. analyse: block statistics and block scales, beside `classify`. repository: load and
 # unload models.
 Right = Literal["classify", "analyse", "repository"]
+LOOKS = 1.0  # seconds between looks for tokens that are gone
+log = structlog.get_logger()
 RIGHTS: tuple[Right, ...] = get_args(Right)
 Need: TypeAlias = Right | Literal["token", "nothing"]  # token: any that is known
 
@@ -89,6 +96,7 @@ class Authorization:
     def __init__(self, tokens: Path) -> None:
         """Reads the file; it is read again when it changes. Raises StartError if it cannot be used."""
         self._callers = Reread((tokens,), lambda: read_callers(tokens))
+        self._streams: set[Call] = set()  # that were let in and are open
 
     def enter(self, call: Call) -> None:
         """See Gate. Raises Unauthenticated or Forbidden."""
@@ -99,6 +107,25 @@ class Authorization:
         if need != "token":
             caller.require(need)
         call.caller = caller
+        if call.streams:
+            self._streams.add(call)
+            call.add_done_callback(self._streams.discard)
+
+    def revoke(self) -> None:
+        """Ends the streams of callers whose token, or whose right to the method, is gone. On the event loop."""
+        known = {caller.digest: caller for caller in self._callers.current()}
+        for call in self._streams.copy():
+            caller = call.caller and known.get(call.caller.digest)
+            need = NEEDS.get(call.method, "repository")
+            try:
+                if caller is None:
+                    raise Unauthenticated("the token of this stream is not known any more")
+                if need not in ("token", "nothing"):
+                    caller.require(cast(Right, need))
+            except RequestError as error:
+                call.break_off(error)
+            else:
+                call.caller = caller
 
     def _identify(self, metadata: Mapping[str, str | bytes]) -> Caller:
         header = str(metadata.get("authorization", ""))
@@ -110,6 +137,39 @@ class Authorization:
         if not found:
             raise Unauthenticated("the token is not one of those that this server knows")
         return found[0]
+
+
+@asynccontextmanager
+async def revoking(gates: Sequence[object]) -> AsyncIterator[None]:
+    """Looks for tokens that are gone while the context is open, also when no call comes."""
+    loop = asyncio.get_running_loop()
+    found = [gate for gate in gates if isinstance(gate, Authorization)]
+    timer: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal timer
+        for gate in found:
+            gate.revoke()
+        timer = loop.call_later(LOOKS, look)
+
+    timer = loop.call_later(LOOKS, look)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def log_open(config: Config) -> None:
+    """Writes to the log what anybody may call, where no tokens are asked for."""
+    if config.tokens is not None:
+        return
+    refused = [] if config.mode == "explicit" else [method for method, need in NEEDS.items() if need == "repository"]
+    log.warning(
+        "no --tokens: whoever can connect may call these methods",
+        connect="with a certificate of --tls-client-ca" if config.tls_client_ca else "without a certificate",
+        methods=[method for method in NEEDS if method not in refused],
+        refused_without_mode_explicit=refused,
+    )
 
 
 def read_callers(path: Path) -> tuple[Caller, ...]:

@@ -12,11 +12,17 @@ from resprobe_server.errors import StartError
 
 Mode = Literal["watch", "explicit", "once"]
 DeviceName = Literal["auto", "cpu", "cuda", "tensorrt"]
-_FROM_0 = ("threads", "max_wait", "max_calls", "max_connection_age", "min_ping_interval", "drain")
-_FROM_1 = ("decode_threads", "max_batch", "max_queue", "max_message", "max_images", "max_pixels", "max_streams")
+_FROM_0 = (
+    *("threads", "max_wait", "max_calls", "max_calls_per_peer", "request_timeout"),
+    *("max_connection_age", "min_ping_interval", "drain"),
+)
+_FROM_1 = (
+    *("decode_threads", "max_batch", "max_queue", "max_message", "max_images", "max_pixels", "max_watchers"),
+    *("max_streams", "max_in_stream", "keepalive", "keepalive_timeout"),
+)
 RANGES: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(_FROM_0, (0, math.inf)),
-    **dict.fromkeys((*_FROM_1, "max_in_stream", "keepalive", "keepalive_timeout"), (1, math.inf)),
+    **dict.fromkeys(_FROM_1, (1, math.inf)),
     "poll": (0.01, math.inf),
     "ratio_sample": (0, 1),
 }
@@ -72,6 +78,13 @@ class Config:
     """Megapixels in an encoded picture at the most; it is not decoded otherwise."""
     max_calls: int = 1024
     """Calls under way at the most, health checks aside; more are refused with RESOURCE_EXHAUSTED. 0: no limit."""
+    max_calls_per_peer: int = 0
+    """Maximum calls under way of one caller: the holder of a token, or else an IP address. 0: a share of --max-calls
+    that leaves places for others, 7/8 for a caller that is alone."""
+    request_timeout: float = 20.0
+    """Seconds that the request of a call, or the first of a stream, may take to come; 0: no limit."""
+    max_watchers: int = 256
+    """Maximum streams of health changes (Health/Watch); one IP address may have a quarter of them."""
     max_streams: int = 256
     """Calls under way on one connection at the most; gRPC keeps more waiting in the client."""
     max_in_stream: int = 256

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
 
 from resprobe_server.errors import UnknownMethod, Unreadable
+from resprobe_server.origin import origin_of
 from resprobe_server.status import CODES, DETAILS, Context, make_status
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from resprobe_server.tracing import Tracing
     from resprobe_server.work import Promise
 
+LONGEST_NAME = 120  # characters of a method's name in an error
 Code = grpc.StatusCode
 Metadata = Sequence[tuple[str, str | bytes]]
 Direct = Callable[[bytes, "Call"], Any]  # see Server.add
@@ -43,6 +45,7 @@ class Call:
         caller: Who made it; None: this server asks nobody for a token, or not for this method.
         cancelled: Whether the caller has gone, or the deadline has passed.
         identifier: What the caller named its one request.
+        has_place: Whether it is counted among those under way; see limits.py.
         began: When it came, on the clock of time.monotonic.
     """
 
@@ -51,8 +54,10 @@ class Call:
     caller: "Caller | None" = None
     cancelled = False
     identifier = ""
+    has_place = False
     started = False  # whether the initial metadata is on its way
     _callbacks: "tuple[Callable[[Call], None], ...]" = ()
+    _origin = ""
     _code: Code | None = None
     _details = ""
     _direct = False  # whether it is answered without a task
@@ -81,7 +86,14 @@ class Call:
 
     def peer(self) -> str:
         """The address of the caller."""
-        return str(self._core.peer().decode())
+        return str(self._core.peer().decode(errors="replace"))
+
+    @property
+    def origin(self) -> str:
+        """Whose share of the limits it takes: that of the holder of a token, or else of an IP address."""
+        if not self._origin:
+            self._origin = origin_of(self.peer()) if self.caller is None else f"the token of {self.caller.name}"
+        return self._origin
 
     def time_remaining(self) -> float | None:
         """Seconds; None: the caller set no deadline."""
@@ -114,7 +126,8 @@ class Call:
             for gate in self.server.gates:
                 gate.enter(self)
             if self.handler is None:
-                raise UnknownMethod(f"there is no method {self._event.call_details.method.decode()}")
+                raise UnknownMethod(f"there is no method {readable(self._event.call_details.method)}")
+            self.server.arrivals.expect(self)
         except Exception as error:
             self.post(self.fail, error)
         else:
@@ -128,8 +141,16 @@ class Call:
         """Asks for a request."""
         self.batch(self.received, cygrpc.ReceiveMessageOperation(0))
 
+    def break_off(self, error: Exception) -> None:
+        """Ends the call, whatever it is at."""
+        self.fail(error)
+        if self._task is not None:
+            self._task.cancel()
+
     def start(self, request: Any) -> None:
         """Runs the method with its request, or with its iterator of requests."""
+        if self._code is not None:
+            return  # it was broken off
         if self.cancelled:
             self.finish(self._ending())
             return
@@ -164,7 +185,7 @@ class Call:
             return
         self._code, self._details = code, details
         number = 0 if code is Code.OK else code.value[0]
-        operations = [cygrpc.SendStatusFromServerOperation(trailing, number, details.encode(), 0)]
+        operations = [cygrpc.SendStatusFromServerOperation(trailing, number, details.encode(errors="replace"), 0)]
         if not self.started:
             operations.append(cygrpc.SendInitialMetadataOperation(None, 0))
         if message is not None:
@@ -223,10 +244,13 @@ class Call:
 
     def received(self, event: Any) -> None:
         """A request is there, or will not come. On the poller's thread."""
+        if not self.server.arrivals.came(self):
+            return
         data = event.batch_operations[0].message()
         try:
             if data is None:
                 raise Unreadable(f"{self.method} takes one request, and none came")
+            self.server.arrivals.enter(self)
             request = self._take(data, self) if self._take and not self.cancelled else self.parse(data)
         except Exception as error:
             # Where the caller has gone, core reports that next: its answer to this operation comes after it. The error
@@ -288,6 +312,12 @@ class Reply:
     def set_exception(self, error: Exception) -> None:
         """Ends the call with the status that the exception stands for."""
         self._call.fail(error)
+
+
+def readable(name: bytes) -> str:
+    """A name that a caller sent, whatever its bytes are: escaped where it is not UTF-8, and not longer than a line."""
+    text = name[: LONGEST_NAME + 1].decode(errors="backslashreplace")
+    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"
 
 
 def _ignore(_: Any) -> None:

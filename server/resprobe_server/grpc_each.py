@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from resprobe_server.errors import NotReady, Unreadable
+from resprobe_server.errors import NotReady, QueueFull, Unreadable
 from resprobe_server.grpc_call import Code, Direct, Reply, Respond
 from resprobe_server.grpc_stream import SendingCall
 from resprobe_server.status import Context
@@ -70,6 +70,7 @@ class EachCall(SendingCall):
         self._each = how
         self._open = 0  # requests that were read and whose response was not sent
         self._reading = False
+        self._waiting = True  # for the first request
         self._last = False  # whether no more requests are looked at
         self._error: Exception | None = None  # why not; None: there are no more
         self._turns: deque[Turn] = deque()  # of an ordered stream
@@ -147,6 +148,8 @@ class EachCall(SendingCall):
 
     def received(self, event: Any) -> None:
         """A request is there, or none will come."""
+        if self._waiting and not self._enter():
+            return
         data = event.batch_operations[0].message()
         if data is None:
             self._end(None)
@@ -171,6 +174,18 @@ class EachCall(SendingCall):
                 self.post(self._begin, turn, request)
         if self._reading:
             self.receive()
+
+    def _enter(self) -> bool:
+        """Gives the stream its place, with its first request; returns whether there is one."""
+        self._waiting = False
+        if not self.server.arrivals.came(self):
+            return False
+        try:
+            self.server.arrivals.enter(self)
+        except QueueFull as error:
+            self._end(error)
+            return False
+        return True
 
     def parse(self, data: bytes) -> Any:
         """See Call."""

@@ -13,12 +13,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import grpc
 import structlog
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
 
+from resprobe_server.arrivals import Arrivals
 from resprobe_server.calls import Calls
 from resprobe_server.grpc_call import Call, Direct
 from resprobe_server.grpc_each import Each, EachCall
@@ -57,10 +59,12 @@ class Server:
     Attributes:
         gates: What each call passes, in this order.
         calls: Counts what they ended with.
+        arrivals: Waits for their requests.
         tracing: Traces them; None: there are no traces.
         loop: Where methods run.
         running: The calls whose methods do.
         streams: Those of them that are an EachCall.
+        failure: Why core serves no more calls. If None, it does.
         draining: Whether these read no more.
         stopped: Whether all calls have ended; core takes no more operations then.
     """
@@ -72,6 +76,8 @@ class Server:
         calls: Calls | None = None,
         tracing: "Tracing | None" = None,
         worker: Worker | None = None,
+        arrivals: Arrivals | None = None,
+        on_failure: Callable[[], None] | None = None,
         reader: Callable[[str, Deserializer], Deserializer] | None = None,
     ) -> None:
         """Makes a server that does not listen yet.
@@ -82,11 +88,15 @@ class Server:
             calls: See above; None: its own.
             tracing: See above.
             worker: Whose work it is, where somebody else does it; None: nobody's.
+            arrivals: See above. If None, requests may come at any time.
+            on_failure: What to do when core fails and no more calls can be served. If None, nothing.
             reader: From a method's full name and the deserializer of its generated code to the one that is used. If
                 None, the generated ones are.
         """
         self.gates, self.calls, self.tracing = gates, calls or Calls(), tracing
-        self._worker, self._reader = worker, reader
+        self._worker, self.arrivals = worker, arrivals or Arrivals()
+        self._looking, self._on_failure, self._reader = ExitStack(), on_failure, reader
+        self.failure: Exception | None = None
         self.loop: asyncio.AbstractEventLoop
         self.running: set[asyncio.Task[None]] = set()
         self.streams: set[EachCall] = set()
@@ -149,6 +159,7 @@ class Server:
         """Takes calls from now on."""
         self.loop = asyncio.get_running_loop()
         self._core.start()
+        self._looking.enter_context(self.arrivals.looking(self.loop))
         self._request_call()
         self._poller.start()
 
@@ -160,6 +171,11 @@ class Server:
 
     async def stop(self, grace: float) -> None:
         """Takes no more calls, and ends when those under way have; after `grace` seconds they are cancelled."""
+        if self.failure is not None:
+            self._looking.close()
+            for task in self.running:
+                task.cancel()  # nothing that they do arrives
+            return
         ended = self.loop.create_future()
         self._hold()
         self._core.shutdown(self._events, lambda _: self.loop.call_soon_threadsafe(ended.set_result, None))
@@ -169,6 +185,7 @@ class Server:
             self._core.cancel_all_calls()
             await ended
         await asyncio.gather(*self.running)
+        self._looking.close()
         self.stopped = True
         self._core.destroy()
         self._events.shutdown()
@@ -185,12 +202,34 @@ class Server:
             time.sleep(left)
 
     def _poll(self) -> None:
-        shutdown = cygrpc.CompletionType.queue_shutdown
-        while (event := self._next()).completion_type != shutdown:
-            try:
-                event.tag(event)
-            except Exception:  # of one call; the thread serves all
-                log.exception("failed in gRPC's thread")
+        try:
+            while self._step():
+                pass
+        except Exception as error:
+            log.critical("gRPC's core failed; the server takes no more calls and stops", exc_info=error)
+            self.loop.call_soon_threadsafe(self._fail, error)
+
+    def _step(self) -> bool:
+        """Does what follows from core's next report; returns False when core has shut down.
+
+        It lets go of the report, for one that is kept while core is polled can make it spin.
+        """
+        event = self._next()
+        if event.completion_type == cygrpc.CompletionType.queue_shutdown:
+            return False
+        try:
+            event.tag(event)
+        except Exception as error:
+            call = getattr(event.tag, "__self__", None)
+            if not isinstance(call, Call):
+                raise
+            call.post(call.break_off, error)  # this call's; the thread serves all
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        self.failure = error
+        if self._on_failure is not None:
+            self._on_failure()
 
     def _next(self) -> Any:
         """Core's next report."""
@@ -211,4 +250,7 @@ class Server:
         kind, name, handler, direct = self._handlers.get(event.call_details.method, NOBODY)
         call = kind(self, event, name, handler, direct)
         self._came = call.began
-        call.begin()
+        try:
+            call.begin()
+        except Exception as error:
+            call.post(call.break_off, error)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
 
-from resprobe_server.errors import Unreadable
+from resprobe_server.errors import RequestError
 from resprobe_server.grpc_call import Call, Code, Metadata
 
 READ_AHEAD = 8  # messages that were read and not yet asked for
@@ -37,6 +37,12 @@ class SendingCall(Call):
             if self._sending or len(self._unsent) > 1:
                 return
         self.server.loop.call_soon(self._begin_to_send)
+
+    def break_off(self, error: Exception) -> None:
+        """See Call. What was not sent yet is dropped."""
+        with self._lock:
+            self._unsent.clear()
+        super().break_off(error)
 
     def _begin_to_send(self) -> None:
         with self._lock:
@@ -72,6 +78,7 @@ class StreamCall(SendingCall):
     def __init__(self, *arguments: Any) -> None:
         """See Call."""
         super().__init__(*arguments)
+        self._waiting = True  # for the first request
         self._unread: deque[Any] = deque()  # requests, then END or the error that breaks them off
         self._reading, self._broken = True, False
         self._reader: asyncio.Future[None] | None = None
@@ -116,14 +123,19 @@ class StreamCall(SendingCall):
         if not self.handler.request_streaming:
             super().received(event)
             return
+        if self._waiting and not self.server.arrivals.came(self):
+            return
         data = event.batch_operations[0].message()
         try:
+            if self._waiting:
+                self._waiting = False
+                self.server.arrivals.enter(self)
             request = END if data is None else self.parse(data)
-        except Unreadable as error:
+        except RequestError as error:
             request = error
         with self._lock:
             self._unread.append(request)
-            self._broken = request is END or isinstance(request, Unreadable)
+            self._broken = request is END or isinstance(request, RequestError)
             self._reading = not self._broken and len(self._unread) < READ_AHEAD
             if self._reading:
                 self.receive()
@@ -141,7 +153,7 @@ class StreamCall(SendingCall):
                     self.receive()
             if request is END:
                 return
-            if isinstance(request, Unreadable):
+            if isinstance(request, RequestError):
                 raise request
             yield request
 

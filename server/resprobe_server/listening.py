@@ -5,12 +5,14 @@ from contextlib import asynccontextmanager
 
 import structlog
 from grpc_health.v1 import health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
 from resprobe.address import is_loopback
 
+from resprobe_server.arrivals import Arrivals
 from resprobe_server.config import Config
 from resprobe_server.errors import StartError
 from resprobe_server.grpc_server import Server
+from resprobe_server.health import Health
+from resprobe_server.limits import options
 from resprobe_server.tls import server_credentials
 
 log = structlog.get_logger()
@@ -44,20 +46,21 @@ def listen(server: Server, config: Config) -> int:
 
 
 @asynccontextmanager
-async def probes(address: str, health: health_aio.HealthServicer) -> AsyncIterator[None]:
+async def probes(config: Config, health: Health) -> AsyncIterator[None]:
     """Answers health checks, and nothing else, in plaintext: those of Kubernetes can neither TLS nor tokens.
 
     Args:
-        address: To listen at; empty: nowhere.
+        config: Its health_address says where to listen; nowhere if it is empty.
         health: Answers.
 
     Raises:
         StartError: It cannot listen there.
     """
+    address = config.health_address
     if not address:
         yield
         return
-    server = Server([("grpc.so_reuseport", 0)])
+    server = Server(options(config), arrivals=Arrivals(config.request_timeout))
     server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
     port = _bind(address, lambda: server.add_insecure_port(address))
     await server.start()
