@@ -106,6 +106,7 @@ class AsyncClient:
         images: Images,
         labels: npt.ArrayLike,
         *,
+        classes: Sequence[str] | None = None,
         model: str = "",
         version: str = "",
         random: Sequence[int] = (),
@@ -117,7 +118,7 @@ class AsyncClient:
     ) -> Lesions:
         """See Client.lesions."""
         described = await self.model(model, version, timeout=timeout)
-        experiment = Experiment(described, images, labels, random, draws, seed)
+        experiment = Experiment(described, images, labels, random, draws, seed, classes)
         async for result in self._stream(_iterate(experiment.calls()), False, timeout, in_flight):
             experiment.add(result)
             if report is not None:

@@ -141,6 +141,7 @@ class Client:
         images: Images,
         labels: npt.ArrayLike,
         *,
+        classes: Sequence[str] | None = None,
         model: str = "",
         version: str = "",
         random: Sequence[int] = (),
@@ -157,7 +158,8 @@ class Client:
 
         Args:
             images: As in `classify`.
-            labels: Integers [n], the index of each image's class.
+            labels: Integers [n], the index of each image's class in `classes`.
+            classes: Names of the classes, which are found among the model's by name. If None, the model's own.
             model: As in `classify`.
             version: As in `classify`.
             random: Numbers of blocks to remove at random, for example range(1, 11).
@@ -171,7 +173,9 @@ class Client:
             StatisticsUnavailable: The model has no blocks, or no graph that can scale them.
             Error: See the tree in resprobe.errors.
         """
-        experiment = Experiment(self.model(model, version, timeout=timeout), images, labels, random, draws, seed)
+        experiment = Experiment(
+            self.model(model, version, timeout=timeout), images, labels, random, draws, seed, classes
+        )
         for result in self._stream(experiment.calls(), False, timeout, in_flight):
             experiment.add(result)
             if report is not None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from resprobe.classes import Match, match
 from resprobe.errors import InvalidRequest
 from resprobe.frame import Frame
 
@@ -21,7 +22,7 @@ CHUNK = 100  # resamples at a time, so that memory stays small
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Difference:
     """B minus A with its bootstrap interval: float64 arrays of one shape."""
 
@@ -30,7 +31,7 @@ class Difference:
     high: Floats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Two models on the same n images.
 
@@ -46,6 +47,7 @@ class Comparison:
         ratio_b: float64 [P].
         ratio: Difference of mean ratios, B − A, [P].
         images: That the ratios are over: the others have a shortcut of zero in some block.
+        notes: Sentences on what was assumed.
     """
 
     a: Frame
@@ -59,6 +61,7 @@ class Comparison:
     ratio_b: Floats
     ratio: Difference
     images: int
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def outcomes(self) -> dict[str, int]:
@@ -84,6 +87,7 @@ class Comparison:
         if self.images < len(a):
             left = len(a) - self.images
             found.append(f"{left:,} images have a shortcut of zero in some block; the ratios are without them.")
+        found += [f"Note: {note}." for note in self.notes]
         return found
 
     def table(self) -> Any:
@@ -116,7 +120,7 @@ def compare(
     Raises:
         InvalidRequest: The images or the classes are not the same, or one of the nets has no blocks.
     """
-    _check(a, b)
+    names = _check(a, b)
     short = min((a, b), key=lambda frame: len(frame.blocks.names))
     depth = positions(len(short.blocks.names))
     profile_a, profile_b = (_at(frame, depth) for frame in (a, b))
@@ -135,7 +139,7 @@ def compare(
         a=a,
         b=b,
         confidence=confidence,
-        agreement=float((a.predicted == b.predicted).mean()),
+        agreement=float((a.predicted == names.indices[b.predicted]).mean()),
         accuracy=accuracy,
         depth=depth,
         names=short.blocks.names,
@@ -143,6 +147,7 @@ def compare(
         ratio_b=profile_b.mean(axis=0),
         ratio=_bootstrap(profile_b - profile_a, confidence, resamples, generator),
         images=len(profile_a),
+        notes=tuple(dict.fromkeys([*a.notes, *b.notes, *([names.note] if names.note else [])])),
     )
 
 
@@ -175,15 +180,20 @@ def _bootstrap(values: Floats, confidence: float, resamples: int, generator: np.
     return Difference(values.mean(axis=0), *np.quantile(means, (tail, 1 - tail), axis=0))
 
 
-def _check(a: Frame, b: Frame) -> None:
+def _check(a: Frame, b: Frame) -> Match:
+    """Returns the classes of B among those of A. Raises InvalidRequest, see `compare`."""
     for frame in (a, b):
         if not frame.blocks.names:
             raise InvalidRequest(f"model {frame.model.name} has no residual blocks to compare")
     if len(a.model.classes) != len(b.model.classes):
         counts = f"{len(a.model.classes)} and {len(b.model.classes)}"
         raise InvalidRequest(f"{a.model.name} and {b.model.name} have {counts} classes; expected the same classes")
+    names = match(b.model.classes, a.model.classes, f"model {b.model.name}", f"model {a.model.name}")
     same = a.dataset == b.dataset and np.array_equal(a.index, b.index) and a.files == b.files
+    if a.labels is not None and b.labels is not None:
+        same = same and np.array_equal(a.labels, names.indices[b.labels])
     if not same or (a.labels is None) != (b.labels is None):
         raise InvalidRequest(
             f"{a.model.name} and {b.model.name} were not asked about the same images in the same order"
         )
+    return names

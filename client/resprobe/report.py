@@ -44,7 +44,8 @@ def report(frame: Frame, dataset: Dataset | None = None) -> str:
     sections += [unusual.section(frame, dataset), _cosines(frame), _responses(frame)]
     accuracy = "" if frame.accuracy is None else f" Accuracy {frame.accuracy:.4f}."
     lead = f"{len(frame):,} images of {frame.dataset}, {len(model.blocks)} residual blocks.{accuracy}"
-    return render(f"{model.name} version {model.version}: what each block does", lead, sections, WORDS)
+    notes = [*WORDS, *(f"Note: {note}." for note in frame.notes)]
+    return render(f"{model.name} version {model.version}: what each block does", lead, sections, notes)
 
 
 def comparison_page(compared: Comparison) -> str:

@@ -8,7 +8,7 @@ import tyro
 
 from resprobe import table
 from resprobe.client import Client
-from resprobe.commands.common import Selection, console
+from resprobe.commands.common import Selection, console, print_notes
 from resprobe.commands.source import Source, ask, check_out
 from resprobe.datasets import Dataset
 from resprobe.errors import InvalidRequest
@@ -74,7 +74,7 @@ class Blocks(Selection, Source):
     def _dataset(self, client: Client, dataset: Dataset) -> None:
         model = client.model(self.model, self.version)
         begin = time.perf_counter()
-        frame = ask(client, dataset, model)
+        frame = ask(client, dataset, model, self.resize)
         seconds = time.perf_counter() - begin
         if self.out is not None:
             from resprobe import parquet
@@ -90,6 +90,7 @@ class Blocks(Selection, Source):
                     "images": len(dataset),
                     "accuracy": frame.accuracy,
                     "seconds": seconds,
+                    "notes": frame.notes,
                     "blocks": table.summary_json(frame.blocks),
                 }
             )
@@ -100,6 +101,7 @@ class Blocks(Selection, Source):
             f"\n{model.name} version {model.version} on {len(dataset):,} images of {dataset.name}: "
             f"accuracy {frame.accuracy:.4f}, {seconds:.1f} s, {rate:,.0f} images/s"
         )
+        print_notes(frame.notes)
 
     def _draw(self, blocks: BlockStatistics, model: Model, source: str) -> None:
         if self.plot is not None:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,12 @@ def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
         task = progress.add_task(text, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Says below a table what was assumed."""
+    for note in notes:
+        console.print(f"note: {note}", markup=False)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Compare(Connection, Source):
         dataset = self.load()
         with self.client() as client:
             models = [find(client, name) for name in (self.a, self.b)]
-            compared = compare(*(ask(client, dataset, model) for model in models))
+            compared = compare(*(ask(client, dataset, model, self.resize) for model in models))
         if self.plot is not None:
             from resprobe import figures, plot
 
@@ -104,6 +104,7 @@ def _json(compared: Comparison) -> dict[str, Any]:
         "models": [{"name": one.model.name, "version": one.model.version, "accuracy": one.accuracy} for one in (a, b)],
         "dataset": a.dataset,
         "images": len(a),
+        "notes": compared.notes,
         "ratio_images": compared.images,
         "confidence": compared.confidence,
         "agreement": compared.agreement,

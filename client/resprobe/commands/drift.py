@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import tyro
 
 from resprobe import baseline, table
-from resprobe.commands.common import Selection, console
+from resprobe.commands.common import Selection, console, print_notes
 from resprobe.commands.source import Source, ask
 from resprobe.errors import InvalidRequest
 from resprobe.frame import Frame
@@ -49,11 +49,13 @@ class Drift(Selection, Source):
         """Asks, compares, prints and exits."""
         if bool(self.images) + (self.dataset is not None) + (self.stats is not None) != 1:
             raise InvalidRequest("expected picture files, --dataset or --stats; see resprobe drift --help")
-        found = baseline.drift(self._window(), statistic=self.statistic, alpha=self.alpha, threshold=self.threshold)
+        window = self._window()
+        found = baseline.drift(window, statistic=self.statistic, alpha=self.alpha, threshold=self.threshold)
         if self.json:
-            self.show(_json(found))
+            self.show({**_json(found), "notes": window.notes})
         else:
             _print(found)
+            print_notes(window.notes)
         raise SystemExit(1 if found.found else 0)
 
     def _window(self) -> Frame:
@@ -62,7 +64,7 @@ class Drift(Selection, Source):
 
             return parquet.read(self.stats)
         with self.client() as client:
-            return ask(client, self.images or self.load(), client.model(self.model, self.version))
+            return ask(client, self.images or self.load(), client.model(self.model, self.version), self.resize)
 
 
 def _print(found: baseline.Drift) -> None:

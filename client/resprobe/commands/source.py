@@ -29,6 +29,8 @@ class Source:
     """Images of the data set to skip."""
     seed: int | None = None
     """Draw --limit images at random with this seed, instead of the first ones."""
+    resize: bool = False
+    """Take a data set whose images are of another size or colour than the model's, and resize them."""
 
     def load(self) -> Dataset:
         """Reads the images.
@@ -46,10 +48,10 @@ class Source:
         return datasets.load(self.dataset, self.data, "test").window(self.limit, self.offset, self.seed)
 
 
-def ask(client: Client, source: Dataset | Sequence[Path], model: Model) -> Frame:
-    """Sends images and shows a bar on a terminal meanwhile."""
+def ask(client: Client, source: Dataset | Sequence[Path], model: Model, resize: bool = False) -> Frame:
+    """Sends images and shows a bar on a terminal meanwhile; see sweep."""
     with progress_bar(f"{model.name} version {model.version}") as report:
-        return sweep(client, source, model, report)
+        return sweep(client, source, model, report, resize=resize)
 
 
 def check_out(path: Path | None) -> None:
