@@ -26,7 +26,7 @@ THRESHOLD = 0.1
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Drift:
     """A window of n images against a model's baseline; arrays have one entry for each of the L blocks that have one.
 

@@ -6,7 +6,6 @@ Whoever has the file needs no server: what is known of the model (blocks, closed
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -132,7 +131,7 @@ def _model(fields: dict[str, Any]) -> Model:
 
 def _block(fields: dict[str, Any]) -> Block:
     baseline = {
-        name: Baseline(one["mean"], MappingProxyType({float(key): value for key, value in one["quantiles"].items()}))
+        name: Baseline(one["mean"], {float(key): value for key, value in one["quantiles"].items()})
         for name, one in fields["baseline"].items()
     }
-    return Block(**{**fields, "baseline": MappingProxyType(baseline)})
+    return Block(**{**fields, "baseline": baseline})

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from resprobe.address import default
 from resprobe.channel import Endpoint
 from resprobe.client import Client
 from resprobe.errors import InvalidRequest
@@ -38,7 +39,7 @@ def print_notes(notes: Iterable[str]) -> None:
 class Connection:
     """Options of every command."""
 
-    address: str = os.environ.get("RESPROBE_ADDRESS", "localhost:50051")
+    address: str = default()
     """HOST:PORT of the server; the environment variable RESPROBE_ADDRESS changes the default."""
     tls: bool = False
     """Encrypt, and check the server's certificate against the authorities that come with gRPC."""
