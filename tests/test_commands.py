@@ -329,6 +329,6 @@ def test_ctrl_c_during_a_build_leaves_nothing(tmp_path: Path) -> None:
                 break
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert rest.splitlines()[-1] == "exporter: interrupted"
     assert list(tmp_path.iterdir()) == []

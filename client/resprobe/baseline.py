@@ -23,6 +23,7 @@ from resprobe.statistics import STATISTICS, summarise
 
 ALPHA = 0.01
 THRESHOLD = 0.1
+FEWEST = 10  # images for a verdict of the command: no shift, however large, is certain with fewer
 Floats = npt.NDArray[np.float64]
 
 

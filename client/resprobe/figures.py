@@ -99,7 +99,15 @@ def comparison(compared: Comparison) -> Figure:
         label = f"{frame.model.name} version {frame.model.version}, {count} blocks"
         marker = _marker(frame.model)
         mean = summarise(frame.blocks.ratio).mean
-        top.plot(positions(count), mean, color=colour, linestyle=style, linewidth=1.2, label=label, **marker)
+        top.plot(
+            positions(frame.model, compared.by_stage),
+            mean,
+            color=colour,
+            linestyle=style,
+            linewidth=1.2,
+            label=label,
+            **marker,
+        )
     top.set_ylim(bottom=0)
     top.set_ylabel("mean ratio  ‖F(x)‖ / ‖s(x)‖")
     top.legend(frameon=False, fontsize=9)
@@ -108,7 +116,7 @@ def comparison(compared: Comparison) -> Figure:
     bottom.plot(compared.depth, ratio.value, color="black", linewidth=1.2, label="B − A", **_marker(compared.a.model))
     bottom.axhline(0, color="black", linewidth=0.8)
     bottom.set_ylabel("difference of ratios, B − A")
-    bottom.set_xlabel("relative depth: (block + ½) / number of blocks")
+    bottom.set_xlabel("relative depth, stage by stage" if compared.by_stage else "relative depth in the whole net")
     bottom.legend(frameon=False, fontsize=9)
     bottom.set_xlim(0, 1)
     for axes in (top, bottom):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from resprobe import output
 from resprobe.errors import Error
 from resprobe.frame import Frame
 from resprobe.result import Baseline, Block, Model
@@ -75,13 +76,8 @@ def write(frame: Frame, path: Path) -> None:
     Raises:
         Error: It cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with output.replacing(path) as part:
         pq.write_table(table(frame), part)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise Error(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def read(path: Path) -> Frame:

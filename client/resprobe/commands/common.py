@@ -17,7 +17,16 @@ from resprobe.client import Client
 from resprobe.errors import InvalidRequest
 
 WIDE = 10_000  # columns for what is read by a program: it gets whole names
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves it to _command, which knows the exit code; rich's own is always 1."""
+        raise  # called where it is handled
+
+
+_PERSON = sys.stdout is not None and sys.stdout.isatty()  # None: closed by the caller
+console = _Console(highlight=False, soft_wrap=True, width=None if _PERSON else WIDE)
 
 
 @contextmanager

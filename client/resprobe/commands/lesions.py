@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from resprobe import datasets, table
 from resprobe.client import Client
 from resprobe.commands.common import Selection, console, print_notes, progress_bar
 from resprobe.errors import InvalidRequest
+from resprobe.lesions import Lesions as Found
 from resprobe.statistics import summarise
 from resprobe.sweep import fitted, sweep
 
@@ -76,21 +78,26 @@ class Lesions(Selection):
             if model.has_blocks:
                 ratios = summarise(sweep(client, dataset, model, resize=self.resize).blocks.ratio).mean
         seconds = time.perf_counter() - begin
-        if self.plot is not None:
-            from resprobe.lesion_plot import plot_lesions
+        try:
+            if self.plot is not None:
+                from resprobe.lesion_plot import plot_lesions
 
-            plot_lesions(lesions, model, f"{len(dataset):,} images of {dataset.name}", self.plot)
+                plot_lesions(lesions, model, f"{len(dataset):,} images of {dataset.name}", self.plot)
+        finally:  # what was found is shown, even if it cannot be drawn
+            self._show(lesions, ratios, dataset.name, seconds, notes)
+
+    def _show(
+        self, lesions: Found, ratios: npt.NDArray[np.float64] | None, name: str, seconds: float, notes: tuple[str, ...]
+    ) -> None:
         if self.json:
-            self.show(
-                {**table.lesions_json(lesions, ratios), "dataset": dataset.name, "seconds": seconds, "notes": notes}
-            )
+            self.show({**table.lesions_json(lesions, ratios), "dataset": name, "seconds": seconds, "notes": notes})
             return
         console.print(table.lesions_table(lesions, ratios))
         if self.random:
             console.print()
             console.print(table.random_lesions_table(lesions))
         console.print(
-            f"\n{model.name} version {model.version} on {len(dataset):,} images of {dataset.name}: "
+            f"\n{lesions.model} version {lesions.version} on {lesions.images:,} images of {name}: "
             f"accuracy {lesions.accuracy:.4f} intact, {seconds:.1f} s"
         )
         print_notes(notes)

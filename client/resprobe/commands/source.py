@@ -9,7 +9,7 @@ from resprobe import datasets
 from resprobe.client import Client
 from resprobe.commands.common import progress_bar
 from resprobe.datasets import Dataset
-from resprobe.errors import Error, InvalidRequest
+from resprobe.errors import InvalidRequest
 from resprobe.frame import Frame
 from resprobe.result import Model
 from resprobe.sweep import sweep
@@ -52,9 +52,3 @@ def ask(client: Client, source: Dataset | Sequence[Path], model: Model, resize: 
     """Sends images and shows a bar on a terminal meanwhile; see sweep."""
     with progress_bar(f"{model.name} version {model.version}") as report:
         return sweep(client, source, model, report, resize=resize)
-
-
-def check_out(path: Path | None) -> None:
-    """Raises Error if nothing can be written there; to be called before the images are sent."""
-    if path is not None and not path.parent.is_dir():
-        raise Error(f"{path} cannot be written: {path.parent} is not a directory")
