@@ -1,5 +1,10 @@
 """Addresses: gRPC guesses what is missing, so what is not an address is refused, by clients and by the server."""
 
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import resprobe
 from conftest import Serve
@@ -76,3 +81,21 @@ def test_nothing_listens(address: str) -> None:
     message = f"nothing listens at {address}; is resprobe-server running"
     with resprobe.Client(address) as client, pytest.raises(resprobe.ServerUnavailable, match=message):
         client.models()
+
+
+@pytest.mark.parametrize("option", ["--address", "--health-address"])
+def test_a_port_in_use_is_said_in_one_line(repository: Path, option: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        rest = [] if option == "--address" else ["--address", "127.0.0.1:0"]
+        words = [sys.executable, "-m", "resprobe_server", str(repository), option, address, *rest]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    said = f"resprobe-server: cannot listen at {address}: the port is in use by another program\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+def test_a_server_with_nothing_to_serve_was_never_started(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "resprobe_server", str(tmp_path / "nowhere"), "--address", "127.0.0.1:0"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "stopped" not in done.stderr

@@ -17,8 +17,9 @@ from PIL import Image
 from resprobe import datasets
 from resprobe.analysis import report, sweep
 from resprobe.classes import match, nearest
+from resprobe_exporter import describe
 from resprobe_exporter.data import Data
-from resprobe_exporter.publish import LabelledImages, Preprocessing, describe, publish
+from resprobe_exporter.publish import LabelledImages, Preprocessing, publish
 from test_commands import Run, run  # noqa: F401  # a fixture
 
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

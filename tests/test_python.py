@@ -82,7 +82,8 @@ def test_what_cannot_be_sent_is_a_sentence(
 
 @pytest.mark.parametrize("length", [300, 9_000, 100_000])
 def test_a_name_of_any_length_is_not_found(client: resprobe.Client, test_images: Any, length: int) -> None:
-    for options in ({"model": "x" * length}, {"model": "digits", "version": "1" * length}):
+    asked: list[dict[str, Any]] = [{"model": "x" * length}, {"model": "digits", "version": "1" * length}]
+    for options in asked:
         with pytest.raises(resprobe.ModelNotFound, match="no name has"):
             client.classify(test_images[:1], **options)
     with pytest.raises(resprobe.ModelNotFound, match="no model '"):

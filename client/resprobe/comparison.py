@@ -91,8 +91,8 @@ class Comparison:
             )
         if not self.by_stage:
             found.append(
-                f"{a.model.name} has {stages(a.model)} stages and {b.model.name} {stages(b.model)}: blocks are compared "
-                "by depth in the whole net, whatever their stage."
+                f"{a.model.name} has {stages(a.model)} stages and {b.model.name} {stages(b.model)}: blocks are "
+                "compared by depth in the whole net, whatever their stage."
             )
         if self.images < len(a):
             left = len(a) - self.images

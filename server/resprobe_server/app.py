@@ -84,8 +84,10 @@ async def serve(config: Config) -> AsyncIterator[int]:
             )
             port = listen(server, config)
             await server.start()
+            started = False
             try:
                 await models.start()
+                started = True
                 for name in ("", RESIDUAL, INFERENCE):
                     await show(name, True)
                 log.info("started", address=config.address, port=port, models=models.names())
@@ -96,7 +98,8 @@ async def serve(config: Config) -> AsyncIterator[int]:
                 open_inference.drain()
                 server.drain()
                 await server.stop(config.drain)
-                log.info("stopped")
+                if started:
+                    log.info("stopped")
 
 
 @asynccontextmanager

@@ -1,12 +1,14 @@
 """Where the server listens: no plaintext where others can read it, unless that is wished; and a port for probes."""
 
+import errno
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import structlog
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
-from resprobe.address import is_loopback, parse
+from resprobe.address import UNIX, is_loopback, parse
 
 from resprobe_server.config import Config
 from resprobe_server.errors import StartError
@@ -68,7 +70,32 @@ async def probes(address: str, health: health_aio.HealthServicer) -> AsyncIterat
         await server.stop(0)
 
 
+def _check_free(address: str) -> None:
+    """Raises StartError if nothing can listen there: gRPC says why in a line of its own, and to us not at all."""
+    host, _, port = address.rpartition(":")
+    if address.startswith((*UNIX, "dns:", "ipv4:", "ipv6:")) or int(port) == 0:
+        return
+    try:
+        places = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise StartError(f"cannot listen at {address}: {error.strerror}") from error
+    failures = []
+    for family, kind, protocol, _, place in places:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gRPC does
+                probe.bind(place)
+        except OSError as error:
+            failures.append(error)
+    for failure in failures:
+        if failure.errno == errno.EADDRINUSE:
+            raise StartError(f"cannot listen at {address}: the port is in use by another program") from failure
+    if len(failures) == len(places):
+        raise StartError(f"cannot listen at {address}: {failures[0].strerror}") from failures[0]
+
+
 def _bind(address: str, add: Callable[[], int]) -> int:
+    _check_free(address)
     try:
         port = add()
     except RuntimeError as error:
