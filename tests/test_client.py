@@ -187,7 +187,8 @@ def test_nobody_there() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-        with resprobe.Client(address) as client, pytest.raises(resprobe.ServerUnavailable, match=f"from {address}"):
+        message = f"nothing listens at {address}; is resprobe-server running"
+        with resprobe.Client(address) as client, pytest.raises(resprobe.ServerUnavailable, match=message):
             client.models()
 
 

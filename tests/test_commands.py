@@ -151,13 +151,13 @@ def test_blocks_of_a_data_set(run: Run, address: str, tmp_path: Path) -> None:
 
 
 def test_blocks_of_a_folder(run: Run, address: str, tmp_path: Path) -> None:
-    write_folder(tmp_path / "pictures", {"cat": 2, "dog": 1})
+    write_folder(tmp_path / "pictures", {"class3": 2, "class1": 1})
     path = tmp_path / "stats.parquet"
     arguments = ["blocks", "--dataset", "folder", "--data", str(tmp_path / "pictures"), "--out", str(path)]
     assert run("resprobe", *arguments, "--address", address, "--model", "colour")[0] == 0
     columns = pq.read_table(path).to_pydict()
-    assert [Path(file).name for file in columns["file"]] == ["0.png", "1.png", "0.png"]
-    assert columns["label"] == [0, 0, 1]
+    assert [Path(file).name for file in columns["file"]] == ["0.png", "0.png", "1.png"]
+    assert columns["label"] == [1, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -192,8 +192,8 @@ def test_what_cannot_be_done_is_one_line_and_exit_1(
 
 
 def test_a_sweep_that_fails_leaves_no_file(run: Run, address: str, tmp_path: Path) -> None:
-    write_folder(tmp_path / "pictures", {"cat": 2, "dog": 1})
-    (tmp_path / "pictures" / "dog" / "0.png").write_text("no picture")
+    write_folder(tmp_path / "pictures", {"class3": 2, "class1": 1})
+    (tmp_path / "pictures" / "class1" / "0.png").write_text("no picture")
     path = tmp_path / "stats.parquet"
     arguments = ["blocks", "--dataset", "folder", "--data", str(tmp_path / "pictures"), "--out", str(path)]
     code, _, error = run("resprobe", *arguments, "--address", address, "--model", "colour")
@@ -329,6 +329,6 @@ def test_ctrl_c_during_a_build_leaves_nothing(tmp_path: Path) -> None:
                 break
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert rest.splitlines()[-1] == "exporter: interrupted"
     assert list(tmp_path.iterdir()) == []

@@ -33,16 +33,38 @@ def test_a_model_and_itself() -> None:
     assert found.names == one.blocks.names
 
 
-def test_another_depth_is_interpolated_at_the_same_relative_depth() -> None:
+def test_another_depth_is_compared_stage_by_stage() -> None:
     deep, shallow = frame(9), frame(3)
-    for one in (deep, shallow):  # a ratio that is linear in relative depth
-        one.blocks.ratio[:] = 2 + 3 * positions(len(one.blocks.names))
+    for one in (deep, shallow):  # each stage has a slope of its own, from its first block to its last
+        count = len(one.blocks.names) // 3
+        within = np.arange(count) / (count - 1)
+        one.blocks.ratio[:] = np.concatenate([2 + 3 * within, 9 - within, 4 + 0 * within])
     found = resprobe.compare(deep, shallow)
-    assert found.depth == pytest.approx((np.arange(9) + 0.5) / 9)
-    assert found.ratio_a == pytest.approx(2 + 3 * found.depth)
+    assert found.names == shallow.blocks.names
+    assert found.ratio_a == pytest.approx([2, 3.5, 5, 9, 8.5, 8, 4, 4, 4])
     assert found.ratio.value == pytest.approx(np.zeros(9), abs=1e-6)
     assert found.table().num_rows == 9
+    assert (np.diff(found.depth) > 0).all()
     assert len(resprobe.compare(frame(1), frame(200)).depth) == 3
+
+
+def test_a_stages_only_block_is_compared_with_the_first() -> None:
+    deep, shallow = frame(7), frame(1)
+    found = resprobe.compare(deep, shallow)
+    assert found.ratio_a == pytest.approx(deep.blocks.ratio.astype(float).mean(axis=0)[[0, 7, 14]])
+    assert resprobe.compare(shallow, deep).ratio.value == pytest.approx(-found.ratio.value)
+
+
+def test_other_numbers_of_stages_are_compared_by_depth_and_that_is_said() -> None:
+    three, two = frame(2), frame(3)
+    blocks = tuple(dataclasses.replace(block, stage=min(block.stage, 2)) for block in two.model.blocks)
+    two = dataclasses.replace(two, model=dataclasses.replace(two.model, blocks=blocks))
+    found = resprobe.compare(three, two)
+    assert not found.by_stage
+    assert found.depth == pytest.approx((np.arange(6) + 0.5) / 6)
+    assert "net has 3 stages and net 2: blocks are compared by depth in the whole net" in " ".join(found.sentences())
+    two.blocks.ratio[:] = 1 + positions(two.model, False)
+    assert resprobe.compare(three, two).ratio_b == pytest.approx(1 + found.depth)
 
 
 def test_intervals_are_paired_and_as_wide_as_the_central_limit_says() -> None:

@@ -1,6 +1,7 @@
 """How the three commands start and how they fail: one line for a person, exit code 1, no traceback for user errors."""
 
 import sys
+import traceback
 from collections.abc import Sequence
 from inspect import cleandoc
 from typing import Annotated, Any, NoReturn, Protocol, Union
@@ -8,6 +9,7 @@ from typing import Annotated, Any, NoReturn, Protocol, Union
 import tyro
 from rich.console import Console
 
+from resprobe import _signals
 from resprobe.errors import Error
 
 # Where a package that the base installation leaves out comes from.
@@ -62,14 +64,36 @@ def main(
         default: Of the only command: its values are those of the options that are not given.
 
     Raises:
-        SystemExit: 0 after --help, 1 (or the command's FAILED) if it failed, 2 if the command line is wrong.
+        SystemExit: 0 after --help, 1 (or the command's FAILED) if it failed, 2 if the command line is wrong, 130 after
+            Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    with _signals.Interrupts(prog) as interrupts:
+        try:
+            _run(prog, description, commands, arguments, default)
+        except KeyboardInterrupt:
+            interrupts.say()
+            raise SystemExit(_signals.CODE) from None
+        finally:
+            _signals.drop_output()
+
+
+def _run(
+    prog: str,
+    description: str,
+    commands: Sequence[type[Command]],
+    arguments: Sequence[str],
+    default: Command | None,
+) -> None:
     failed = 1
     try:
         command = _parse(prog, description, commands, arguments, default)
         failed = getattr(command, "FAILED", failed)
+        if sys.stdout is None and default is None:  # closed by the caller
+            raise Error("standard output is closed; expected it to be open, or > /dev/null")
         command.run()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except Error as error:
         fail(prog, str(error), failed)
     except ModuleNotFoundError as error:
@@ -77,10 +101,15 @@ def main(
         if extra is None:
             raise
         fail(prog, f"this needs the package {error.name}: pip install 'resprobe[{extra}]'", failed)
-    except KeyboardInterrupt:
-        fail(prog, "interrupted", failed)
     except BrokenPipeError:  # the reader of our output, for example `head`, has seen enough
-        sys.stderr.close()
+        raise SystemExit(failed) from None
+    except OSError as error:
+        what = "the output" if error.filename is None else str(error.filename)
+        fail(prog, f"{what} cannot be used: {error.strerror or error}", failed)
+    except Exception:
+        if failed == 1:
+            raise
+        traceback.print_exc()  # Python's own exit code, 1, is an answer of this command
         raise SystemExit(failed) from None
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -11,11 +11,12 @@ import numpy.typing as npt
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
-from resprobe.channel import Endpoint, FilePath
+from resprobe.address import default
+from resprobe.channel import ClosedStub, Endpoint, FilePath
 from resprobe.client import IN_FLIGHT, TIMEOUT
 from resprobe.images import Images
 from resprobe.lesions import Experiment, Lesions
-from resprobe.request import BlockScale, Call, Options
+from resprobe.request import BlockScale, Call, Options, factors, model_request
 from resprobe.result import Model, Result, read_model, read_result
 from resprobe.status import raise_error
 
@@ -27,7 +28,7 @@ class AsyncClient:
 
     def __init__(
         self,
-        address: str = "localhost:50051",
+        address: str | None = None,
         *,
         tls: bool = False,
         ca: FilePath | None = None,
@@ -35,9 +36,9 @@ class AsyncClient:
         token: str | None = None,
     ) -> None:
         """See Client."""
-        self._address = address
-        self._channel = Endpoint(address, tls, ca, certificate, token).open_async()
-        self._stub = resprobe_pb2_grpc.ResidualServiceStub(self._channel)
+        self._address = default() if address is None else address
+        self._channel = Endpoint(self._address, tls, ca, certificate, token).open_async()
+        self._stub: Any = resprobe_pb2_grpc.ResidualServiceStub(self._channel)
         self._models: dict[tuple[str, str], Model] = {}
 
     async def __aenter__(self) -> "AsyncClient":
@@ -50,6 +51,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """See Client.close."""
+        self._stub = ClosedStub()
         await self._channel.close()
 
     async def models(self, *, timeout: float | None = TIMEOUT) -> list[Model]:  # noqa: ASYNC109  # gRPC's own
@@ -60,12 +62,10 @@ class AsyncClient:
             raise_error(error, self._address)
         return [read_model(message) for message in response.models]
 
-    async def model(self, name: str = "", version: str = "", *, timeout: float | None = TIMEOUT) -> Model:  # noqa: ASYNC109
+    async def model(self, name: str = "", version: str | int = "", *, timeout: float | None = TIMEOUT) -> Model:  # noqa: ASYNC109
         """See Client.model."""
         try:
-            return read_model(
-                await self._stub.GetModel(pb.GetModelRequest(name=name, version=version), timeout=timeout)
-            )
+            return read_model(await self._stub.GetModel(model_request(name, version), timeout=timeout))
         except grpc.RpcError as error:
             raise_error(error, self._address)
 
@@ -74,14 +74,14 @@ class AsyncClient:
         images: Images,
         *,
         model: str = "",
-        version: str = "",
+        version: str | int = "",
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
         timeout: float | None = TIMEOUT,  # noqa: ASYNC109
     ) -> Result:
         """See Client.classify."""
-        call = Options(model, version, blocks, top_k, block_scale).call(images)
+        call = (await self._options(model, version, blocks, top_k, block_scale, timeout)).call(images)
         return await self._receive(self._stub.Classify(call.message, timeout=timeout), call, blocks)
 
     def stream(
@@ -89,7 +89,7 @@ class AsyncClient:
         batches: Iterable[Images] | AsyncIterable[Images],
         *,
         model: str = "",
-        version: str = "",
+        version: str | int = "",
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
@@ -97,17 +97,22 @@ class AsyncClient:
         in_flight: int = IN_FLIGHT,
     ) -> AsyncIterator[Result]:
         """See Client.stream; the batches may come from an asynchronous iterable."""
-        options = Options(model, version, blocks, top_k, block_scale)
-        calls = (options.call(images) async for images in _iterate(batches))
-        return self._stream(calls, blocks, timeout, in_flight)
+
+        async def calls() -> AsyncIterator[Call]:
+            options = await self._options(model, version, blocks, top_k, block_scale, timeout)
+            async for images in _iterate(batches):
+                yield options.call(images)
+
+        return self._stream(calls(), blocks, timeout, in_flight)
 
     async def lesions(
         self,
         images: Images,
         labels: npt.ArrayLike,
         *,
+        classes: Sequence[str] | None = None,
         model: str = "",
-        version: str = "",
+        version: str | int = "",
         random: Sequence[int] = (),
         draws: int = 5,
         seed: int = 0,
@@ -117,12 +122,26 @@ class AsyncClient:
     ) -> Lesions:
         """See Client.lesions."""
         described = await self.model(model, version, timeout=timeout)
-        experiment = Experiment(described, images, labels, random, draws, seed)
+        experiment = Experiment(described, images, labels, random, draws, seed, classes)
         async for result in self._stream(_iterate(experiment.calls()), False, timeout, in_flight):
             experiment.add(result)
             if report is not None:
                 report(experiment.done, experiment.total)
         return experiment.finish()
+
+    async def _options(
+        self,
+        model: str,
+        version: str | int,
+        blocks: bool,
+        top_k: int,
+        scale: BlockScale | None,
+        timeout: float | None,  # noqa: ASYNC109
+    ) -> Options:
+        if isinstance(scale, Mapping):
+            described = await self.model(model, version, timeout=timeout)
+            model, version, scale = described.name, described.version, factors(scale, described)
+        return Options(model, version, blocks, top_k, scale)
 
     async def _stream(
         self,

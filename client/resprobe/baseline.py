@@ -23,10 +23,11 @@ from resprobe.statistics import STATISTICS, summarise
 
 ALPHA = 0.01
 THRESHOLD = 0.1
+FEWEST = 10  # images for a verdict of the command: no shift, however large, is certain with fewer
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Drift:
     """A window of n images against a model's baseline; arrays have one entry for each of the L blocks that have one.
 

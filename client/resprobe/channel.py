@@ -4,11 +4,11 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 import grpc
 
-from resprobe.address import UNIX, is_loopback
+from resprobe.address import UNIX, is_loopback, parse
 from resprobe.errors import InvalidRequest
 
 FilePath: TypeAlias = str | os.PathLike[str]
@@ -39,6 +39,10 @@ class Endpoint:
     ca: FilePath | None = None
     certificate: tuple[FilePath, FilePath] | None = None
     token: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InvalidRequest for what is not an address."""
+        parse(self.address)
 
     def open(self) -> grpc.Channel:
         """A channel, which connects with the first call. Raises InvalidRequest, see `_credentials`."""
@@ -73,6 +77,13 @@ class Endpoint:
         if self.token is None:
             return credentials
         return grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(self.token))
+
+
+class ClosedStub:
+    """Stands for the methods of a server once the client is closed."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise InvalidRequest("the client is closed; expected an open one, as inside its `with` block")
 
 
 def _read(path: FilePath) -> bytes:

@@ -1,7 +1,7 @@
 """Client: what a server offers, as blocking calls. Its twin is in async_client.py; what does no I/O is elsewhere."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy.typing as npt
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
-from resprobe.channel import Endpoint, FilePath
+from resprobe.address import default
+from resprobe.channel import ClosedStub, Endpoint, FilePath
 from resprobe.images import Images
 from resprobe.lesions import Experiment, Lesions
-from resprobe.request import BlockScale, Call, Options
+from resprobe.request import BlockScale, Call, Options, factors, model_request
 from resprobe.result import Model, Result, read_model, read_result
 from resprobe.status import raise_error
 
@@ -26,7 +27,7 @@ class Client:
 
     def __init__(
         self,
-        address: str = "localhost:50051",
+        address: str | None = None,
         *,
         tls: bool = False,
         ca: FilePath | None = None,
@@ -36,18 +37,19 @@ class Client:
         """Connects when the first request is sent.
 
         Args:
-            address: HOST:PORT.
+            address: HOST:PORT. If None, what the environment variable RESPROBE_ADDRESS says, or localhost:50051.
             tls: Encrypt, and check the server's certificate against the authorities that come with gRPC.
             ca: PEM file of the authorities to check it against instead. Implies TLS.
             certificate: PEM files of this caller's own certificate and its key, for mutual TLS. Implies TLS.
             token: Sent with every request; over plaintext only where it stays on this machine.
 
         Raises:
-            InvalidRequest: A file cannot be read, or the token would cross the network in plaintext.
+            InvalidRequest: This is not an address, a file cannot be read, or the token would cross the network in
+                plaintext.
         """
-        self._address = address
-        self._channel = Endpoint(address, tls, ca, certificate, token).open()
-        self._stub = resprobe_pb2_grpc.ResidualServiceStub(self._channel)
+        self._address = default() if address is None else address
+        self._channel = Endpoint(self._address, tls, ca, certificate, token).open()
+        self._stub: Any = resprobe_pb2_grpc.ResidualServiceStub(self._channel)
         self._models: dict[tuple[str, str], Model] = {}
 
     def __enter__(self) -> "Client":
@@ -60,6 +62,7 @@ class Client:
 
     def close(self) -> None:
         """Ends the connection."""
+        self._stub = ClosedStub()
         self._channel.close()
 
     def models(self, *, timeout: float | None = TIMEOUT) -> list[Model]:
@@ -70,10 +73,10 @@ class Client:
             raise_error(error, self._address)
         return [read_model(message) for message in response.models]
 
-    def model(self, name: str = "", version: str = "", *, timeout: float | None = TIMEOUT) -> Model:
+    def model(self, name: str = "", version: str | int = "", *, timeout: float | None = TIMEOUT) -> Model:
         """One model version; empty: the only model there is, and its default version."""
         try:
-            return read_model(self._stub.GetModel(pb.GetModelRequest(name=name, version=version), timeout=timeout))
+            return read_model(self._stub.GetModel(model_request(name, version), timeout=timeout))
         except grpc.RpcError as error:
             raise_error(error, self._address)
 
@@ -82,7 +85,7 @@ class Client:
         images: Images,
         *,
         model: str = "",
-        version: str = "",
+        version: str | int = "",
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
@@ -98,13 +101,14 @@ class Client:
             version: Empty: the default.
             blocks: Whether to return the statistics of every residual block.
             top_k: Classes to return for each image, at least 1; more than there are means all.
-            block_scale: Factor on the branch of each block, [blocks] or [n, blocks]: 1 intact, 0 removed.
+            block_scale: Factor on the branch of each block, [blocks] or [n, blocks]: 1 intact, 0 removed. Or a dict
+                of the factors of some blocks by their names, the others being intact.
             timeout: Seconds; None: no limit.
 
         Raises:
             Error: See the tree in resprobe.errors.
         """
-        call = Options(model, version, blocks, top_k, block_scale).call(images)
+        call = self._options(model, version, blocks, top_k, block_scale, timeout).call(images)
         return self._receive(self._stub.Classify.future(call.message, timeout=timeout), call, blocks)
 
     def stream(
@@ -112,7 +116,7 @@ class Client:
         batches: Iterable[Images],
         *,
         model: str = "",
-        version: str = "",
+        version: str | int = "",
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
@@ -133,7 +137,7 @@ class Client:
             timeout: Of one request.
             in_flight: Requests under way at a time.
         """
-        options = Options(model, version, blocks, top_k, block_scale)
+        options = self._options(model, version, blocks, top_k, block_scale, timeout)
         return self._stream(map(options.call, batches), blocks, timeout, in_flight)
 
     def lesions(
@@ -141,8 +145,9 @@ class Client:
         images: Images,
         labels: npt.ArrayLike,
         *,
+        classes: Sequence[str] | None = None,
         model: str = "",
-        version: str = "",
+        version: str | int = "",
         random: Sequence[int] = (),
         draws: int = 5,
         seed: int = 0,
@@ -157,7 +162,8 @@ class Client:
 
         Args:
             images: As in `classify`.
-            labels: Integers [n], the index of each image's class.
+            labels: Integers [n], the index of each image's class in `classes`.
+            classes: Names of the classes, which are found among the model's by name. If None, the model's own.
             model: As in `classify`.
             version: As in `classify`.
             random: Numbers of blocks to remove at random, for example range(1, 11).
@@ -171,12 +177,29 @@ class Client:
             StatisticsUnavailable: The model has no blocks, or no graph that can scale them.
             Error: See the tree in resprobe.errors.
         """
-        experiment = Experiment(self.model(model, version, timeout=timeout), images, labels, random, draws, seed)
+        experiment = Experiment(
+            self.model(model, version, timeout=timeout), images, labels, random, draws, seed, classes
+        )
         for result in self._stream(experiment.calls(), False, timeout, in_flight):
             experiment.add(result)
             if report is not None:
                 report(experiment.done, experiment.total)
         return experiment.finish()
+
+    def _options(
+        self,
+        model: str,
+        version: str | int,
+        blocks: bool,
+        top_k: int,
+        scale: BlockScale | None,
+        timeout: float | None,
+    ) -> Options:
+        """Names of blocks are looked up in the model's description, and that very version is asked."""
+        if isinstance(scale, Mapping):
+            described = self.model(model, version, timeout=timeout)
+            model, version, scale = described.name, described.version, factors(scale, described)
+        return Options(model, version, blocks, top_k, scale)
 
     def _stream(self, calls: Iterable[Call], blocks: bool, timeout: float | None, in_flight: int) -> Iterator[Result]:
         waiting: deque[tuple[Any, Call]] = deque()

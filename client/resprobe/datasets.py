@@ -4,7 +4,8 @@ CIFAR is read in its official binary layout (https://www.cs.toronto.edu/~kriz/ci
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -12,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from resprobe import folders
 from resprobe.errors import DatasetError
 from resprobe.images import fit
 
 Name = Literal["digits", "cifar10", "cifar100", "folder"]
 Split = Literal["train", "test"]
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 DIGITS_TEST_IMAGES = 360
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled images.
 
@@ -31,6 +32,7 @@ class Dataset:
         labels: int64 [n], each an index into `classes`.
         classes: Names of the classes.
         index: int64 [n]: place of each image in its part of the data set as it is on disk.
+        notes: Sentences on what was read and what was left out.
     """
 
     name: Name
@@ -38,6 +40,7 @@ class Dataset:
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     index: npt.NDArray[np.int64]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -45,7 +48,7 @@ class Dataset:
     def take(self, rows: npt.NDArray[np.int64]) -> "Dataset":
         """Some of the images, by their places in this object."""
         images = self.images[rows] if isinstance(self.images, np.ndarray) else [self.images[row] for row in rows]
-        return Dataset(self.name, images, self.labels[rows], self.classes, self.index[rows])
+        return replace(self, images=images, labels=self.labels[rows], index=self.index[rows])
 
     def head(self, count: int | None) -> "Dataset":
         """The first `count` images, or all of them."""
@@ -71,15 +74,15 @@ class Dataset:
         return self.take(np.sort(np.random.default_rng(seed).choice(rows, count, replace=False)))
 
 
-def load(name: Name, directory: Path | None = None, split: Split = "test") -> Dataset:
+def load(name: Name, directory: str | PathLike[str] | None = None, split: Split = "test") -> Dataset:
     """Reads a data set.
 
     Args:
         name: digits (embedded in scikit-learn), cifar10 or cifar100 (binary files in `directory`) or folder (one
             sub-directory of pictures for each class).
         directory: Where the files are. For CIFAR, the directory of the .bin files or its parent.
-        split: Which part. A folder has no parts of its own: if it contains `train` and `test`, that one is read,
-            otherwise all of it, whatever is asked for.
+        split: Which part. A folder is read as `folders.read` says: the part that it has for this, or all of it if it
+            has no parts. A damaged picture in it is named when it is decoded, and ends what reads it.
 
     Raises:
         DatasetError: A file is missing, truncated or unreadable, a label is out of range or a class is empty.
@@ -88,6 +91,7 @@ def load(name: Name, directory: Path | None = None, split: Split = "test") -> Da
         return _digits(split)
     if directory is None:
         raise DatasetError(f"--dataset {name} needs --data DIR")
+    directory = Path(directory)
     if not directory.is_dir():
         raise DatasetError(f"{directory} is not a directory; expected the files of {name} there")
     if name == "folder":
@@ -170,21 +174,9 @@ def _cifar_file(path: Path, layout: _Cifar) -> tuple[npt.NDArray[np.uint8], npt.
 
 
 def _folder(directory: Path, split: Split) -> Dataset:
-    if (directory / "train").is_dir() and (directory / "test").is_dir():
-        directory = directory / split
-    classes = sorted(path.name for path in directory.iterdir() if path.is_dir())
-    if len(classes) < 2:
-        found = f"only {classes[0]}" if classes else "none"
-        raise DatasetError(f"{directory} should hold one directory for each class, at least two; there is {found}")
-    images: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        files = sorted(path for path in (directory / name).iterdir() if path.suffix.lower() in SUFFIXES)
-        if not files:
-            raise DatasetError(f"class {name} is empty: no {', '.join(sorted(SUFFIXES))} file in {directory / name}")
-        images += files
-        labels += [label] * len(files)
-    return Dataset("folder", images, np.array(labels, np.int64), tuple(classes), np.arange(len(labels)))
+    found = folders.read(directory, split)
+    labels = np.array(found.labels, np.int64)
+    return Dataset("folder", found.files, labels, found.classes, np.arange(len(labels)), found.notes)
 
 
 def read_picture(path: Path, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:

@@ -95,11 +95,11 @@ def comparison(compared: Comparison) -> Figure:
     figure = Figure(figsize=(WIDE[0], 6), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     for frame, colour, style in ((compared.a, COLOURS[0], "-"), (compared.b, COLOURS[1], "--")):
-        count = len(frame.blocks.names)
-        label = f"{frame.model.name} version {frame.model.version}, {count} blocks"
+        label = f"{frame.model.name} version {frame.model.version}, {len(frame.blocks.names)} blocks"
+        depth = positions(frame.model, compared.by_stage)
         marker = _marker(frame.model)
         mean = summarise(frame.blocks.ratio).mean
-        top.plot(positions(count), mean, color=colour, linestyle=style, linewidth=1.2, label=label, **marker)
+        top.plot(depth, mean, color=colour, linestyle=style, linewidth=1.2, label=label, **marker)
     top.set_ylim(bottom=0)
     top.set_ylabel("mean ratio  ‖F(x)‖ / ‖s(x)‖")
     top.legend(frameon=False, fontsize=9)
@@ -108,7 +108,7 @@ def comparison(compared: Comparison) -> Figure:
     bottom.plot(compared.depth, ratio.value, color="black", linewidth=1.2, label="B − A", **_marker(compared.a.model))
     bottom.axhline(0, color="black", linewidth=0.8)
     bottom.set_ylabel("difference of ratios, B − A")
-    bottom.set_xlabel("relative depth: (block + ½) / number of blocks")
+    bottom.set_xlabel("relative depth, stage by stage" if compared.by_stage else "relative depth in the whole net")
     bottom.legend(frameon=False, fontsize=9)
     bottom.set_xlim(0, 1)
     for axes in (top, bottom):

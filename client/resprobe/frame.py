@@ -1,6 +1,6 @@
 """What a model did on many images: one row for each. In memory here, on disk in parquet.py."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from resprobe.result import Model
 from resprobe.statistics import BlockStatistics
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """Classes and block statistics of n images.
 
@@ -23,6 +23,7 @@ class Frame:
         predicted: int64 [n], likewise.
         probability: float32 [n]: of the predicted class.
         blocks: Statistics of every block for every image.
+        notes: Sentences on how the images were read and how their classes were matched with the model's.
     """
 
     model: Model
@@ -33,6 +34,7 @@ class Frame:
     predicted: npt.NDArray[np.int64]
     probability: npt.NDArray[np.float32]
     blocks: BlockStatistics
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.index)
@@ -50,15 +52,14 @@ class Frame:
     def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> "Frame":
         """Some of the images, by their places here or by a mask."""
         places = np.arange(len(self))[rows]
-        return Frame(
-            self.model,
-            self.dataset,
-            self.index[places],
-            None if self.files is None else tuple(self.files[place] for place in places),
-            None if self.labels is None else self.labels[places],
-            self.predicted[places],
-            self.probability[places],
-            self.blocks.take(places),
+        return replace(
+            self,
+            index=self.index[places],
+            files=None if self.files is None else tuple(self.files[place] for place in places),
+            labels=None if self.labels is None else self.labels[places],
+            predicted=self.predicted[places],
+            probability=self.probability[places],
+            blocks=self.blocks.take(places),
         )
 
     def table(self) -> Any:

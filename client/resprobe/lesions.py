@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from resprobe.classes import match
 from resprobe.errors import InvalidRequest, StatisticsUnavailable
 from resprobe.images import Images, collect
 from resprobe.request import Call, Options
@@ -18,7 +19,7 @@ BATCH = 128  # images in a request
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lesions:
     """How well a model with L blocks does without some of them, on n labelled images.
 
@@ -68,11 +69,14 @@ class Experiment:
         random: Sequence[int],
         draws: int,
         seed: int,
+        classes: Sequence[str] | None = None,
     ) -> None:
         """See Client.lesions for the arguments and what is raised."""
         if not model.has_block_scale:
             raise StatisticsUnavailable(f"model {model.name} is served without a graph that can scale its blocks")
-        self._model, self._images, self._labels = model, collect(images), _check_labels(labels, len(model.classes))
+        names = match(model.classes if classes is None else classes, model.classes, "the labels", f"model {model.name}")
+        self._model, self._images = model, collect(images)
+        self._labels = names.indices[_check_labels(labels, len(names.indices))]
         if len(self._labels) != len(self._images):
             raise InvalidRequest(f"{len(self._labels)} labels for {len(self._images)} images; expected one for each")
         if wrong := [count for count in random if not 0 <= count <= len(model.blocks)]:

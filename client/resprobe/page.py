@@ -21,7 +21,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure as Drawing
 from PIL import Image
 
-from resprobe.errors import Error
+from resprobe import output
 
 FOLD = 30  # rows; a longer table is folded away until it is asked for
 # Text stays text: it can be selected, searched and read aloud. matplotlib lays it out with its own wide font, so that
@@ -90,10 +90,8 @@ def render(title: str, lead: str, sections: Sequence[Section], notes: Sequence[s
 
 def write(path: Path, html: str) -> None:
     """Writes a page. Raises Error if it cannot be written."""
-    try:
-        path.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise Error(f"{path} cannot be written: {error.strerror}") from error
+    with output.replacing(path) as part:
+        part.write_text(html, encoding="utf-8")
 
 
 def figure_svg(figure: Drawing) -> Markup:

@@ -4,9 +4,8 @@ Whoever has the file needs no server: what is known of the model (blocks, closed
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,19 +13,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from resprobe import output
 from resprobe.errors import Error
 from resprobe.frame import Frame
 from resprobe.result import Baseline, Block, Model
 from resprobe.statistics import STATISTICS, BlockStatistics
 
 
-def schema(model: Model, dataset: str) -> pa.Schema:
+def schema(model: Model, dataset: str, notes: Sequence[str] = ()) -> pa.Schema:
     """Columns of a frame, and what is known of it as JSON in the schema's metadata.
 
     Columns: `index` of the image in the data set; `file`, null unless it is a picture file; `label`, null if it is
     not known, and `predicted`, both indices into the model's classes; `probability` of the predicted class; then each
-    statistic as list<float>, in the order of the model's blocks. Metadata: `dataset`, its name; `model`, the fields of
-    resprobe.Model.
+    statistic as list<float>, in the order of the model's blocks. Metadata: `dataset`, its name; `notes`, sentences on
+    what was assumed; `model`, the fields of resprobe.Model.
     """
     fields = [
         pa.field("index", pa.int64(), nullable=False),
@@ -36,7 +36,8 @@ def schema(model: Model, dataset: str) -> pa.Schema:
         pa.field("probability", pa.float32(), nullable=False),
         *(pa.field(name, pa.list_(pa.float32()), nullable=False) for name in STATISTICS),
     ]
-    return pa.schema(fields, metadata={"dataset": json.dumps(dataset), "model": json.dumps(model, default=_plain)})
+    known = {"dataset": json.dumps(dataset), "notes": json.dumps(notes), "model": json.dumps(model, default=_plain)}
+    return pa.schema(fields, metadata=known)
 
 
 def _plain(value: Any) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def table(frame: Frame) -> pa.Table:
         pa.array(frame.probability),
         *(_lists(getattr(frame.blocks, name)) for name in STATISTICS),
     ]
-    return pa.Table.from_arrays(columns, schema=schema(frame.model, frame.dataset))
+    return pa.Table.from_arrays(columns, schema=schema(frame.model, frame.dataset, frame.notes))
 
 
 def columns(**arrays: Any) -> pa.Table:
@@ -75,13 +76,8 @@ def write(frame: Frame, path: Path) -> None:
     Raises:
         Error: It cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with output.replacing(path) as part:
         pq.write_table(table(frame), part)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise Error(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def read(path: Path) -> Frame:
@@ -98,12 +94,12 @@ def read(path: Path) -> Frame:
         raise Error(f"{path} is no Parquet file") from error
     try:
         known = {key.decode(): json.loads(value) for key, value in (found.schema.metadata or {}).items()}
-        return _frame(found, _model(known["model"]), known["dataset"])
+        return _frame(found, _model(known["model"]), known["dataset"], tuple(known.get("notes", ())))
     except (KeyError, TypeError, ValueError) as error:
         raise Error(f"{path} is not what `resprobe blocks --out` writes: {error!r}") from error
 
 
-def _frame(found: pa.Table, model: Model, dataset: str) -> Frame:
+def _frame(found: pa.Table, model: Model, dataset: str, notes: tuple[str, ...]) -> Frame:
     if not found.num_rows:
         raise ValueError("it holds no images")
     names = [block.name for block in model.blocks]
@@ -119,6 +115,7 @@ def _frame(found: pa.Table, model: Model, dataset: str) -> Frame:
         found["predicted"].to_numpy().astype(np.int64),
         found["probability"].to_numpy(),
         BlockStatistics(names, *arrays),
+        notes,
     )
 
 
@@ -130,7 +127,7 @@ def _model(fields: dict[str, Any]) -> Model:
 
 def _block(fields: dict[str, Any]) -> Block:
     baseline = {
-        name: Baseline(one["mean"], MappingProxyType({float(key): value for key, value in one["quantiles"].items()}))
+        name: Baseline(one["mean"], {float(key): value for key, value in one["quantiles"].items()})
         for name, one in fields["baseline"].items()
     }
-    return Block(**{**fields, "baseline": MappingProxyType(baseline)})
+    return Block(**{**fields, "baseline": baseline})

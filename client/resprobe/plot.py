@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from resprobe.errors import Error
+from resprobe import output
 from resprobe.result import Model
 from resprobe.statistics import HIGH, LOW, BlockStatistics, summarise
 
@@ -19,12 +19,9 @@ GREY = "#d4d4d4"
 FEW = 120  # blocks; more are too narrow for a line each
 
 
-def check_path(path: Path) -> None:
+def check_path(path: Path | None) -> None:
     """Raises Error if no plot can be written there; to be called before the images are sent."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise Error(f"{path}: a plot is written as {' or '.join(SUFFIXES)}")
-    if not path.parent.is_dir():
-        raise Error(f"{path.parent} is not a directory; the plot cannot be written there")
+    output.check(path, SUFFIXES, "a plot")
 
 
 def plot_ratios(blocks: BlockStatistics, model: Model, source: str, path: Path) -> None:
@@ -41,10 +38,8 @@ def plot_ratios(blocks: BlockStatistics, model: Model, source: str, path: Path) 
 def save(figure: Figure, path: Path) -> None:
     """Writes a figure. Raises Error as `check_path` does, or if it cannot be written."""
     check_path(path)
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise Error(f"{path} cannot be written: {error.strerror}") from error
+    with output.replacing(path) as part:
+        figure.savefig(part, dpi=150, format=path.suffix[1:].lower())
 
 
 def ratios(blocks: BlockStatistics, model: Model) -> Figure:

@@ -44,7 +44,8 @@ def report(frame: Frame, dataset: Dataset | None = None) -> str:
     sections += [unusual.section(frame, dataset), _cosines(frame), _responses(frame)]
     accuracy = "" if frame.accuracy is None else f" Accuracy {frame.accuracy:.4f}."
     lead = f"{len(frame):,} images of {frame.dataset}, {len(model.blocks)} residual blocks.{accuracy}"
-    return render(f"{model.name} version {model.version}: what each block does", lead, sections, WORDS)
+    notes = [*WORDS, *(f"Note: {note}." for note in frame.notes)]
+    return render(f"{model.name} version {model.version}: what each block does", lead, sections, notes)
 
 
 def comparison_page(compared: Comparison) -> str:
@@ -73,8 +74,11 @@ def comparison_page(compared: Comparison) -> str:
         f"{compared.confidence:.0%} interval",
     )
     parts: list[str | Figure | Table] = [
-        "Nets of different depth are compared where they are equally deep, so that stages of equal length fall on "
-        "each other; between two blocks the deeper net's ratio is interpolated.",
+        "Stage is compared with stage, the first block with the first and the last with the last, and between two "
+        "blocks the deeper net's ratio is interpolated."
+        if compared.by_stage
+        else "Blocks are compared where they are equally deep in the whole net; between two blocks the deeper net's "
+        "ratio is interpolated.",
         Figure(
             figure_svg(figures.comparison(compared)),
             f"Mean ratio against relative depth, and the difference with its {interval}. n = {compared.images:,}.",

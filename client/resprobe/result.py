@@ -1,8 +1,7 @@
 """What comes back from a server, as arrays and plain values; the one place that reads response messages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,7 @@ class Baseline:
     """One statistic of one block over a data set: its mean, and its quantiles by their probability."""
 
     mean: float
-    quantiles: MappingProxyType[float, float]
+    quantiles: Mapping[float, float]
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Block:
     stride: int
     shortcut: str
     response_std: float | None
-    baseline: MappingProxyType[str, Baseline]
+    baseline: Mapping[str, Baseline]
 
     @property
     def size(self) -> int:
@@ -108,7 +107,7 @@ class Timings:
     inference: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
     """What a server says of n images.
 
@@ -167,7 +166,7 @@ def read_model(message: pb.Model) -> Model:
 
 def _read_block(message: pb.Block, probabilities: Sequence[float]) -> Block:
     baseline = {
-        name: Baseline(value.mean, MappingProxyType(dict(zip(probabilities, value.quantiles, strict=True))))
+        name: Baseline(value.mean, dict(zip(probabilities, value.quantiles, strict=True)))
         for name, value in message.baseline.items()
     }
     return Block(
@@ -180,7 +179,7 @@ def _read_block(message: pb.Block, probabilities: Sequence[float]) -> Block:
         stride=message.stride,
         shortcut=pb.ShortcutKind.Name(message.shortcut).removeprefix("SHORTCUT_KIND_").lower(),
         response_std=message.response_std if message.HasField("response_std") else None,
-        baseline=MappingProxyType(baseline),
+        baseline=baseline,
     )
 
 

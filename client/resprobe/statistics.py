@@ -22,7 +22,7 @@ STATISTICS = ("branch_l2", "shortcut_l2", "ratio", "cosine", "branch_std", "bran
 LOW, HIGH = 0.1, 0.9  # the spread over images that tables and plots show
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BlockStatistics:
     """Statistics of every block for every image; see the top of this module for their meaning.
 
@@ -90,7 +90,7 @@ class BlockStatistics:
         return pooled
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Summary:
     """A statistic over images, without those where it is infinite or not a number; nan where none is left.
 

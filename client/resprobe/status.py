@@ -27,6 +27,7 @@ HINTS = {
     "WRONG_VERSION_NUMBER": "it does not talk TLS",
     "Socket closed": "if it wants TLS, give tls=True or ca=FILE, --tls or --ca FILE",
 }
+NOBODY = ("Connection refused", "connect failed: addr: unix:")
 
 
 def raise_error(error: grpc.RpcError, address: str, sources: Sequence[str] = ()) -> NoReturn:
@@ -54,9 +55,15 @@ def raise_error(error: grpc.RpcError, address: str, sources: Sequence[str] = ())
                 index = int(field[len("images[") : -1])
                 kind, extra = errors.InvalidImage, {"index": index}
                 message = message.replace(field, sources[index])
-    if kind is errors.ServerUnavailable:
+    if kind is errors.ServerUnavailable and any(sign in message for sign in NOBODY):
+        message = f"nothing listens at {address}; is resprobe-server running?"
+    elif kind is errors.ServerUnavailable:
         hint = next((f"; {hint}" for sign, hint in HINTS.items() if sign in message), "")
         message = f"no answer from {address}: {message}{hint}"
+    elif code is grpc.StatusCode.CANCELLED and "Channel closed" in message:
+        kind, message = errors.InvalidRequest, "the client was closed before the answer came"
+    elif kind is errors.RequestTooLarge and "metadata" in message:
+        kind, message = errors.ServerError, f"what {address} says beside its answer is too long to be read: {message}"
     elif kind is errors.RequestTooLarge:
         message = f"{_sizes(message)}; send fewer images at a time, as Client.stream does"
     elif kind is errors.DeadlineExceeded:

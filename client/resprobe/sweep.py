@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from resprobe.classes import match
 from resprobe.client import Client
-from resprobe.datasets import Dataset
+from resprobe.datasets import Dataset, read_picture
+from resprobe.errors import InvalidRequest
+from resprobe.folders import SERVED, SUFFIXES
 from resprobe.frame import Frame
 from resprobe.images import Images
 from resprobe.result import Model
@@ -22,37 +25,69 @@ def sweep(
     source: Dataset | Sequence[Path],
     model: Model | str = "",
     report: Callable[[int, int], object] = max,
+    *,
+    resize: bool = False,
 ) -> Frame:
     """Sends all images of a data set, or picture files.
 
     Args:
         client: Connected to the server.
-        source: What to send.
+        source: What to send. Its classes are found among the model's by name, see resprobe.classes.
         model: To ask: a description that `Client.model` returned, or NAME or NAME/VERSION; empty: the only one.
         report: Told after each answer how many images were answered, and of how many.
+        resize: Whether the images of a data set may have another size or other channels than the model's. Picture
+            files may always, and are resized.
 
     Raises:
+        InvalidRequest: The data set is of another kind than the model's: its images or its classes do not fit.
         Error: See the tree in resprobe.errors.
     """
     if isinstance(model, str):
         model = find(client, model)
+    labels, notes = fitted(source, model, resize) if isinstance(source, Dataset) else (None, ())
+    paths = source.images if isinstance(source, Dataset) else source
     results, done = [], 0
-    batches = _batches(source.images if isinstance(source, Dataset) else source)
-    for result in client.stream(batches, model=model.name, version=model.version, blocks=True, top_k=1):
+    for result in client.stream(_batches(paths, model), model=model.name, version=model.version, blocks=True, top_k=1):
         results.append(result)
         done += len(result)
         report(done, len(source))
-    paths = source.images if isinstance(source, Dataset) else source
     return Frame(
         model=model,
         dataset=source.name if isinstance(source, Dataset) else FILES,
         index=source.index if isinstance(source, Dataset) else np.arange(len(source)),
         files=None if isinstance(paths, np.ndarray) else tuple(str(path) for path in paths),
-        labels=source.labels if isinstance(source, Dataset) else None,
+        labels=labels,
         predicted=np.concatenate([result.classes[:, 0] for result in results]),
         probability=np.concatenate([result.probabilities[:, 0] for result in results]),
         blocks=BlockStatistics.concatenate([result.blocks for result in results if result.blocks is not None]),
+        notes=notes,
     )
+
+
+def fitted(source: Dataset, model: Model, resize: bool = False) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Checks that a data set is of the model's kind.
+
+    Returns:
+        Its labels as indices into the model's classes, int64 [n], and sentences on what was assumed.
+
+    Raises:
+        InvalidRequest: It is not.
+    """
+    wanted = (model.height, model.width, model.channels)
+    notes = [*source.notes]
+    if not isinstance(source.images, np.ndarray):
+        notes.append(f"pictures of another size than {_times(wanted)} are resized to it")
+    elif source.images.shape[1:] != wanted:
+        sizes = f"images of {source.name} are {_times(source.images.shape[1:])}"
+        if not resize:
+            raise InvalidRequest(
+                f"{sizes}, and model {model.name} is for {_times(wanted)}: expected a data set of the model's kind, or "
+                "--resize (resize=True), which sends them all the same"
+            )
+        notes.append(f"{sizes} and were resized to {_times(wanted)}")
+    found = match(source.classes, model.classes, f"data set {source.name}", f"model {model.name}")
+    notes += [found.note] if found.note else []
+    return found.indices[source.labels], tuple(notes)
 
 
 def find(client: Client, name: str) -> Model:
@@ -60,7 +95,18 @@ def find(client: Client, name: str) -> Model:
     return client.model(*name.partition("/")[::2])
 
 
-def _batches(images: npt.NDArray[np.uint8] | Sequence[Path]) -> Iterator[Images]:
+def _batches(images: npt.NDArray[np.uint8] | Sequence[Path], model: Model) -> Iterator[Images]:
     for start in range(0, len(images), BATCH):
         part = images[start : start + BATCH]
-        yield part if isinstance(part, np.ndarray) else list(part)
+        yield part if isinstance(part, np.ndarray) else [_sent(path, model) for path in part]
+
+
+def _sent(path: Path, model: Model) -> Path | npt.NDArray[np.uint8]:
+    """A file as it is, or decoded here if a server would not know its format."""
+    if path.suffix.lower() in SUFFIXES - SERVED:
+        return read_picture(path, model.height, model.width, model.channels)
+    return path
+
+
+def _times(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))

@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from resprobe.classes import match
 from resprobe.datasets import Dataset, read_pictures
 from resprobe.errors import DatasetError
 from resprobe.frame import Frame
@@ -89,7 +90,9 @@ class _Show:
 def _pixels(frame: Frame, dataset: Dataset, rows: list[int]) -> list[npt.NDArray[np.uint8]]:
     index = frame.index[rows]
     fits = dataset.name == frame.dataset and frame.index.max() < len(dataset)
-    if not fits or frame.labels is None or not np.array_equal(dataset.labels[frame.index], frame.labels):
+    classes = match(dataset.classes, frame.model.classes, f"data set {dataset.name}", f"model {frame.model.name}")
+    labels = classes.indices[dataset.labels]
+    if not fits or frame.labels is None or not np.array_equal(labels[frame.index], frame.labels):
         raise DatasetError(f"these are not the images of the report: it is about {len(frame):,} of {frame.dataset}")
     if isinstance(dataset.images, np.ndarray):
         return list(dataset.images[index])

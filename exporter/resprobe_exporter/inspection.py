@@ -42,7 +42,8 @@ def measure_version(directory: Path, model: describe.Model, test_set: LabelledIm
     """Runs a version over labelled images."""
     graph = Graph(directory / (repository.PROBE if model.blocks else repository.LEAN))
     names = [block.name for block in model.blocks]
-    return measure(graph, test_set.images, test_set.labels, names, describe.sizes(model))
+    classes = (test_set.classes, model.classes)
+    return measure(graph, test_set.images, test_set.labels, names, describe.sizes(model), classes)
 
 
 def rows(model: describe.Model, measured: Measurement | None) -> list[BlockRow]:

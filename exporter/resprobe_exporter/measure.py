@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from resprobe.classes import match
 from resprobe.statistics import BlockStatistics
 
 from resprobe_exporter.evaluate import Score
@@ -36,16 +37,23 @@ def measure(
     labels: npt.NDArray[np.int64],
     names: Sequence[str],
     sizes: Sequence[int],
+    classes: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> Measurement:
     """Runs the graph over all images.
 
     Args:
         graph: A probe graph, or a lean one if there are no blocks.
         images: uint8 [n, height, width, channels].
-        labels: [n].
+        labels: [n], classes by their place.
         names: Of the blocks.
         sizes: Values in each block's branch: channels × height × width.
+        classes: Names of the classes that the labels index, and of the graph's. If None, they are the same.
+
+    Raises:
+        InvalidRequest: The graph lacks one of these classes.
     """
+    if classes is not None:
+        labels = match(*classes, "the data set").indices[labels]
     outputs = list(graph.run_batches(images))
     logits = np.concatenate([output[LOGITS] for output in outputs]).astype(np.float64)
     score = Score(_cross_entropy(logits, labels), float((logits.argmax(1) == labels).mean()))

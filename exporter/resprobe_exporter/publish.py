@@ -118,7 +118,8 @@ def finish(
         report(f"measuring on {test_set.name}")
         names = [block.name for block in description.blocks]
         graph = Graph(draft.directory / (repository.PROBE if names else repository.LEAN))
-        measured = measure(graph, test_set.images, test_set.labels, names, describe.sizes(description))
+        classes = (test_set.classes, description.classes)
+        measured = measure(graph, test_set.images, test_set.labels, names, describe.sizes(description), classes)
         describe.add_measurement(description, test_set.name, measured)
     describe.write(description, draft.directory)
 

@@ -86,8 +86,10 @@ async def serve(config: Config) -> AsyncIterator[int]:
             )
             port = listen(server, config)
             await server.start()
+            started = False
             try:
                 await models.start()
+                started = True
                 for name in ("", RESIDUAL, INFERENCE):
                     await show(name, True)
                 log.info("started", address=config.address, port=port, models=models.names())
@@ -100,7 +102,8 @@ async def serve(config: Config) -> AsyncIterator[int]:
                 open_inference.drain()
                 server.drain()
                 await server.stop(config.drain)
-                log.info("stopped")
+                if started:
+                    log.info("stopped")
 
 
 class _Fatal:

@@ -1,11 +1,13 @@
 """Where the server listens: no plaintext where others can read it, unless that is wished; and a port for probes."""
 
+import errno
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import structlog
 from grpc_health.v1 import health_pb2_grpc
-from resprobe.address import is_loopback
+from resprobe.address import UNIX, is_loopback, parse
 
 from resprobe_server.arrivals import Arrivals
 from resprobe_server.config import Config
@@ -28,7 +30,7 @@ def listen(server: Server, config: Config) -> int:
         StartError: It cannot listen there, it would talk plaintext with other machines, or there is something wrong
             with its certificate.
     """
-    address = config.address
+    address = parse(config.address, listening=True)
     if config.tls_cert is not None and config.tls_key is not None:
         credentials = server_credentials(config.tls_cert, config.tls_key, config.tls_client_ca)
         return _bind(address, lambda: server.add_secure_port(address, credentials))
@@ -62,7 +64,7 @@ async def probes(config: Config, health: Health) -> AsyncIterator[None]:
         return
     server = Server(options(config), arrivals=Arrivals(config.request_timeout))
     server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
-    port = _bind(address, lambda: server.add_insecure_port(address))
+    port = _bind(parse(address, listening=True), lambda: server.add_insecure_port(address))
     await server.start()
     log.info("answering health checks", address=address, port=port)
     try:
@@ -71,7 +73,32 @@ async def probes(config: Config, health: Health) -> AsyncIterator[None]:
         await server.stop(0)
 
 
+def _check_free(address: str) -> None:
+    """Raises StartError if nothing can listen there: gRPC says why in a line of its own, and to us not at all."""
+    host, _, port = address.rpartition(":")
+    if address.startswith((*UNIX, "dns:", "ipv4:", "ipv6:")) or int(port) == 0:
+        return
+    try:
+        places = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise StartError(f"cannot listen at {address}: {error.strerror}") from error
+    failures = []
+    for family, kind, protocol, _, place in places:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gRPC does
+                probe.bind(place)
+        except OSError as error:
+            failures.append(error)
+    for failure in failures:
+        if failure.errno == errno.EADDRINUSE:
+            raise StartError(f"cannot listen at {address}: the port is in use by another program") from failure
+    if len(failures) == len(places):
+        raise StartError(f"cannot listen at {address}: {failures[0].strerror}") from failures[0]
+
+
 def _bind(address: str, add: Callable[[], int]) -> int:
+    _check_free(address)
     try:
         port = add()
     except RuntimeError as error:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import tyro
 
-from resprobe import table
+from resprobe import output, table
 from resprobe.client import Client
-from resprobe.commands.common import Selection, console
-from resprobe.commands.source import Source, ask, check_out
+from resprobe.commands.common import Selection, console, print_notes
+from resprobe.commands.source import Source, ask
 from resprobe.datasets import Dataset
 from resprobe.errors import InvalidRequest
+from resprobe.frame import Frame
 from resprobe.result import Model
 from resprobe.statistics import BlockStatistics
 
@@ -51,7 +52,7 @@ class Blocks(Selection, Source):
             raise InvalidRequest("expected either picture files or --dataset; see resprobe blocks --help")
         if self.dataset is None and self.out is not None:
             raise InvalidRequest("--out needs --dataset; for picture files use --json")
-        check_out(self.out)
+        output.check(self.out)
         if self.plot is not None:
             from resprobe import plot
 
@@ -63,43 +64,53 @@ class Blocks(Selection, Source):
         assert result.blocks is not None
         model = client.model(result.model, result.version)
         what = sources[0] if len(sources) == 1 else f"{len(sources)} images"
-        self._draw(result.blocks, model, what)
-        if self.json:
-            self.show(table.blocks_json(sources, result, model.classes))
-        else:
-            console.print(table.classes_table(sources, result, model.classes))
-            console.print()
-            console.print(table.blocks_table(result.blocks, model))
+        try:
+            self._draw(result.blocks, model, what)
+        finally:  # what was asked for is shown, even if it cannot be drawn
+            if self.json:
+                self.show(table.blocks_json(sources, result, model.classes))
+            else:
+                console.print(table.classes_table(sources, result, model.classes))
+                console.print()
+                console.print(table.blocks_table(result.blocks, model))
 
     def _dataset(self, client: Client, dataset: Dataset) -> None:
         model = client.model(self.model, self.version)
         begin = time.perf_counter()
-        frame = ask(client, dataset, model)
+        frame = ask(client, dataset, model, self.resize)
         seconds = time.perf_counter() - begin
-        if self.out is not None:
-            from resprobe import parquet
+        try:
+            self._draw(frame.blocks, model, f"{len(dataset):,} images of {dataset.name}")
+            if self.out is not None:
+                from resprobe import parquet
 
-            parquet.write(frame, self.out)
-        self._draw(frame.blocks, model, f"{len(dataset):,} images of {dataset.name}")
+                parquet.write(frame, self.out)
+        finally:
+            self._show(frame, seconds)
+
+    def _show(self, frame: Frame, seconds: float) -> None:
+        model = frame.model
         if self.json:
             self.show(
                 {
                     "model": model.name,
                     "version": model.version,
-                    "dataset": dataset.name,
-                    "images": len(dataset),
+                    "dataset": frame.dataset,
+                    "images": len(frame),
                     "accuracy": frame.accuracy,
                     "seconds": seconds,
+                    "notes": frame.notes,
                     "blocks": table.summary_json(frame.blocks),
                 }
             )
             return
         console.print(table.blocks_table(frame.blocks, model))
-        rate = len(dataset) / seconds
+        rate = len(frame) / seconds
         console.print(
-            f"\n{model.name} version {model.version} on {len(dataset):,} images of {dataset.name}: "
+            f"\n{model.name} version {model.version} on {len(frame):,} images of {frame.dataset}: "
             f"accuracy {frame.accuracy:.4f}, {seconds:.1f} s, {rate:,.0f} images/s"
         )
+        print_notes(frame.notes)
 
     def _draw(self, blocks: BlockStatistics, model: Model, source: str) -> None:
         if self.plot is not None:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,22 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from resprobe.address import default
 from resprobe.channel import Endpoint
 from resprobe.client import Client
 from resprobe.errors import InvalidRequest
 
 WIDE = 10_000  # columns for what is read by a program: it gets whole names
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves it to _command, which knows the exit code; rich's own is always 1."""
+        raise  # called where it is handled
+
+
+_PERSON = sys.stdout is not None and sys.stdout.isatty()  # None: closed by the caller
+console = _Console(highlight=False, soft_wrap=True, width=None if _PERSON else WIDE)
 
 
 @contextmanager
@@ -28,11 +38,17 @@ def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
+def print_notes(notes: Iterable[str]) -> None:
+    """Says below a table what was assumed."""
+    for note in notes:
+        console.print(f"note: {note}", markup=False)
+
+
 @dataclass(frozen=True)
 class Connection:
     """Options of every command."""
 
-    address: str = os.environ.get("RESPROBE_ADDRESS", "localhost:50051")
+    address: str = default()
     """HOST:PORT of the server; the environment variable RESPROBE_ADDRESS changes the default."""
     tls: bool = False
     """Encrypt, and check the server's certificate against the authorities that come with gRPC."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import tyro
 
-from resprobe import table
+from resprobe import output, table
 from resprobe.commands.common import Connection, console
-from resprobe.commands.source import Source, ask, check_out
+from resprobe.commands.source import Source, ask
 from resprobe.comparison import Comparison, compare
 from resprobe.sweep import find
 
@@ -39,7 +39,16 @@ class Compare(Connection, Source):
         dataset = self.load()
         with self.client() as client:
             models = [find(client, name) for name in (self.a, self.b)]
-            compared = compare(*(ask(client, dataset, model) for model in models))
+            compared = compare(*(ask(client, dataset, model, self.resize) for model in models))
+        try:
+            self._write(compared)
+        finally:  # what was found is shown, even if it cannot be written
+            if self.json:
+                self.show(_json(compared))
+            else:
+                _print(compared)
+
+    def _write(self, compared: Comparison) -> None:
         if self.plot is not None:
             from resprobe import figures, plot
 
@@ -48,13 +57,9 @@ class Compare(Connection, Source):
             from resprobe import page, report
 
             page.write(self.out, report.comparison_page(compared))
-        if self.json:
-            self.show(_json(compared))
-        else:
-            _print(compared)
 
     def _check(self) -> None:
-        check_out(self.out)
+        output.check(self.out)
         if self.plot is not None:
             from resprobe import plot
 
@@ -104,6 +109,7 @@ def _json(compared: Comparison) -> dict[str, Any]:
         "models": [{"name": one.model.name, "version": one.model.version, "accuracy": one.accuracy} for one in (a, b)],
         "dataset": a.dataset,
         "images": len(a),
+        "notes": compared.notes,
         "ratio_images": compared.images,
         "confidence": compared.confidence,
         "agreement": compared.agreement,

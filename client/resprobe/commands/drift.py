@@ -1,5 +1,6 @@
 """`resprobe drift`."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -7,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import tyro
 
 from resprobe import baseline, table
-from resprobe.commands.common import Selection, console
+from resprobe.commands.common import Selection, console, print_notes
 from resprobe.commands.source import Source, ask
 from resprobe.errors import InvalidRequest
 from resprobe.frame import Frame
@@ -24,7 +25,8 @@ class Drift(Selection, Source):
     if its distance is at least --threshold, and if chance explains it with a probability under --alpha, corrected for
     the number of blocks (Holm): at most that share of windows without drift gives a false alarm.
 
-    Exit code: 0 no drift, 1 drift, 2 no verdict (a failure or a wrong command line), like diff and grep.
+    Exit code: 0 no drift, 1 drift, 2 no verdict (a failure, a wrong command line, an output that cannot be written, or
+    fewer than 10 images), like diff and grep; 130 after Ctrl-C.
 
     Examples:
       resprobe drift today/*.png
@@ -49,11 +51,16 @@ class Drift(Selection, Source):
         """Asks, compares, prints and exits."""
         if bool(self.images) + (self.dataset is not None) + (self.stats is not None) != 1:
             raise InvalidRequest("expected picture files, --dataset or --stats; see resprobe drift --help")
-        found = baseline.drift(self._window(), statistic=self.statistic, alpha=self.alpha, threshold=self.threshold)
+        window = self._window()
+        if len(window) < baseline.FEWEST:
+            raise InvalidRequest(f"{len(window)} images are too few for a verdict; expected at least {baseline.FEWEST}")
+        found = baseline.drift(window, statistic=self.statistic, alpha=self.alpha, threshold=self.threshold)
         if self.json:
-            self.show(_json(found))
+            self.show({**_json(found), "notes": window.notes})
         else:
             _print(found)
+            print_notes(window.notes)
+        sys.stdout.flush()  # a verdict that nobody could read is none
         raise SystemExit(1 if found.found else 0)
 
     def _window(self) -> Frame:
@@ -62,7 +69,7 @@ class Drift(Selection, Source):
 
             return parquet.read(self.stats)
         with self.client() as client:
-            return ask(client, self.images or self.load(), client.model(self.model, self.version))
+            return ask(client, self.images or self.load(), client.model(self.model, self.version), self.resize)
 
 
 def _print(found: baseline.Drift) -> None:

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from resprobe import datasets, table
 from resprobe.client import Client
-from resprobe.commands.common import Selection, console, progress_bar
+from resprobe.commands.common import Selection, console, print_notes, progress_bar
 from resprobe.errors import InvalidRequest
+from resprobe.lesions import Lesions as Found
 from resprobe.statistics import summarise
-from resprobe.sweep import sweep
+from resprobe.sweep import fitted, sweep
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ class Lesions(Selection):
     data: Path | None = None
     """Directory of the data set's files."""
     limit: int | None = None
-    """Images of the data set at the most."""
+    """Images of the data set, at most."""
+    resize: bool = False
+    """Take a data set whose images are of another size or colour than the model's, and resize them."""
     random: tuple[int, ...] = ()
     """Numbers of blocks to remove at random."""
     draws: int = 5
@@ -55,13 +59,14 @@ class Lesions(Selection):
 
     def _ask(self, client: Client, dataset: datasets.Dataset) -> None:
         model, begin = client.model(self.model, self.version), time.perf_counter()
+        labels, notes = fitted(dataset, model, self.resize)
         images = dataset.images
         if not isinstance(images, np.ndarray):  # decoded once, not for every lesion
             images = datasets.read_pictures(images, model.height, model.width, model.channels)
         with progress_bar(f"{model.name} on {dataset.name}") as report:
             lesions = client.lesions(
                 images,
-                dataset.labels,
+                labels,
                 model=model.name,
                 version=model.version,
                 random=self.random,
@@ -71,20 +76,28 @@ class Lesions(Selection):
             )
             ratios = None
             if model.has_blocks:
-                ratios = summarise(sweep(client, dataset, model).blocks.ratio).mean
+                ratios = summarise(sweep(client, dataset, model, resize=self.resize).blocks.ratio).mean
         seconds = time.perf_counter() - begin
-        if self.plot is not None:
-            from resprobe.lesion_plot import plot_lesions
+        try:
+            if self.plot is not None:
+                from resprobe.lesion_plot import plot_lesions
 
-            plot_lesions(lesions, model, f"{len(dataset):,} images of {dataset.name}", self.plot)
+                plot_lesions(lesions, model, f"{len(dataset):,} images of {dataset.name}", self.plot)
+        finally:  # what was found is shown, even if it cannot be drawn
+            self._show(lesions, ratios, dataset.name, seconds, notes)
+
+    def _show(
+        self, lesions: Found, ratios: npt.NDArray[np.float64] | None, name: str, seconds: float, notes: tuple[str, ...]
+    ) -> None:
         if self.json:
-            self.show({**table.lesions_json(lesions, ratios), "dataset": dataset.name, "seconds": seconds})
+            self.show({**table.lesions_json(lesions, ratios), "dataset": name, "seconds": seconds, "notes": notes})
             return
         console.print(table.lesions_table(lesions, ratios))
         if self.random:
             console.print()
             console.print(table.random_lesions_table(lesions))
         console.print(
-            f"\n{model.name} version {model.version} on {len(dataset):,} images of {dataset.name}: "
+            f"\n{lesions.model} version {lesions.version} on {lesions.images:,} images of {name}: "
             f"accuracy {lesions.accuracy:.4f} intact, {seconds:.1f} s"
         )
+        print_notes(notes)

@@ -6,9 +6,8 @@ from typing import Literal
 
 import tyro
 
-from resprobe import datasets
+from resprobe import datasets, output
 from resprobe.commands.common import console
-from resprobe.commands.source import check_out
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Report:
         """Reads and writes."""
         from resprobe import page, parquet, report
 
-        check_out(self.out)
+        output.check(self.out)
         frame = parquet.read(self.stats)
         dataset = None if self.dataset is None else datasets.load(self.dataset, self.data, "test")
         page.write(self.out, report.report(frame, dataset))

@@ -9,7 +9,7 @@ from resprobe import datasets
 from resprobe.client import Client
 from resprobe.commands.common import progress_bar
 from resprobe.datasets import Dataset
-from resprobe.errors import Error, InvalidRequest
+from resprobe.errors import InvalidRequest
 from resprobe.frame import Frame
 from resprobe.result import Model
 from resprobe.sweep import sweep
@@ -29,6 +29,8 @@ class Source:
     """Images of the data set to skip."""
     seed: int | None = None
     """Draw --limit images at random with this seed, instead of the first ones."""
+    resize: bool = False
+    """Take a data set whose images are of another size or colour than the model's, and resize them."""
 
     def load(self) -> Dataset:
         """Reads the images.
@@ -46,13 +48,7 @@ class Source:
         return datasets.load(self.dataset, self.data, "test").window(self.limit, self.offset, self.seed)
 
 
-def ask(client: Client, source: Dataset | Sequence[Path], model: Model) -> Frame:
-    """Sends images and shows a bar on a terminal meanwhile."""
+def ask(client: Client, source: Dataset | Sequence[Path], model: Model, resize: bool = False) -> Frame:
+    """Sends images and shows a bar on a terminal meanwhile; see sweep."""
     with progress_bar(f"{model.name} version {model.version}") as report:
-        return sweep(client, source, model, report)
-
-
-def check_out(path: Path | None) -> None:
-    """Raises Error if nothing can be written there; to be called before the images are sent."""
-    if path is not None and not path.parent.is_dir():
-        raise Error(f"{path} cannot be written: {path.parent} is not a directory")
+        return sweep(client, source, model, report, resize=resize)

@@ -1,0 +1,60 @@
+"""Ctrl-C in a command: the first press ends the work, and whoever presses again does not wait for what is tidied up."""
+
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from types import FrameType
+
+CODE = 130  # what shells give a program that Ctrl-C ended
+
+
+class Interrupts:
+    """A context in which the first SIGINT raises KeyboardInterrupt, and the next one ends the process at once.
+
+    A second KeyboardInterrupt would be raised while connections are closed, which leaves their threads waiting for each
+    other. After a first one the handler stays, because the interpreter tidies up after the context too.
+    """
+
+    def __init__(self, prog: str) -> None:
+        self._prog, self._pressed, self._said = prog, False, False
+
+    def __enter__(self) -> "Interrupts":
+        self._active = threading.current_thread() is threading.main_thread()
+        if self._active:
+            self._before = signal.getsignal(signal.SIGINT)
+            self._active = self._before is signal.default_int_handler  # not where SIGINT is ignored
+        if self._active:
+            signal.signal(signal.SIGINT, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._active and not self._pressed:
+            signal.signal(signal.SIGINT, self._before)
+
+    def say(self) -> None:
+        """Says once, on standard error, that the command was interrupted."""
+        if not self._said:
+            self._said = True
+            with suppress(OSError):
+                os.write(2, f"{self._prog}: interrupted\n".encode())
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._pressed:
+            self.say()
+            os._exit(CODE)
+        self._pressed = True
+        raise KeyboardInterrupt
+
+
+def drop_output() -> None:
+    """Lets nothing be written any more, so that the interpreter does not fail at it while it ends."""
+    for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)
