@@ -9,6 +9,7 @@ import pytest
 import resprobe
 from conftest import Serve
 from resprobe.address import parse
+from resprobe_server.errors import StartError
 from test_commands import Run, run  # noqa: F401  # a fixture
 
 
@@ -57,7 +58,7 @@ def test_what_is_not_an_address_is_refused_by_every_side(
     with pytest.raises(resprobe.InvalidRequest, match=message):
         resprobe.AsyncClient(address)
     if not address.endswith(":0"):  # any free port
-        with pytest.raises(resprobe.Error, match=message.replace("from 1", "from 0")), start(tmp_path, at=address):
+        with pytest.raises(StartError, match=message.replace("from 1", "from 0")), start(tmp_path, at=address):
             pass
 
 

@@ -154,7 +154,7 @@ def test_the_command_says_it_with_its_exit_code(
         ([], "expected picture files, --dataset or --stats"),
         (["--dataset", "digits", "--stats", "x.parquet"], "expected picture files, --dataset or --stats"),
         (["--stats", "/nowhere.parquet"], "/nowhere.parquet cannot be read"),
-        (["--dataset", "digits", "--model", "colour", "--limit", "5", "--resize"], "has no baseline of ratio"),
+        (["--dataset", "digits", "--model", "colour", "--limit", "20", "--resize"], "has no baseline of ratio"),
         (["--dataset", "digits", "--model", "digits", "--offset", "400"], "--offset 400: digits has 360 images"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import structlog
 from grpc_health.v1 import health_pb2_grpc
 from resprobe.address import UNIX, is_loopback, parse
+from resprobe.errors import InvalidRequest
 
 from resprobe_server.arrivals import Arrivals
 from resprobe_server.config import Config
@@ -30,7 +31,7 @@ def listen(server: Server, config: Config) -> int:
         StartError: It cannot listen there, it would talk plaintext with other machines, or there is something wrong
             with its certificate.
     """
-    address = parse(config.address, listening=True)
+    address = _parse(config.address)
     if config.tls_cert is not None and config.tls_key is not None:
         credentials = server_credentials(config.tls_cert, config.tls_key, config.tls_client_ca)
         return _bind(address, lambda: server.add_secure_port(address, credentials))
@@ -64,13 +65,20 @@ async def probes(config: Config, health: Health) -> AsyncIterator[None]:
         return
     server = Server(options(config), arrivals=Arrivals(config.request_timeout))
     server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
-    port = _bind(parse(address, listening=True), lambda: server.add_insecure_port(address))
+    port = _bind(_parse(address), lambda: server.add_insecure_port(address))
     await server.start()
     log.info("answering health checks", address=address, port=port)
     try:
         yield
     finally:
         await server.stop(0)
+
+
+def _parse(address: str) -> str:
+    try:
+        return parse(address, listening=True)
+    except InvalidRequest as error:
+        raise StartError(f"cannot listen at {address}: {error}") from error
 
 
 def _check_free(address: str) -> None:
