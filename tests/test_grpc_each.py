@@ -9,7 +9,7 @@ import pytest
 from conftest import run_server
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_server.errors import NotFound
-from resprobe_server.grpc_each import Each, Turn
+from resprobe_server.grpc_each import UNSENT, Each, Turn
 from resprobe_server.grpc_server import Server
 from resprobe_server.status import make_status
 
@@ -126,6 +126,31 @@ def test_a_client_that_does_not_read_holds_the_stream_up() -> None:
         assert [response async for response in responses] == [chunk] * (2 * MANY - 1)
 
     run(Each(never, answer, refuse, LIMIT), ask)
+
+
+def test_responses_that_are_not_sent_yet_are_bounded_in_bytes() -> None:
+    under_way: list[int] = []
+    answered = asyncio.Event()
+    chunk = pb.ClassifyResponse(id="x" * (1 << 20))
+
+    async def answer(_: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:
+        under_way.append(context._open)
+        return chunk
+
+    async def requests() -> AsyncIterator[bytes]:
+        first, *rest = numbered(MANY)
+        yield first
+        await answered.wait()
+        for one in rest:
+            yield one
+
+    async def ask(method: Any, _: Server) -> None:
+        async for _response in method(requests()):
+            answered.set()
+
+    run(Each(never, answer, refuse, MANY), ask)
+    assert len(under_way) == MANY
+    assert max(under_way) <= UNSENT >> 20
 
 
 @pytest.mark.parametrize("ordered", [False, True])

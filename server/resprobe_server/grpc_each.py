@@ -39,6 +39,9 @@ class Each:
     ordered: bool = False
 
 
+UNSENT = 16 << 20  # bytes that the requests under way and their responses may take; beyond, no more are read
+
+
 class Turn(Reply):
     """One request of a stream, and the promise of its response; `respond` is set when it was looked at."""
 
@@ -68,6 +71,7 @@ class EachCall(SendingCall):
         """See Call."""
         super().__init__(server, event, method, handler, how.direct if server.tracing is None else None)
         self._each = how
+        self._largest = 1  # bytes of the largest request or response so far
         self._open = 0  # requests that were read and whose response was not sent
         self._reading = False
         self._waiting = True  # for the first request
@@ -113,6 +117,7 @@ class EachCall(SendingCall):
         if self.code() is not None:
             return  # nobody hears it
         self.server.calls.count(self.method, code)
+        self._largest = max(self._largest, len(response))
         if not self._each.ordered:
             self.send(response)
             return
@@ -158,7 +163,8 @@ class EachCall(SendingCall):
             if self._last:
                 return  # the server is going; what comes now was not read
             self._open += 1
-            self._reading = self._open < self._each.limit
+            self._largest = max(self._largest, len(data))
+            self._reading = self._has_room()
         turn = self._turn = Turn(self)
         if self._each.ordered:
             self._turns.append(turn)
@@ -174,6 +180,10 @@ class EachCall(SendingCall):
                 self.post(self._begin, turn, request)
         if self._reading:
             self.receive()
+
+    def _has_room(self) -> bool:
+        """Whether another request may be read: there are few under way, and they and their responses are not large."""
+        return self._open < self._each.limit and (not self._open or self._open * self._largest < UNSENT)
 
     def _enter(self) -> bool:
         """Gives the stream its place, with its first request; returns whether there is one."""
@@ -210,7 +220,7 @@ class EachCall(SendingCall):
             self._open -= 1
             self._go_on(event)
             last = self._last and not self._open
-            again = not (self._reading or self._last)
+            again = not (self._reading or self._last) and self._has_room()
             self._reading = self._reading or again
         if last:
             self.post(self._wake)

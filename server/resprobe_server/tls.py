@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import grpc
+import structlog
 
 from resprobe_server.errors import StartError
 from resprobe_server.reread import Reread
+from resprobe_server.validity import complaint
+
+log = structlog.get_logger()
 
 
 def server_credentials(certificate: Path, key: Path, client_ca: Path | None) -> grpc.ServerCredentials:
@@ -49,6 +53,8 @@ def _read(certificate: Path, key: Path, client_ca: Path | None) -> grpc.ServerCe
         if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
             raise StartError(f"the key in {key} does not belong to the certificate in {certificate}") from error
         raise StartError(f"{certificate} and {key} are not a certificate and its key in PEM: {error}") from error
+    if wrong := complaint(context, certificate):
+        log.warning("clients will refuse the certificate", file=str(certificate), reason=wrong)
     if roots is not None:
         try:
             context.load_verify_locations(cadata=roots.decode("ascii", "replace"))

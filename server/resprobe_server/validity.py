@@ -1,0 +1,37 @@
+"""Whether a certificate is valid now: OpenSSL is asked with a handshake in memory, as Python's `ssl` reads no leaf."""
+
+import ssl
+from pathlib import Path
+
+VERDICTS = {9: "it is not valid yet", 10: "it has expired"}  # X509_V_ERR_… of openssl/x509_vfy.h
+
+
+def complaint(server: ssl.SSLContext, certificate: Path) -> str:
+    """What is wrong with the dates of a server's certificate; empty if nothing is.
+
+    Args:
+        server: A context that has loaded the certificate and its key.
+        certificate: PEM.
+    """
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it vouches for itself: only its dates are asked for
+    try:
+        client.load_verify_locations(certificate)
+        _shake_hands(client, server)
+    except ssl.SSLCertVerificationError as error:
+        return VERDICTS.get(error.verify_code, "")
+    except ssl.SSLError:
+        return ""  # nothing about its dates; clients will say
+    return ""
+
+
+def _shake_hands(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = client.wrap_bio(back, there), server.wrap_bio(there, back, server_side=True)
+    for _ in range(2):  # the client's hello, then the server's with its certificate
+        for end in ends:
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
