@@ -97,7 +97,7 @@ decoders = app._decoders
 @contextmanager
 def busy(config):
     with decoders(config) as found:
-        found.submit(time.sleep, 1000)
+        found.threads.submit(time.sleep, 1000)
         yield found
 
 app._decoders = busy

@@ -8,7 +8,7 @@ import shutil
 import weakref
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from conftest import Serve, publish_net, small_net
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc
 from resprobe_server.config import Config
+from resprobe_server.decoders import Decoders
 from resprobe_server.device import Device
 from resprobe_server.errors import LoadFailed, NotFound, NotReady, NotSupported, StartError
 from resprobe_server.grpc_server import Server
@@ -352,7 +353,7 @@ def test_before_the_start_requests_are_told_to_come_back(root: Path) -> None:
         models.get("digits", "")
 
     async def ask() -> None:
-        with ThreadPoolExecutor(1) as decoders:
+        with ThreadPoolExecutor(1) as threads, closing(Decoders(threads, Config(root))) as decoders:
             server = Server()
             service = OpenInferenceService(models, decoders, Config(root))
             server.add(open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server, service)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from resprobe.errors import InvalidImage, InvalidRequest
 
@@ -42,11 +42,46 @@ def fit(picture: Image.Image, height: int, width: int, channels: int) -> npt.NDA
 
     Returns:
         uint8 [height, width, channels].
+
+    Raises:
+        ValueError: See `to_8_bits`.
     """
-    picture = picture.convert("L" if channels == 1 else "RGB")
+    picture = to_8_bits(picture).convert("L" if channels == 1 else "RGB")
     if picture.size != (width, height):
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(picture).reshape(height, width, channels)
+
+
+def to_8_bits(picture: Image.Image) -> Image.Image:
+    """Makes a picture grey or RGB as a person would see it.
+
+    Its EXIF orientation is applied, 16 bits are scaled to 8, and what is transparent is laid over white. Of several
+    frames the first is used.
+
+    Returns:
+        A picture of mode L if it has no colours, else of mode RGB.
+
+    Raises:
+        ValueError: Its pixels are floating-point numbers, or whole numbers beyond 16 bits, whose range nobody states.
+    """
+    if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        picture = ImageOps.exif_transpose(picture)
+    if picture.mode == "F":
+        raise ValueError("its pixels are floating-point numbers; scale them to 0…255 and convert the picture to 8 bits")
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        return _from_16_bits(picture)
+    if picture.has_transparency_data:
+        colours = picture.convert("RGBA")
+        opaque = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), colours)
+        return opaque.convert("L" if picture.mode in ("L", "LA", "La", "1") else "RGB")
+    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+
+
+def _from_16_bits(picture: Image.Image) -> Image.Image:
+    values = np.asarray(picture).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError(f"its pixels are {values.min()} to {values.max()}; expected 8 bits, or 16 bits (0 to 65535)")
+    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
 
 
 def collect(images: Images) -> list[Encoded | Pixels]:
@@ -85,15 +120,21 @@ def _one(image: Any, index: int) -> Iterator[Encoded | Pixels]:
         case str() | PathLike():
             yield _file(Path(image), index)
         case Image.Image():
-            grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
-            picture = np.asarray(image.convert("L" if grey else "RGB"))
-            yield _pixels(picture[..., None] if grey else picture, f"image {index}")
+            yield _picture(image, index)
         case _:
             raise InvalidImage(
                 f"image {index} is a {type(image).__name__}; "
                 "expected a uint8 array, a path, a PIL image or the bytes of a picture file",
                 index=index,
             )
+
+
+def _picture(image: Image.Image, index: int) -> Pixels:
+    try:
+        pixels = np.asarray(to_8_bits(image))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InvalidImage(f"image {index}: {error}", index=index) from error
+    return _pixels(pixels[..., None] if pixels.ndim == 2 else pixels, f"image {index}")
 
 
 def _check(image: npt.NDArray[Any], index: int | None) -> None:

@@ -132,7 +132,10 @@ class Image(_message.Message):
     ENCODED_FIELD_NUMBER: _builtins.int
     PIXELS_FIELD_NUMBER: _builtins.int
     encoded: _builtins.bytes
-    """A JPEG, PNG or WebP file."""
+    """A JPEG, PNG or WebP file. Its EXIF orientation is applied, 16 bits are scaled to 8, what is transparent is laid
+    over white, and of several frames the first is used; then it is converted to the model's grey or colour, and
+    resized (bilinear) where its size differs.
+    """
     @_builtins.property
     def pixels(self) -> Global___Pixels: ...
     def __init__(

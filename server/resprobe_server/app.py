@@ -16,6 +16,7 @@ from resprobe_server import messages, metrics
 from resprobe_server.authorization import Authorization, log_open, revoking
 from resprobe_server.calls import Calls
 from resprobe_server.config import Config
+from resprobe_server.decoders import Decoders
 from resprobe_server.device import Device
 from resprobe_server.errors import StartError
 from resprobe_server.grpc_server import Gate, Server
@@ -129,13 +130,15 @@ class _Fatal:
 
 
 @contextmanager
-def _decoders(config: Config) -> Iterator[ThreadPoolExecutor]:
+def _decoders(config: Config) -> Iterator[Decoders]:
     """Threads that decode. Nobody waits for what they are at when the server has stopped."""
-    decoders = ThreadPoolExecutor(config.decode_threads, "decode")
+    threads = ThreadPoolExecutor(config.decode_threads, "decode")
+    decoders = Decoders(threads, config)
     try:
         yield decoders
     finally:
-        decoders.shutdown(wait=False, cancel_futures=True)
+        decoders.close()
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 @asynccontextmanager

@@ -23,6 +23,8 @@ _FROM_1 = (
 RANGES: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(_FROM_0, (0, math.inf)),
     **dict.fromkeys(_FROM_1, (1, math.inf)),
+    **dict.fromkeys(("max_request_pixels", "max_large_pictures", "max_decode"), (1, math.inf)),
+    "decode_seconds": (0.1, math.inf),
     "poll": (0.01, math.inf),
     "ratio_sample": (0, 1),
 }
@@ -75,7 +77,15 @@ class Config:
     max_images: int = 4096
     """Images in a request at the most."""
     max_pixels: int = 50
-    """Megapixels in an encoded picture at the most; it is not decoded otherwise."""
+    """Maximum megapixels in an encoded picture; a larger one is refused unread."""
+    max_request_pixels: int = 200
+    """Maximum megapixels in all encoded pictures of a request together."""
+    max_large_pictures: int = 16
+    """Maximum number of pictures of over a megapixel or a MiB that wait to be decoded, in processes of their own."""
+    decode_seconds: float = 5.0
+    """Maximum seconds that decoding one large picture may take."""
+    max_decode: int = 256
+    """Maximum MiB of encoded pictures in requests that are being decoded."""
     max_calls: int = 1024
     """Calls under way at the most, health checks aside; more are refused with RESOURCE_EXHAUSTED. 0: no limit."""
     max_calls_per_peer: int = 0
@@ -110,6 +120,16 @@ class Config:
     def pixel_limit(self) -> int:
         """Pixels in an encoded picture at the most."""
         return self.max_pixels * 1_000_000
+
+    @property
+    def request_pixel_limit(self) -> int:
+        """Maximum pixels in all encoded pictures of a request."""
+        return self.max_request_pixels * 1_000_000
+
+    @property
+    def decode_bytes(self) -> int:
+        """Maximum bytes of encoded pictures in requests that are being decoded."""
+        return self.max_decode << 20
 
     def check(self) -> None:
         """Raises StartError for a number out of its range."""

@@ -1,22 +1,16 @@
-"""From what a request holds to what a model takes: images as uint8 [height, width, channels], and block scales.
+"""From what a request holds to what a model takes: images as uint8 [height, width, channels], and block scales."""
 
-Pictures are decoded in a thread pool.
-"""
-
-import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from resprobe.images import Encoded, Pixels, fit
 
 from resprobe_server.errors import InvalidRequest
+from resprobe_server.pictures import open_picture, reason
 
-FORMATS = ("JPEG", "PNG", "WEBP")
 Array = npt.NDArray[np.uint8]
 
 
@@ -40,13 +34,6 @@ def check_images(count: int, most: int) -> None:
         raise InvalidRequest(f"the request has {count} images; expected at most {most}", "images")
 
 
-async def decode_all(images: Sequence[Encoded | Pixels], wanted: Format, max_pixels: int, decoders: Executor) -> Array:
-    """Images of any kind as one array, uint8 [n, height, width, channels]; at least one. See `decode`."""
-    loop = asyncio.get_running_loop()
-    jobs = [loop.run_in_executor(decoders, decode, image, wanted, max_pixels) for image in images]
-    return np.stack(await asyncio.gather(*jobs))
-
-
 def decode(image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Array:
     """One image in the wanted format: decoded, converted to grey or colour, and resized where it differs.
 
@@ -61,11 +48,16 @@ def decode(image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Array:
     Raises:
         InvalidRequest: It is no picture, is damaged, is too large, or its bytes do not match its shape.
     """
-    picture = _from_pixels(image) if isinstance(image, Pixels) else _open(image, max_pixels)
+    picture = _from_pixels(image) if isinstance(image, Pixels) else open_picture(image, max_pixels).picture
+    return convert(picture, wanted, image.source)
+
+
+def convert(picture: Image.Image, wanted: Format, source: str) -> Array:
+    """Decodes an opened picture, which `source` names in errors; see `decode`."""
     try:
         return fit(picture, *wanted.shape)
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises where the data ends or makes no sense
-        raise InvalidRequest(f"{image.source} is damaged or cut short: {error}", image.source) from error
+    except Exception as error:  # whatever Pillow raises for the bytes of a picture is their fault
+        raise InvalidRequest(f"{source} is damaged or cut short: {reason(error)}", source) from error
 
 
 def read_scale(values: Sequence[float], images: int, blocks: int) -> npt.NDArray[np.float32]:
@@ -95,24 +87,6 @@ def check_finite(values: npt.NDArray[np.generic], name: str) -> None:
     flat = values.ravel()
     if (wrong := np.flatnonzero(~np.isfinite(flat))).size:
         raise InvalidRequest(f"{name}[{wrong[0]}] is {flat[wrong[0]]}; expected a finite number", name)
-
-
-def _open(image: Encoded, max_pixels: int) -> Image.Image:
-    try:
-        picture = Image.open(BytesIO(image.data), formats=FORMATS)
-    except UnidentifiedImageError as error:
-        kinds = "a JPEG, PNG or WebP file"
-        found = f"{len(image.data)} bytes that are not {kinds}" if image.data else f"empty; expected {kinds}"
-        raise InvalidRequest(f"{image.source} is {found}", image.source) from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InvalidRequest(f"{image.source} cannot be opened: {error}", image.source) from error
-    if picture.width * picture.height > max_pixels:
-        raise InvalidRequest(
-            f"{image.source} has {picture.width}×{picture.height} pixels; at most {max_pixels / 1e6:g} megapixels "
-            "are decoded here: send it smaller",
-            image.source,
-        )
-    return picture
 
 
 def _from_pixels(image: Pixels) -> Image.Image:

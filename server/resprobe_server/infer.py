@@ -6,7 +6,6 @@ thread. What has to be converted is, in the thread pool.
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,8 @@ from resprobe_protos import open_inference_pb2 as pb
 
 from resprobe_server import tensors
 from resprobe_server.config import Config
-from resprobe_server.decode import check_finite, check_images, decode_all
+from resprobe_server.decode import check_finite, check_images
+from resprobe_server.decoders import Decoders
 from resprobe_server.errors import InvalidRequest
 from resprobe_server.repository import BLOCK_SCALE, IMAGE
 from resprobe_server.session import Arrays, Tensor
@@ -32,7 +32,7 @@ Input = pb.ModelInferRequest.InferInputTensor
 class InputReader:
     """Reads the inputs of requests."""
 
-    def __init__(self, decoders: Executor, config: Config, tracing: "Tracing | None" = None) -> None:
+    def __init__(self, decoders: Decoders, config: Config, tracing: "Tracing | None" = None) -> None:
         """Makes it.
 
         Args:
@@ -63,7 +63,7 @@ class InputReader:
             return None
         return {row.name: np.ndarray(tuple(shape), row.dtype, data)}
 
-    async def read(self, request: pb.ModelInferRequest, version: Version) -> Arrays:
+    async def read(self, request: pb.ModelInferRequest, version: Version, deadline: float) -> Arrays:
         """The inputs of a graph.
 
         Returns:
@@ -89,7 +89,7 @@ class InputReader:
                 raise InvalidRequest(f"input {name!r} is {what}; its inputs: {', '.join(version.inputs)}", "inputs")
             if given.parameters and "shared_memory_region" in given.parameters:
                 raise InvalidRequest(f"input {name} is in shared memory; send its bytes: regions are not served", name)
-            arrays[name] = await self._read_one(given, raw[index] if raw else None, tensor, version)
+            arrays[name] = await self._read_one(given, raw[index] if raw else None, tensor, version, deadline)
         if len(arrays) < len(version.inputs):
             missing = ", ".join(name for name in version.inputs if name not in arrays)
             raise InvalidRequest(f"missing from the request: input {missing}", "inputs")
@@ -100,7 +100,9 @@ class InputReader:
             check_finite(arrays[BLOCK_SCALE], BLOCK_SCALE)
         return arrays
 
-    async def _read_one(self, given: Input, raw: bytes | None, tensor: Tensor, version: Version) -> tensors.Array:
+    async def _read_one(
+        self, given: Input, raw: bytes | None, tensor: Tensor, version: Version, deadline: float
+    ) -> tensors.Array:
         name = tensor.name
         if len(given.shape) > MOST_SIZES:
             raise InvalidRequest(
@@ -122,11 +124,11 @@ class InputReader:
             array = tensors.from_raw(raw, datatype, shape, name)
         else:
             loop = asyncio.get_running_loop()
-            array = await loop.run_in_executor(self._decoders, _convert, given, raw, datatype, taken)
+            array = await loop.run_in_executor(self._decoders.threads, _convert, given, raw, datatype, taken)
             if is_encoded:
                 files = [Encoded(data, f"{name}[{index}]") for index, data in enumerate(array.flat)]
                 with self._tracing.span("decode", images=len(files)) if self._tracing else nullcontext():
-                    array = await decode_all(files, version.images(), self._config.pixel_limit, self._decoders)
+                    array = await self._decoders.decode(files, version.images(), deadline)
         return array if version.batched else array[np.newaxis]
 
 

@@ -1,7 +1,6 @@
 """The Open Inference Protocol v2 with Triton's extensions: inference.GRPCInferenceService."""
 
 import asyncio
-from concurrent.futures import Executor
 from typing import TYPE_CHECKING, NoReturn, cast
 
 import grpc
@@ -10,6 +9,7 @@ from resprobe_protos import open_inference_pb2_grpc
 
 from resprobe_server import metadata
 from resprobe_server.config import Config
+from resprobe_server.decoders import Decoders
 from resprobe_server.errors import InvalidRequest, NotFound, NotReady, RequestError
 from resprobe_server.grpc_call import Call
 from resprobe_server.grpc_each import Each
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
     """See open_inference.proto."""
 
-    def __init__(self, models: Models, decoders: Executor, config: Config, tracing: "Tracing | None" = None) -> None:
+    def __init__(self, models: Models, decoders: Decoders, config: Config, tracing: "Tracing | None" = None) -> None:
         """Makes the service.
 
         Args:
@@ -185,7 +185,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         plan, inputs = self._plan(request)
         due = plan.admit(context)
         if inputs is None:
-            inputs = await self._reader.read(request, plan.version)
+            inputs = await self._reader.read(request, plan.version, due)
         outcome = await plan.batcher.submit(inputs, due)
         return await asyncio.to_thread(plan.respond, outcome) if plan.has_classification else plan.respond(outcome)
 

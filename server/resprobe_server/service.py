@@ -3,7 +3,6 @@
 import asyncio
 import math
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, cast
@@ -17,7 +16,8 @@ from resprobe_protos import resprobe_pb2_grpc
 from resprobe_server.authorization import require
 from resprobe_server.batching import Batcher
 from resprobe_server.config import Config
-from resprobe_server.decode import Array, Format, check_images, decode_all, read_scale
+from resprobe_server.decode import Array, Format, check_images, read_scale
+from resprobe_server.decoders import Decoders
 from resprobe_server.errors import InvalidRequest
 from resprobe_server.grpc_call import Call
 from resprobe_server.grpc_each import Each
@@ -39,7 +39,7 @@ VIEWS = frozenset(pb.View.values())
 class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
     """See resprobe.proto."""
 
-    def __init__(self, models: Models, decoders: Executor, config: Config, tracing: "Tracing | None" = None) -> None:
+    def __init__(self, models: Models, decoders: Decoders, config: Config, tracing: "Tracing | None" = None) -> None:
         """Makes the service.
 
         Args:
@@ -89,7 +89,7 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         plan = self._plan(request, version, len(request.images), context)
         images = stack(request.images, plan.wanted)
         if images is None:
-            images = await self._decode(request.images, plan.wanted)
+            images = await self._decode(request.images, plan.wanted, deadline)
         outcome = await plan.batcher.submit({**plan.scale, IMAGE: images}, deadline)
         return await asyncio.to_thread(plan.respond, outcome) if plan.is_large else plan.respond(outcome)
 
@@ -117,10 +117,10 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
             values += len(version.description.blocks) * len(version.description.statistics)
         return Plan(request.id, version, batcher, scale, wanted, top_k, images * values > MOST_VALUES)
 
-    async def _decode(self, images: Sequence[pb.Image], wanted: Format) -> Array:
+    async def _decode(self, images: Sequence[pb.Image], wanted: Format, deadline: float) -> Array:
         sources = [_source(image, f"images[{index}]") for index, image in enumerate(images)]
         with self._tracing.span("decode", images=len(sources)) if self._tracing else nullcontext():
-            return await decode_all(sources, wanted, self._config.pixel_limit, self._decoders)
+            return await self._decoders.decode(sources, wanted, deadline)
 
 
 @dataclass(eq=False, slots=True)

@@ -1,0 +1,141 @@
+"""Decodes the pictures of requests: small ones in threads, large ones in processes, a few of each request at a time.
+
+So many pictures of one request do not keep those of another waiting, and a picture that takes long holds no lock of the
+server's and ends after a time.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+import numpy as np
+from resprobe.images import Encoded, Pixels
+
+from resprobe_server.config import Config
+from resprobe_server.decode import Array, Format, convert, decode
+from resprobe_server.decode_worker import Workers
+from resprobe_server.errors import Expired, InvalidRequest, QueueFull
+from resprobe_server.pictures import open_picture
+
+Image = Encoded | Pixels
+AT_ONCE = 8  # pictures of a request that a thread decodes before it looks at other requests
+FIRST_GUESS = 0.2  # seconds for a large picture
+
+
+class Decoders:
+    """Where pictures are decoded. Its methods are called on the event loop.
+
+    Attributes:
+        threads: For short work.
+    """
+
+    def __init__(self, threads: Executor, config: Config) -> None:
+        """Makes it; `threads` do short work, and the limits are the configuration's."""
+        self.threads, self._config = threads, config
+        self._workers = Workers(config.decode_seconds)
+        self._large = ThreadPoolExecutor(config.decode_threads, "large pictures")  # each waits for its process
+        self._waiting = 0  # encoded bytes of requests that are being decoded
+        self._large_waiting = 0  # large pictures that were not decoded yet
+
+    def close(self) -> None:
+        """Gives up what is being decoded."""
+        self._large.shutdown(wait=False, cancel_futures=True)
+        self._workers.close()
+
+    async def decode(self, images: Sequence[Image], wanted: Format, deadline: float = math.inf) -> Array:
+        """Decodes the images of a request.
+
+        Args:
+            images: At least one.
+            wanted: What the model takes.
+            deadline: On the clock of time.monotonic.
+
+        Returns:
+            uint8 [n, height, width, channels].
+
+        Raises:
+            InvalidRequest: An image is not one, is damaged, or is too large, alone or with the others.
+            QueueFull: Too much is being decoded for others.
+            Expired: The deadline passed.
+        """
+        size = sum(len(image.data) for image in images)
+        if self._waiting and self._waiting + size > self._config.decode_bytes:
+            raise QueueFull(f"{self._waiting} bytes of pictures are being decoded; try again later", FIRST_GUESS)
+        self._waiting += size
+        try:
+            return await _Request(self, self._config, images, wanted, deadline).run()
+        finally:
+            self._waiting -= size
+
+    async def decode_large(self, image: Image, wanted: Format) -> Array:
+        """Decodes a large picture in a process. Raises as `decode`."""
+        if self._large_waiting >= self._config.max_large_pictures:
+            delay = FIRST_GUESS * self._large_waiting
+            raise QueueFull(f"{self._large_waiting} large pictures are waiting to be decoded; try again later", delay)
+        self._large_waiting += 1
+        try:
+            arguments = image, wanted, self._config.pixel_limit
+            return await asyncio.get_running_loop().run_in_executor(self._large, self._workers.decode, *arguments)
+        finally:
+            self._large_waiting -= 1
+
+
+class _Request:
+    """The images of one request on their way."""
+
+    def __init__(
+        self, decoders: Decoders, config: Config, images: Sequence[Image], wanted: Format, deadline: float
+    ) -> None:
+        self._decoders, self._images, self._wanted, self._deadline = decoders, images, wanted, deadline
+        self._rows: list[Array | None] = [None] * len(images)
+        self._pixels, self._most = 0, config.request_pixel_limit
+        self._max_pixels, self._side_by_side = config.pixel_limit, config.decode_threads
+
+    async def run(self) -> Array:
+        """Decodes them, in a few threads at a time."""
+        starts = iter(range(0, len(self._images), AT_ONCE))
+        lines = [asyncio.ensure_future(self._line(starts)) for _ in range(self._side_by_side)]
+        try:
+            await asyncio.gather(*lines)
+        except BaseException:
+            for line in lines:
+                line.cancel()
+            raise
+        return np.stack([row for row in self._rows if row is not None])
+
+    async def _line(self, starts: Iterator[int]) -> None:
+        loop = asyncio.get_running_loop()
+        for start in starts:
+            indices = range(start, min(start + AT_ONCE, len(self._images)))
+            for index in await loop.run_in_executor(self._decoders.threads, self._decode_small, indices):
+                self._check_deadline()
+                self._rows[index] = await self._decoders.decode_large(self._images[index], self._wanted)
+
+    def _decode_small(self, indices: Sequence[int]) -> list[int]:
+        """Decodes those that are small. Returns the others."""
+        large = []
+        for index in indices:
+            self._check_deadline()
+            image = self._images[index]
+            if isinstance(image, Pixels):
+                self._rows[index] = decode(image, self._wanted, self._max_pixels)
+                continue
+            opened = open_picture(image, self._max_pixels)
+            self._pixels += opened.pixels
+            if self._pixels > self._most:
+                raise InvalidRequest(
+                    f"the pictures of the request have more than {self._most / 1e6:g} megapixels: send them smaller, "
+                    "or in several requests",
+                    image.source,
+                )
+            if opened.is_small:
+                self._rows[index] = convert(opened.picture, self._wanted, image.source)
+            else:
+                large.append(index)
+        return large
+
+    def _check_deadline(self) -> None:
+        if time.monotonic() >= self._deadline:
+            raise Expired("the deadline passed while the images were decoded")
