@@ -2,6 +2,9 @@
 
 Requests larger than a batch are split and their rows joined again. Requests that were cancelled or whose deadline
 passed are dropped before they reach the device. When a batch runs is the device's business: device.py.
+
+Only requests whose rows have the same shape share a batch. A batch of several requests that fails is run again in
+halves, and these in halves, down to single requests: only those that fail by themselves are told so.
 """
 
 import asyncio
@@ -18,7 +21,7 @@ from resprobe_server.counters import Counters
 from resprobe_server.errors import Expired, QueueFull
 from resprobe_server.results import Results
 from resprobe_server.session import Arrays, Graph
-from resprobe_server.work import Answer, Outcome, Promise, Slice, Work
+from resprobe_server.work import Answer, Likeness, Outcome, Promise, Slice, Work
 
 if TYPE_CHECKING:  # what is not imported costs nothing where traces are off
     from resprobe_server.tracing import Tracing
@@ -50,6 +53,7 @@ class Batcher:
         urgent: bool = True,
         name: str = "",
         tracing: "Tracing | None" = None,
+        uniform: bool = True,
     ) -> None:
         """Makes a batcher.
 
@@ -62,7 +66,9 @@ class Batcher:
             urgent: Whether it goes ahead of those that are not: classification before analysis.
             name: Of the graph, in traces.
             tracing: None: there are no traces.
+            uniform: Whether the rows of all requests have one shape. If not, only those that are alike are joined.
         """
+        self._uniform = uniform
         self._graph, self._put = graph, put
         self.max_queue, self.max_wait = max_queue, max_wait
         self._patience = 0.0 if urgent else PATIENCE
@@ -107,7 +113,7 @@ class Batcher:
                     retry_after=waiting / self._rate,
                 )
             self.pending = waiting + rows
-        work = Work(inputs, rows, deadline, time.monotonic(), promise)
+        work = Work(inputs, rows, deadline, time.monotonic(), promise, None if self._uniform else _likeness(inputs))
         if self._tracing:
             work.span = self._tracing.current()
         self._put(self, work)
@@ -147,8 +153,12 @@ class Batcher:
         return self._queue[0].arrived + self.max_wait
 
     def take(self, now: float) -> tuple[list[Slice], list[tuple[Work, Answer]]]:
-        """The rows of the next batch, oldest first, and the requests that are dropped instead, with the reason."""
+        """The rows of the next batch, oldest first, and the requests that are dropped instead, with the reason.
+
+        The oldest request is always in it, so that none waits for ever for others of its shape.
+        """
         batch: list[Slice] = []
+        passed: list[Work] = []  # older than the rest, but unlike the first of the batch
         dropped: list[tuple[Work, Answer]] = []
         room = self.max_batch
         while self._queue and room:
@@ -161,16 +171,20 @@ class Batcher:
                 self.counters.cancelled += 1
                 dropped.append((self._queue.popleft(), None))
                 continue
+            if batch and work.like != batch[0].work.like:
+                passed.append(self._queue.popleft())
+                continue
             count = min(room, work.rows - work.taken)
             batch.append(Slice(work, work.taken, work.taken + count))
             work.taken += count
             room -= count
             if work.taken == work.rows:
                 self._queue.popleft()
+        self._queue.extendleft(reversed(passed))
         return batch, dropped
 
     def run(self, batch: Sequence[Slice]) -> list[tuple[Work, Answer]]:
-        """Runs a batch. Returns the requests that are answered by it; all of them if it fails."""
+        """Runs a batch. Returns the requests that are answered by it, and those that fail by themselves."""
         begin = time.monotonic()
         rows = sum(part.stop - part.start for part in batch)
         try:
@@ -181,7 +195,9 @@ class Batcher:
                 if len(array) != rows:
                     raise RuntimeError(f"a batch of {rows} images came back with {len(array)} rows of {name}")
         except Exception as error:  # the callers are told; the device's thread must live on
-            return self._fail(batch, begin, error)
+            if (half := len(batch) // 2) == 0:
+                return self._fail(batch[0], begin, error)
+            return self.run(batch[:half]) + self.run(batch[half:])
         ran = time.monotonic()
         self._rate = 0.9 * self._rate + 0.1 * rows / (ran - begin)
         finished = _hand_back(batch, outputs, rows, begin)
@@ -196,14 +212,19 @@ class Batcher:
             self._tracing.batch(self._name, batch, begin, now)
         return [(work, work.finish(now)) for work in finished]
 
-    def _fail(self, batch: Sequence[Slice], begin: float, error: Exception) -> list[tuple[Work, Answer]]:
-        if self._queue and self._queue[0] is batch[-1].work:
-            self._queue.popleft()  # what is left of a split request
+    def _fail(self, part: Slice, begin: float, error: Exception) -> list[tuple[Work, Answer]]:
+        work = part.work
+        if part.stop < work.rows:
+            self._queue.remove(work)  # what is left of a split request
         now = self._last = time.monotonic()
-        self.counters.broke([now - part.work.arrived for part in batch])
+        self.counters.broke([now - work.arrived])
         if self._tracing:
-            self._tracing.batch(self._name, batch, begin, now, error)
-        return [(part.work, error) for part in batch]
+            self._tracing.batch(self._name, [part], begin, now, error)
+        return [(work, error)]
+
+
+def _likeness(inputs: Arrays) -> Likeness:
+    return frozenset((name, array.shape[1:], array.dtype.str) for name, array in inputs.items())
 
 
 def _gather(batch: Sequence[Slice]) -> Arrays:

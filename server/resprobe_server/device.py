@@ -56,9 +56,10 @@ class Device:
         max_wait: float = 0.0,
         urgent: bool = True,
         name: str = "",
+        uniform: bool = True,
     ) -> Batcher:
         """A batcher for a graph that is to run on this device; see Batcher for the arguments."""
-        return Batcher(graph, self._put, max_batch, max_queue, max_wait, urgent, name, self._tracing)
+        return Batcher(graph, self._put, max_batch, max_queue, max_wait, urgent, name, self._tracing, uniform)
 
     def when_idle(self, job: Callable[[], None]) -> None:
         """Runs a short job that must not raise, once nobody has wanted the device for a moment; it may be never.

@@ -1,5 +1,6 @@
 """One ONNX graph on one device. With providers.py the only file that knows ONNX Runtime."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,10 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import structlog
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 
+from resprobe_server.errors import InvalidRequest
 from resprobe_server.providers import CPU, Provider, open_session
 from resprobe_server.tensors import BY_ONNX
 
+# What ONNX Runtime raises for inputs that a graph cannot work with, which have been checked against what it declares.
+REFUSED = (state.Fail, state.InvalidArgument, state.NotImplemented, state.RuntimeException)
+DEVICE_FAILED = re.compile(r"CUDA|CUDNN|CUBLAS|TensorRT|allocate|bad_alloc", re.IGNORECASE)  # no fault of the inputs
+PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+PATH = re.compile(r"\S*/\S*\.(?:cc|cpp|cu|h|hpp|cuh|onnx|bin)\b(?::\d+)?")
+LONGEST_REASON = 300  # characters
 log = structlog.get_logger()
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 
@@ -62,6 +71,8 @@ class Session:
         self.batched = not isinstance(first, int) and all(other == first for other in others)
         self._names = [output.name for output in self.outputs]
         self._bound: Bound | None = None
+        self._quiet = onnxruntime.RunOptions()
+        self._quiet.log_severity_level = 4  # what it raises says the same, and is the caller's business
         if self.provider != CPU and self.batched and all(map(_can_be_bound, (*self.inputs, *self.outputs))):
             recorded = recorded and self._record(path, provider)
             self._bound = Bound(self._session, self.inputs, self.outputs, "cuda", recorded)
@@ -74,10 +85,19 @@ class Session:
 
         Returns:
             All outputs by name, each with the same first axis.
+
+        Raises:
+            InvalidRequest: The graph cannot work with these values or sizes.
         """
-        if self._bound is not None:
-            return self._bound.run(inputs)
-        return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))
+        try:
+            if self._bound is not None:
+                return self._bound.run(inputs)
+            found = self._session.run(self._names, dict(inputs), self._quiet)
+        except REFUSED as error:
+            if DEVICE_FAILED.search(str(error)):
+                raise
+            raise InvalidRequest(f"the model cannot work with these inputs: {shorten(str(error))}") from error
+        return dict(zip(self._names, found, strict=True))
 
     def _record(self, path: Path, provider: Provider) -> bool:
         """Opens the graph once more, as a CUDA graph, if it can be one."""
@@ -182,6 +202,12 @@ class Padded:
             name: np.pad(array, [(0, size - rows)] + [(0, 0)] * (array.ndim - 1)) for name, array in inputs.items()
         }
         return {name: array[:rows] for name, array in self._graph.run(filled).items()}
+
+
+def shorten(reason: str) -> str:
+    """ONNX Runtime's reason in one line of at most LONGEST_REASON characters, without paths of files."""
+    line = " ".join(PATH.sub("", PREFIX.sub("", reason)).split())
+    return line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 1]}…"
 
 
 def _describe(value: onnxruntime.NodeArg) -> Tensor:

@@ -233,7 +233,8 @@ class Loader:
             graph = Padded(graph, batch_sizes(self._provider.name, config.max_batch))
         limits = config.max_batch if session.batched else 1, config.max_queue, config.max_wait / 1000
         name = f"{found.name}/{found.number}/{GRAPHS[file]}"
-        return self._device.batcher(graph, *limits, urgent=file == LEAN, name=name)
+        uniform = all(None not in tensor.shape[1:] for tensor in session.inputs)
+        return self._device.batcher(graph, *limits, urgent=file == LEAN, name=name, uniform=uniform)
 
 
 def _format(session: Session) -> Format | None:

@@ -54,15 +54,23 @@ class Promise(Protocol):
         """Gives it the reason why there is none."""
 
 
+# Names, row shapes and types of a request's inputs: those that are equal fit into one batch. None: all of a graph are.
+Likeness: TypeAlias = frozenset[tuple[str, tuple[int, ...], str]] | None
+
+
 @dataclass(eq=False, slots=True)
 class Work:
-    """A request on its way: `taken` rows are in batches, the outputs of finished ones are in `parts`."""
+    """A request on its way: `taken` rows are in batches, the outputs of finished ones are in `parts`.
+
+    `like` says with which others it can share a batch.
+    """
 
     inputs: Arrays
     rows: int
     deadline: float
     arrived: float
     promise: Promise
+    like: Likeness = None
     span: "Span | None" = None
     taken: int = 0
     started: float = 0.0
