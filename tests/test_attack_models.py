@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +82,15 @@ def test_nobody_gets_the_answer_or_the_error_of_another(
 def test_the_oldest_is_next_whatever_its_shape(session: Session) -> None:
     async def drive() -> list[int]:
         order: list[int] = []
+
+        def note(place: int, _: object) -> None:
+            order.append(place)
+
         async with Device() as device:
             batcher = device.batcher(session, 2, 100, max_wait=60, uniform=False)
             for place, width in enumerate((1, 2, 1, 3, 1, 2)):
                 future = batcher.submit({"i": np.zeros((1, width), np.int64)})
-                future.add_done_callback(lambda _, place=place: order.append(place))
+                future.add_done_callback(partial(note, place))
         await asyncio.sleep(0)
         return order
 
@@ -101,7 +106,7 @@ def stub(start: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GRP
 
 
 def request(indices: npt.NDArray[np.int64]) -> pb.ModelInferRequest:
-    tensor = {"name": "i", "datatype": "INT64", "shape": indices.shape}
+    tensor = pb.ModelInferRequest.InferInputTensor(name="i", datatype="INT64", shape=indices.shape)
     return pb.ModelInferRequest(model_name="table", inputs=[tensor], raw_input_contents=[indices.tobytes()])
 
 

@@ -52,6 +52,7 @@ def importing(*modules: str) -> set[str]:
                 "exporter/resprobe_exporter/describe.py",
                 "exporter/resprobe_exporter/inspection.py",
                 "server/resprobe_server/app.py",
+                "server/resprobe_server/digests.py",
                 "server/resprobe_server/infer.py",
                 "server/resprobe_server/messages.py",
                 "server/resprobe_server/metadata.py",

@@ -63,7 +63,7 @@ def test_every_mode_and_orientation_is_the_same_everywhere(
     turned = np.ascontiguousarray(TURNED[orientation](np.asarray(upright)))
     picture = Image.fromarray(turned.astype(np.uint16) * 257 if mode == "I;16" else turned)
     if mode == "P":
-        picture.putpalette(upright.getpalette())
+        picture.putpalette(upright.getpalette() or [])
     data = saved(picture, orientation)
     found = everywhere(Image.open(io.BytesIO(data)), data, tmp_path_factory.getbasetemp(), channels)
     for one in found:

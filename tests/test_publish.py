@@ -1,7 +1,11 @@
 """Writing a version: checked before it can be seen, whole or not at all, its weights on disk once."""
 
+import errno
 import hashlib
 import json
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -156,11 +160,36 @@ def test_an_interrupted_version_leaves_nothing(tmp_path: Path, error: type[BaseE
     assert [path.name for path in (tmp_path / "net").iterdir()] == ["1"]
 
 
-def test_versions_count_up_past_gaps_and_leftovers(tmp_path: Path) -> None:
-    for name in ("3", ".draft-7", "notes"):
+def test_versions_count_up_past_gaps_and_drafts_that_are_being_written(tmp_path: Path) -> None:
+    for name in ("3", "notes"):
         (tmp_path / "net" / name).mkdir(parents=True)
+    with repository.new_version(tmp_path, "net") as first, repository.new_version(tmp_path, "net") as second:
+        assert (first.version, first.target) == (4, tmp_path / "net" / "4")
+        assert second.version == 5
+        assert first.directory.is_dir()
+
+
+def test_the_draft_of_a_killed_exporter_is_removed_by_the_next(tmp_path: Path) -> None:
+    command = f"""
+import os, signal
+from pathlib import Path
+from resprobe_exporter import repository
+with repository.new_version(Path({str(tmp_path)!r}), "net") as draft:
+    (draft.directory / "weights.bin").write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == -signal.SIGKILL
+    assert (tmp_path / "net" / ".draft-1" / "weights.bin").is_file()
     with repository.new_version(tmp_path, "net") as draft:
-        assert (draft.version, draft.target) == (8, tmp_path / "net" / "8")
+        assert draft.version == 1
+    assert [path.name for path in (tmp_path / "net").iterdir()] == ["1"]
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    expected = pytest.raises(ExporterError, match="No space left on device; nothing was left there")
+    with expected, repository.new_version(tmp_path, "net"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not (tmp_path / "net").exists()
 
 
 def test_builds_side_by_side_never_take_the_same_number(tmp_path: Path) -> None:

@@ -119,7 +119,9 @@ def sizes(model: Model) -> list[int]:
 
 
 def write(model: Model, directory: Path) -> None:
-    """Writes model.json into a version's directory."""
+    """Writes model.json into a version's directory, with the digests of the graphs that are there."""
+    for path in sorted(directory.glob("*.onnx")):
+        model.provenance.graph_sha256[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     (directory / DESCRIPTION).write_text(json_format.MessageToJson(model, indent=1), encoding="utf-8")
 
 

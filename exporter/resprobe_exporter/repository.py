@@ -1,5 +1,8 @@
 """Writes version directories of the model repository: models/NAME/VERSION/, whole or not at all."""
 
+import errno
+import fcntl
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -45,17 +48,35 @@ def new_version(root: Path, name: str) -> Iterator[Draft]:
     check_name(name)
     parent = root / name
     try:
-        draft = _reserve(parent, name)
+        draft, lock = _reserve(parent, name)
     except OSError as error:
         raise ExporterError(f"{parent} cannot be written: {error.strerror}") from error
     try:
         yield draft
         draft.directory.rename(draft.target)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(draft.directory, ignore_errors=True)
         with suppress(OSError):  # there are other versions
             parent.rmdir()
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ExporterError(f"{parent} cannot be written: {error.strerror}; nothing was left there") from error
         raise
+    finally:
+        os.close(lock)
+
+
+def _remove_stale(parent: Path) -> None:
+    """Removes drafts that nobody writes: those of exporters that were killed."""
+    for draft in parent.glob(f"{_DRAFT}*"):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            handle = os.open(draft, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(draft)
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(handle)
 
 
 def check_name(name: str) -> None:
@@ -64,17 +85,19 @@ def check_name(name: str) -> None:
         raise ExporterError(f"model name {name!r}: expected letters, digits, '.', '_' and '-', not '.' or '-' first")
 
 
-def _reserve(parent: Path, name: str) -> Draft:
+def _reserve(parent: Path, name: str) -> tuple[Draft, int]:
+    """Makes the directory of a draft. Returns it with the lock that says that it is being written, an open file."""
     parent.mkdir(parents=True, exist_ok=True)
-    taken = (path.name.removeprefix(_DRAFT) for path in parent.iterdir() if path.is_dir())
-    version = max((int(number) for number in taken if number.isdecimal()), default=0)
-    while True:  # another process may take the number meanwhile; mkdir decides
-        version += 1
+    guard = os.open(parent, os.O_RDONLY)
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX)  # for a moment: until the draft is locked, nobody may hold it for a stale one
+        _remove_stale(parent)
+        used = (path.name.removeprefix(_DRAFT) for path in parent.iterdir() if path.is_dir())
+        version = max((int(number) for number in used if number.isdecimal()), default=0) + 1
         draft = Draft(name, version, parent / f"{_DRAFT}{version}")
-        try:
-            draft.directory.mkdir()
-        except FileExistsError:
-            continue
-        if not draft.target.exists():  # it does if the other has already finished
-            return draft
-        draft.directory.rmdir()
+        draft.directory.mkdir()
+        lock = os.open(draft.directory, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return draft, lock
+    finally:
+        os.close(guard)

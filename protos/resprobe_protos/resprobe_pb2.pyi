@@ -561,6 +561,26 @@ class Provenance(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class GraphSha256Entry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SOURCE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     EPOCHS_FIELD_NUMBER: _builtins.int
@@ -568,6 +588,7 @@ class Provenance(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     WEIGHTS_SHA256_FIELD_NUMBER: _builtins.int
     RECIPE_FIELD_NUMBER: _builtins.int
+    GRAPH_SHA256_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """"trained here", or the file that it was converted from."""
     seed: _builtins.int
@@ -584,6 +605,10 @@ class Provenance(_message.Message):
     def recipe(self) -> _struct_pb2.Struct:
         """How it was trained: the exporter's training recipe, by name of its fields. Unset: it was not trained here."""
 
+    @_builtins.property
+    def graph_sha256(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """SHA-256 of each graph, by the name of its file: model.onnx, probe.onnx and so on."""
+
     def __init__(
         self,
         *,
@@ -594,10 +619,11 @@ class Provenance(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         weights_sha256: _builtins.str = ...,
         recipe: _struct_pb2.Struct | None = ...,
+        graph_sha256: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "create_time", b"create_time", "recipe", b"recipe", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "create_time", b"create_time", "epochs", b"epochs", "packages", b"packages", "recipe", b"recipe", "seed", b"seed", "source", b"source", "weights_sha256", b"weights_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "create_time", b"create_time", "epochs", b"epochs", "graph_sha256", b"graph_sha256", "packages", b"packages", "recipe", b"recipe", "seed", b"seed", "source", b"source", "weights_sha256", b"weights_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015

@@ -17,7 +17,7 @@ import structlog
 from resprobe_server.config import Config
 from resprobe_server.device import Device
 from resprobe_server.errors import InvalidRequest, LoadFailed, NotFound, NotReady, NotSupported, StartError
-from resprobe_server.repository import LEAN, Found, Key, Stamp, scan
+from resprobe_server.repository import LEAN, Found, Key, Stamp, is_number, scan
 from resprobe_server.version import Loader, Version
 
 ALL = "*"  # --load: every model
@@ -195,7 +195,7 @@ class Models:
             raise NotFound(f"no model {name!r}; {_listed(self._versions)}")
         if not version:
             return versions[max(versions)]
-        if not version.isdecimal() or int(version) not in versions:
+        if not is_number(version) or int(version) not in versions:
             numbers = ", ".join(map(str, sorted(versions)))
             raise NotFound(f"model {name} has no version {version!r}; there are: {numbers}")
         return versions[int(version)]

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 LEAN, PROBE, LESION, LESION_PROBE = "model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx"
-DESCRIPTION = "model.json"
+DESCRIPTION, WEIGHTS = "model.json", "weights.bin"
 IMAGE, BLOCK_SCALE, LOGITS, BLOCKS = "image", "block_scale", "logits", "blocks"  # inputs and outputs of the graphs
+LONGEST_NUMBER = 18  # digits of a version: 64 bits
 Key: TypeAlias = tuple[str, int]
 Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
 
@@ -47,10 +48,15 @@ def scan(root: Path) -> list[Found]:
     return [found for model in models for found in _versions(model)]
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is the number of a version as it is written: 1, but neither 01 nor a thousand digits."""
+    return len(text) <= LONGEST_NUMBER and text.isascii() and text.isdecimal() and str(int(text)) == text
+
+
 def _versions(model: Path) -> Iterator[Found]:
     # A directory that goes away meanwhile is no version; nor is one that is not ours, for example lost+found.
     with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-        numbered = sorted((int(path.name), path) for path in model.iterdir() if path.name.isdecimal())
+        numbered = sorted((int(path.name), path) for path in model.iterdir() if is_number(path.name))
         for number, directory in numbered:
             with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
                 stamp = _stamp(directory)

@@ -11,7 +11,7 @@ import numpy as np
 from google.protobuf import json_format
 from resprobe_protos import resprobe_pb2 as pb
 
-from resprobe_server import check
+from resprobe_server import check, digests
 from resprobe_server.batching import Batcher
 from resprobe_server.config import Config
 from resprobe_server.decode import Format
@@ -188,7 +188,13 @@ class Loader:
                 trials[file] = check.run(session, batch_sizes(self._provider.name, config.max_batch))
                 sessions[file], times[file] = session, Times(load, trials[file].seconds)
         model = _describe(found, sessions[LEAN])
-        check.check(trials, len(model.classes), (len(model.blocks), len(model.statistics)))
+        described = (found.directory / DESCRIPTION).is_file()
+        if not described and len(sessions) > 1:
+            others = ", ".join(file for file in sessions if file != LEAN)
+            raise check.CheckFailed(f"{others} without {DESCRIPTION}, which names blocks and statistics")
+        check.check(trials, len(model.classes), (len(model.blocks), len(model.statistics)), described)
+        _check_format(model, _format(sessions[LEAN]))
+        digests.check(model, found.directory)
         model.serving.CopyFrom(
             pb.Serving(
                 provider=self._provider.name,
@@ -243,6 +249,15 @@ def _format(session: Session) -> Format | None:
             _, height, width, channels = image.shape
             return Format(height, width, channels) if height and width and channels in (1, 3) else None
     return None
+
+
+def _check_format(model: pb.Model, taken: Format | None) -> None:
+    """Raises CheckFailed if the description has images of another shape than the graph takes."""
+    if taken is None or not model.HasField("image"):
+        return
+    said = model.image.height, model.image.width, model.image.channels
+    if said != taken.shape:
+        raise check.CheckFailed(f"{LEAN} takes images {list(taken.shape)}; its description says {list(said)}")
 
 
 def _describe(found: Found, lean: Session) -> pb.Model:
