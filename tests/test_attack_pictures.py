@@ -117,13 +117,31 @@ def test_what_is_decoded_at_a_time_is_bounded() -> None:
         data = Encoded(png(1100, 1000, chunk(b"abCd", bytes(900_000))), "images[0]")
         return await asyncio.gather(*(decoders.decode([data], WANTED) for _ in range(4)), return_exceptions=True)
 
+    async def twice(decoders: Decoders) -> tuple[list[Any], list[Any]]:
+        return await ask(decoders), await ask(decoders)
+
     for limits in ({"max_decode": 1}, {"max_large_pictures": 1}):
         with ThreadPoolExecutor(2) as threads, closing(Decoders(threads, Config(**limits))) as decoders:  # type: ignore[arg-type]
-            answers = asyncio.run(ask(decoders))
+            answers, again = asyncio.run(twice(decoders))
             assert any(isinstance(answer, np.ndarray) for answer in answers)
             assert any(isinstance(answer, QueueFull) for answer in answers)
-            again = asyncio.run(ask(decoders))  # what was given back can be used again
-            assert any(isinstance(answer, np.ndarray) for answer in again)
+            assert any(isinstance(answer, np.ndarray) for answer in again)  # what was given back can be used again
+
+
+def test_large_pictures_of_callers_who_went_hold_nothing(webp: bytes) -> None:
+    async def ask(decoders: Decoders) -> int:
+        image = Encoded(webp, "images[0]")
+        tasks = [asyncio.create_task(decoders.decode([image], WANTED)) for _ in range(8)]
+        while decoders._large_waiting < len(tasks):
+            await asyncio.to_thread(int)  # what they do comes first
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return decoders._large_waiting
+
+    with ThreadPoolExecutor(1) as threads, closing(Decoders(threads, Config(decode_threads=1))) as decoders:
+        assert asyncio.run(ask(decoders)) == 1  # the one in its process
+        assert decoders._large._work_queue.qsize() == 0
 
 
 def test_nothing_is_decoded_after_the_deadline(decoders: Decoders) -> None:

@@ -97,7 +97,26 @@ def test_a_transparent_colour_of_a_palette_is_white(tmp_path: Path) -> None:
             assert (one == 255).all()
 
 
-@pytest.mark.parametrize("values", [np.float32(GREYS / 255), np.int32(GREYS) * 65536, -np.int32(GREYS) - 1], ids=str)
+def test_a_transparent_value_of_sixteen_bits_is_white(tmp_path: Path) -> None:
+    values = GREYS.astype(np.uint16) * 257
+    picture = Image.fromarray(values)
+    file = io.BytesIO()
+    picture.save(file, "PNG", transparency=int(values[0, 0]))
+    expected = np.where(GREYS[0, 0] == GREYS, 255, GREYS)
+    with Image.open(io.BytesIO(file.getvalue())) as read:
+        for one in everywhere(read, file.getvalue(), tmp_path, 1):
+            np.testing.assert_array_equal(one[..., 0], expected)
+
+
+UNSTATED = {
+    "fractions": np.float32(GREYS / 255),
+    "beyond 16 bits": np.int32(GREYS) * 65536,
+    "negative": -np.int32(GREYS) - 1,
+    "8 bits in 32": np.int32(GREYS),
+}
+
+
+@pytest.mark.parametrize("values", UNSTATED.values(), ids=UNSTATED)
 def test_numbers_whose_range_nobody_states_are_refused(values: npt.NDArray[np.generic]) -> None:
     with pytest.raises(InvalidImage, match="8 bits"):
         collect(Image.fromarray(values))

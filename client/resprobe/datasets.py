@@ -191,8 +191,8 @@ def read_picture(path: Path, height: int, width: int, channels: int) -> npt.NDAr
     try:
         with Image.open(path) as picture:
             return fit(picture, height, width, channels)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{path} cannot be read as a picture: {error}") from error
+    except Exception as error:  # a damaged picture makes Pillow raise in many ways
+        raise DatasetError(f"{path} cannot be read as a picture: {error or type(error).__name__}") from error
 
 
 def read_pictures(paths: Sequence[Path], height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:

@@ -62,7 +62,7 @@ def to_8_bits(picture: Image.Image) -> Image.Image:
         A picture of mode L if it has no colours, else of mode RGB.
 
     Raises:
-        ValueError: Its pixels are floating-point numbers, or whole numbers beyond 16 bits, whose range nobody states.
+        ValueError: Its pixels are floating-point numbers, or 32-bit numbers whose range is not that of 16 bits.
     """
     if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         picture = ImageOps.exif_transpose(picture)
@@ -70,10 +70,12 @@ def to_8_bits(picture: Image.Image) -> Image.Image:
         raise ValueError("its pixels are floating-point numbers; scale them to 0…255 and convert the picture to 8 bits")
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         return _from_16_bits(picture)
+    if picture.mode == "La":
+        picture = picture.convert("LA")
     if picture.has_transparency_data:
         colours = picture.convert("RGBA")
         opaque = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), colours)
-        return opaque.convert("L" if picture.mode in ("L", "LA", "La", "1") else "RGB")
+        return opaque.convert("L" if picture.mode in ("L", "LA", "1") else "RGB")
     return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
 
 
@@ -81,7 +83,13 @@ def _from_16_bits(picture: Image.Image) -> Image.Image:
     values = np.asarray(picture).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise ValueError(f"its pixels are {values.min()} to {values.max()}; expected 8 bits, or 16 bits (0 to 65535)")
-    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    if picture.mode == "I" and 0 < values.max() < 256:
+        raise ValueError("its pixels are 32-bit numbers up to 255, which may mean 8 or 16 bits; convert it to 8 bits")
+    grey = ((values * 255 + 32767) // 65535).astype(np.uint8)
+    transparent = picture.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return Image.fromarray(grey)
 
 
 def collect(images: Images) -> list[Encoded | Pixels]:
@@ -132,8 +140,8 @@ def _one(image: Any, index: int) -> Iterator[Encoded | Pixels]:
 def _picture(image: Image.Image, index: int) -> Pixels:
     try:
         pixels = np.asarray(to_8_bits(image))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InvalidImage(f"image {index}: {error}", index=index) from error
+    except Exception as error:  # a picture that is read only now may be damaged in any way
+        raise InvalidImage(f"image {index}: {error or type(error).__name__}", index=index) from error
     return _pixels(pixels[..., None] if pixels.ndim == 2 else pixels, f"image {index}")
 
 

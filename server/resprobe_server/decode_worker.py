@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, cast
 
@@ -38,9 +39,13 @@ class Worker:
             raise reply
         return cast(Array, np.frombuffer(reply, np.uint8).reshape(wanted.shape))
 
-    def close(self) -> None:
-        """Ends the process, whatever it is at."""
+    def kill(self) -> None:
+        """Ends the process, whatever it is at; `decode` then raises. On any thread."""
         self._process.kill()
+
+    def close(self) -> None:
+        """Ends the process and lets go of it. On the thread that has it."""
+        self.kill()
         self._process.wait()
         self._connection.close()
 
@@ -79,10 +84,13 @@ class Workers:
         return found
 
     def close(self) -> None:
-        """Ends all processes."""
+        """Ends all processes. Those in use are let go of by the threads that have them."""
         self._closed = True
         for worker in list(self._all):
-            worker.close()
+            worker.kill()
+        with suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()
 
     def _take(self) -> Worker:
         if self._closed:

@@ -36,6 +36,7 @@ class Decoders:
         self.threads, self._config = threads, config
         self._workers = Workers(config.decode_seconds)
         self._large = ThreadPoolExecutor(config.decode_threads, "large pictures")  # each waits for its process
+        self._slots = asyncio.Semaphore(config.decode_threads)
         self._waiting = 0  # encoded bytes of requests that are being decoded
         self._large_waiting = 0  # large pictures that were not decoded yet
 
@@ -76,10 +77,20 @@ class Decoders:
             raise QueueFull(f"{self._large_waiting} large pictures are waiting to be decoded; try again later", delay)
         self._large_waiting += 1
         try:
-            arguments = image, wanted, self._config.pixel_limit
-            return await asyncio.get_running_loop().run_in_executor(self._large, self._workers.decode, *arguments)
-        finally:
+            await self._slots.acquire()  # here a caller who goes leaves nothing in a queue
+        except asyncio.CancelledError:
             self._large_waiting -= 1
+            raise
+        arguments = image, wanted, self._config.pixel_limit
+        job = asyncio.get_running_loop().run_in_executor(self._large, self._workers.decode, *arguments)
+        job.add_done_callback(self._large_done)
+        return await asyncio.shield(job)  # it goes on without its caller, and counts until it ends
+
+    def _large_done(self, job: "asyncio.Future[Array]") -> None:
+        self._large_waiting -= 1
+        self._slots.release()
+        if not job.cancelled():
+            job.exception()  # its caller may have gone
 
 
 class _Request:
