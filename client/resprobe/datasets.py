@@ -192,7 +192,7 @@ def read_picture(path: Path, height: int, width: int, channels: int) -> npt.NDAr
         with Image.open(path) as picture:
             return fit(picture, height, width, channels)
     except Exception as error:  # a damaged picture makes Pillow raise in many ways
-        raise DatasetError(f"{path} cannot be read as a picture: {error or type(error).__name__}") from error
+        raise DatasetError(f"{path} cannot be read as a picture: {str(error) or type(error).__name__}") from error
 
 
 def read_pictures(paths: Sequence[Path], height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:

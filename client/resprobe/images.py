@@ -141,7 +141,7 @@ def _picture(image: Image.Image, index: int) -> Pixels:
     try:
         pixels = np.asarray(to_8_bits(image))
     except Exception as error:  # a picture that is read only now may be damaged in any way
-        raise InvalidImage(f"image {index}: {error or type(error).__name__}", index=index) from error
+        raise InvalidImage(f"image {index}: {str(error) or type(error).__name__}", index=index) from error
     return _pixels(pixels[..., None] if pixels.ndim == 2 else pixels, f"image {index}")
 
 
