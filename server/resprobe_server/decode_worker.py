@@ -40,13 +40,13 @@ class Worker:
         return cast(Array, np.frombuffer(reply, np.uint8).reshape(wanted.shape))
 
     def kill(self) -> None:
-        """Ends the process, whatever it is at; `decode` then raises. On any thread."""
+        """Ends the process, whatever it is at, and waits for its end; `decode` then raises. On any thread."""
         self._process.kill()
+        self._process.wait()
 
     def close(self) -> None:
         """Ends the process and lets go of it. On the thread that has it."""
         self.kill()
-        self._process.wait()
         self._connection.close()
 
 
