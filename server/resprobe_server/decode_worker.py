@@ -100,6 +100,9 @@ class Workers:
         except queue.Empty:
             worker = Worker(self._seconds)
             self._all.add(worker)
+            if self._closed:  # meanwhile
+                worker.close()
+                raise NotReady("the server is shutting down") from None
             return worker
 
 
