@@ -35,11 +35,11 @@ def test_every_form_gives_the_same_net(tmp_path: Path, spelling: object, suffix:
         save_file(tensors, path)
     else:
         torch.save(tensors if wrapped is None else {wrapped: tensors, "epoch": 3}, path)
-    net = ResNet(source.architecture)
-    checkpoint.fill(net, checkpoint.read(path), path)
+    net, weights = ResNet(source.architecture), checkpoint.read(path)
+    checkpoint.fill(net, weights)
     image = torch.randn(2, 1, 8, 8)
     assert torch.equal(net.eval()(image), source(image))
-    assert checkpoint.class_count(tensors) == 10
+    assert checkpoint.examine(weights) == checkpoint.Net("resnet", 8, "B", 1, 10)
 
 
 def test_what_does_not_fit_is_listed_and_nothing_changes(tmp_path: Path) -> None:
@@ -48,8 +48,9 @@ def test_what_does_not_fit_is_listed_and_nothing_changes(tmp_path: Path) -> None
     tensors["conv1.weight"] = torch.zeros(16, 3, 3, 3)
     net = ResNet(Architecture(depth=8, height=8, width=8, channels=1))
     before = [parameter.clone() for parameter in net.parameters()]
+    torch.save(tensors, tmp_path / "net.pt")
     with pytest.raises(CheckpointError) as caught:
-        checkpoint.fill(net, tensors, tmp_path / "net.pt")
+        checkpoint.fill(net, checkpoint.read(tmp_path / "net.pt"))
     text = str(caught.value)
     assert "does not fit resnet of depth 8" in text
     assert "1 missing: linear.bias" in text
@@ -61,7 +62,7 @@ def test_what_does_not_fit_is_listed_and_nothing_changes(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("net.bin", b"", "expected a file that ends in .th, .pt, .pth, .safetensors"),
+        ("net.bin", b"", "expected a file that ends in .th, .pt, .pth, .ckpt, .tar, .safetensors"),
         ("net.pt", None, "cannot be read: No such file"),
         ("net.pt", b"hello", "no checkpoint of tensors that PyTorch can read"),
         ("net.pt", b"", "no checkpoint of tensors that PyTorch can read"),

@@ -237,6 +237,10 @@ def noise(*shape: int) -> np.ndarray:
     [
         ("resnet", "A", 8),
         ("resnet", "A", 7),
+        ("resnet", "A-append", 8),
+        ("resnet", "A-avgpool", 8),
+        ("resnet", "A-append-avgpool", 7),
+        ("preact", "A-append-avgpool", 8),
         ("resnet", "B", 7),
         ("resnet", "C", 8),
         ("preact", "A", 7),

@@ -13,10 +13,9 @@ import resprobe
 from conftest import Serve
 from resprobe import datasets
 from resprobe.sweep import sweep
-from resprobe_exporter import describe, inspection
-from resprobe_exporter.build import convert, load_test_set
+from resprobe_exporter import checkpoint, conversion, describe, inspection
+from resprobe_exporter.build import load_test_set
 from resprobe_exporter.publish import Preprocessing
-from resprobe_exporter.resnet import Architecture
 
 ROOT = os.environ.get("RESPROBE_TEST_DATA")
 pytestmark = pytest.mark.skipif(ROOT is None, reason="RESPROBE_TEST_DATA is not set")
@@ -37,7 +36,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     preprocessing = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     for depth, file in CHECKPOINTS.items():
         path = Path(str(ROOT)) / "checkpoints" / file
-        convert(Architecture(depth=depth), path, preprocessing, None, None, root, f"resnet{depth}")
+        weights = checkpoint.read(path)
+        net = conversion.architecture_of(weights, conversion.Wanted(depth=depth))
+        conversion.convert(weights, net, preprocessing, None, None, root)
     return root
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-Shortcut = Literal["A", "B", "C"]
+Shortcut = Literal["A", "A-append", "A-avgpool", "A-append-avgpool", "B", "C"]
 WIDTHS = (16, 32, 64)  # channels of the three stages
 
 
@@ -21,15 +21,23 @@ class Addition(nn.Module):
 
 
 class PadShortcut(nn.Module):
-    """Option A: every `stride`-th position of x, with zero channels added on both sides; no parameters."""
+    """Option A: every `stride`-th position of x, with zero channels added on both sides; no parameters.
 
-    def __init__(self, stride: int, added: int) -> None:
+    `append` adds all of them after x instead; `pool` averages `stride`×`stride` positions instead of choosing one.
+    """
+
+    def __init__(self, stride: int, added: int, append: bool = False, pool: bool = False) -> None:
         super().__init__()
-        self.stride, self.before, self.after = stride, added // 2, added - added // 2
+        self.stride, self.before, self.pool = stride, 0 if append else added // 2, pool
+        self.after = added - self.before
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, c, h, w] to [n, c + added, ⌈h / stride⌉, ⌈w / stride⌉]."""
-        return functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
+        if not self.pool:
+            x = x[:, :, :: self.stride, :: self.stride]
+        elif self.stride > 1:
+            x = functional.avg_pool2d(x, self.stride, ceil_mode=True)
+        return functional.pad(x, (0, 0, 0, 0, self.before, self.after))
 
 
 class Projection(nn.Module):
@@ -58,7 +66,9 @@ def make_shortcut(option: Shortcut, inputs: int, outputs: int, stride: int, *, n
     grows = stride != 1 or inputs != outputs
     if option == "C" or (option == "B" and grows):
         return Projection(inputs, outputs, stride, norm)
-    return PadShortcut(stride, outputs - inputs) if grows else nn.Identity()
+    if not grows:
+        return nn.Identity()
+    return PadShortcut(stride, outputs - inputs, append="append" in option, pool="avgpool" in option)
 
 
 class PlainBlock(nn.Module):

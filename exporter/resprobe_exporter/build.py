@@ -1,9 +1,9 @@
-"""`exporter build` and `exporter convert`: from a data set, or from somebody's checkpoint, to a new model version."""
+"""`exporter build`: from a data set to a new model version."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from resprobe import datasets
 
-from resprobe_exporter import checkpoint, data, describe, distributed, logs, progress, repository, train
+from resprobe_exporter import data, describe, distributed, logs, progress, succession, train
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.publish import LabelledImages, Preprocessing, publish
 from resprobe_exporter.recipe import Recipe
@@ -88,7 +88,8 @@ def build(
         The version; None in the processes under torchrun that only help to train it.
     """
     begin = time.perf_counter()
-    repository.check_name(name)  # before the time is spent
+    channels, height, width = loaded.shape
+    succession.check(root, name, (height, width, channels), loaded.classes)  # before the time is spent
     checkpoints = running.checkpoints()
     with distributed.join(device) as world:
         torch.manual_seed(seed)
@@ -143,59 +144,6 @@ def _reports(
                 report(now)
 
         yield tell
-
-
-def convert(
-    architecture: Architecture,
-    path: Path,
-    preprocessing: Preprocessing,
-    labels: tuple[str, ...] | None,
-    test_set: LabelledImages | None,
-    root: Path,
-    name: str,
-) -> Built:
-    """Writes the weights of a checkpoint as the next version of a model.
-
-    Args:
-        architecture: Of the net that the checkpoint was made with; the number of classes is taken from elsewhere.
-        path: Of the checkpoint.
-        preprocessing: That the net was trained with.
-        labels: Of the classes; None: those of the test set, else numbers.
-        test_set: For the accuracy and the baseline; None leaves both out.
-        root: The model repository.
-        name: Of the model.
-
-    Raises:
-        CheckpointError: It cannot be read or does not fit; nothing is written.
-        ExporterError: The preprocessing does not fit.
-    """
-    begin = time.perf_counter()
-    repository.check_name(name)
-    preprocessing.check(architecture.channels)
-    tensors = checkpoint.read(path)
-    if labels is None:
-        count = checkpoint.class_count(tensors) or architecture.classes
-        labels = tuple(map(str, range(count))) if test_set is None else test_set.classes
-    net = ResNet(replace(architecture, classes=len(labels)))
-    checkpoint.fill(net, tensors, path)
-    origin = describe.Origin(path.name)
-    description, directory = publish(net, preprocessing, labels, origin, test_set, root, name, progress.say)
-    return Built(description, directory, 0.0, time.perf_counter() - begin)
-
-
-def read_labels(text: str) -> tuple[str, ...]:
-    """Labels from a file with one on each line, or from a,b,c.
-
-    Raises:
-        ExporterError: There are fewer than two.
-    """
-    path = Path(text)
-    separator = "\n" if path.is_file() else ","
-    content = path.read_text(encoding="utf-8") if path.is_file() else text
-    labels = tuple(label for part in content.split(separator) if (label := part.strip()))
-    if len(labels) < 2:
-        raise ExporterError(f"--classes {text}: expected a file with one label on each line, or a,b,c")
-    return labels
 
 
 def load_test_set(

@@ -1,125 +1,196 @@
-"""Reads weights from files of other people's making into our nets.
+"""Puts weights from files of other people's making into our nets, and reads off them which net they are of.
 
-Understood: PyTorch files (.th, .pt, .pth; only tensors are unpickled) and .safetensors; a state dict, or a dict that
-holds one under `state_dict` or `model`; keys with or without `module.` in front, in our spelling
-(stage1.block0.conv1.weight) or in that of He's many reimplementations (layer1.0.conv1.weight, fc, downsample).
+Names are read in our spelling (stage1.block0.conv1.weight) and in that of He's many reimplementations
+(layer1.0.conv1.weight, fc, downsample). weights_file.py reads the file, states.py finds the weights in it.
 """
 
-import pickle
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from resprobe_exporter import states, weights_file
+from resprobe_exporter.blocks import WIDTHS, Shortcut
 from resprobe_exporter.errors import CheckpointError
-from resprobe_exporter.resnet import ResNet
+from resprobe_exporter.resnet import Family, ResNet
+from resprobe_exporter.states import COUNTERS, WRAPPERS, State
 
-PICKLED = (".th", ".pt", ".pth")
-COUNTER = "num_batches_tracked"  # of a batch norm; it does not matter once training is over
 LISTED = 10  # keys of each kind in an error
 SPELLINGS = (
-    (r"^module\.", ""),
     (r"^layer(\d+)\.(\d+)\.", r"stage\1.block\2."),
     (r"\.downsample\.", ".shortcut."),
     (r"\.shortcut\.0\.", ".shortcut.conv."),
     (r"\.shortcut\.1\.", ".shortcut.bn."),
     (r"^fc\.", "linear."),
 )
+EXPECTED = (
+    f"expected three stages of as many blocks, with {WIDTHS[0]}, {WIDTHS[1]} and {WIDTHS[2]} channels and two 3×3 "
+    "layers a block; other nets are written from their ONNX files, by exporter probe"
+)
 
 
-def fill(net: ResNet, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Puts the weights of a checkpoint into the net.
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """The weights of one net in a file.
+
+    Attributes:
+        path: Of the file.
+        state: Where in the file they stand.
+        keys: Of the file, by our names: stage1.block0.conv1.weight.
+    """
+
+    path: Path
+    state: State
+    keys: Mapping[str, str]
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """By our names."""
+        return {name: self.state.tensors[key] for name, key in self.keys.items()}
+
+
+@dataclass(frozen=True)
+class Net:
+    """What names and shapes tell of a net.
+
+    Attributes:
+        family: `preact` or `resnet`; a plain net has the names of a resnet with shortcut option A.
+        depth: Weighted layers, 6n+2.
+        shortcut: A, B or C; the variants of A have no weights, and cannot be told apart.
+        channels: Of an image.
+        classes: Outputs of the last layer.
+    """
+
+    family: Family
+    depth: int
+    shortcut: Shortcut
+    channels: int
+    classes: int
+
+
+def read(path: Path, wanted: str | None = None) -> Weights:
+    """Reads the weights of a net.
 
     Args:
-        net: To fill.
-        tensors: What `read` returned.
-        path: Of the file, for the error.
+        path: Of the file.
+        wanted: See `states.choose`.
 
     Raises:
-        CheckpointError: Keys or shapes are not the net's: at most ten of each kind are listed, in the file's
-            spelling. The net is unchanged.
+        CheckpointError: The file cannot be read, or does not hold precisely one such state.
     """
-    found = {key: value for key, value in tensors.items() if not key.endswith(COUNTER)}
-    expected = {key: value for key, value in net.state_dict().items() if not key.endswith(COUNTER)}
-    ours = {key: translate(key) for key in found}
-    missing = sorted(expected.keys() - ours.values())
-    unexpected = sorted(key for key in found if ours[key] not in expected)
-    wrong = sorted(
-        f"{key} {list(found[key].shape)}, expected {list(expected[name].shape)}"
-        for key, name in ours.items()
-        if name in expected and found[key].shape != expected[name].shape
-    )
-    problems = [
-        f"{len(keys)} {kind}: {_listed(keys)}"
-        for kind, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", wrong))
-        if keys
-    ]
-    if problems:
-        depth, family = net.architecture.depth, net.architecture.family
-        raise CheckpointError(f"{path} does not fit {family} of depth {depth}; keys " + "; ".join(problems))
-    net.load_state_dict({name: found[key] for key, name in ours.items()}, strict=False)
-
-
-def read(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of a checkpoint by the names that the file gives them.
-
-    Raises:
-        CheckpointError: The file is missing, is of an unknown kind, or holds something else.
-    """
-    if path.suffix not in (*PICKLED, ".safetensors"):
-        raise CheckpointError(f"{path}: expected a file that ends in {', '.join((*PICKLED, '.safetensors'))}")
-    try:
-        content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
-    for name in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-            content = content[name]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise CheckpointError(f"{path} holds no state dict: expected tensors by name, or such a dict in `state_dict`")
-    return content
-
-
-def class_count(tensors: Mapping[str, Tensor]) -> int | None:
-    """How many classes the last layer has; None if there is none by a known name."""
-    for key, value in tensors.items():
-        if translate(key) == "linear.bias":
-            return len(value)
-    return None
-
-
-def depth(tensors: Mapping[str, Tensor]) -> int | None:
-    """Weighted layers of the net, 6n+2 for n blocks in its first stage; None if there are no blocks."""
-    found = (re.match(r"stage1\.block(\d+)\.", translate(key)) for key in tensors)
-    blocks = [int(match[1]) + 1 for match in found if match]
-    return 6 * max(blocks) + 2 if blocks else None
+    state = states.choose(states.find(weights_file.read(path)), wanted, path)
+    keys: dict[str, str] = {}
+    for key in state.tensors:
+        name = translate(key.removeprefix(state.prefix))
+        if name in keys:
+            raise CheckpointError(f"{path} holds {name} twice, as {keys[name]} and as {key}; expected one net")
+        keys[name] = key
+    return Weights(path, state, keys)
 
 
 def translate(key: str) -> str:
-    """A key of a checkpoint, in any spelling, as our nets spell it."""
+    """Spells a name as our nets spell it, without what wraps modules in it."""
+    key = ".".join(word for word in key.split(".") if word not in WRAPPERS)
     for pattern, replacement in SPELLINGS:
         key = re.sub(pattern, replacement, key)
     return key
 
 
-def _read_torch(path: Path) -> object:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise CheckpointError(f"{path} is no checkpoint of tensors that PyTorch can read: {reason}") from error
+def examine(weights: Weights) -> Net:
+    """Reads off names and shapes which net the weights are of.
+
+    Raises:
+        CheckpointError: It is no net of ours; the text says what it is instead.
+    """
+    tensors, path = weights.tensors, weights.path
+    depth = _depth(weights)
+    if any(".conv3." in name for name in tensors):
+        raise CheckpointError(f"{path} holds bottleneck blocks of three layers: {EXPECTED}")
+    first = _shape(weights, "conv1.weight", 4)
+    widths = [_shape(weights, f"stage{stage}.block0.conv2.weight", 4)[0] for stage in (1, 2, 3)]
+    if (first[0], *first[2:], *widths) != (WIDTHS[0], 3, 3, *WIDTHS):
+        kernel = "×".join(map(str, first[2:]))
+        raise CheckpointError(
+            f"{path} holds a {kernel} layer of {first[0]} channels and stages of {_listed(list(map(str, widths)))}: "
+            f"{EXPECTED}"
+        )
+    preact = _shape(weights, "stage2.block0.bn1.weight", 1)[0] == WIDTHS[0]
+    classes = _shape(weights, "linear.weight", 2)[0]
+    return Net("preact" if preact else "resnet", depth, _shortcut(weights), first[1], classes)
 
 
-def _read_safetensors(path: Path) -> object:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _depth(weights: Weights) -> int:
+    """Weighted layers of the net, 6n+2 for n blocks in each stage."""
+    blocks: dict[int, set[int]] = {}
+    for name in weights.keys:
+        if found := re.match(r"stage(\d+)\.block(\d+)\.", name):
+            blocks.setdefault(int(found[1]), set()).add(int(found[2]))
+    if not blocks:
+        raise CheckpointError(f"{weights.path} holds no blocks: {EXPECTED}")
+    counts = [len(blocks[stage]) for stage in sorted(blocks)]
+    whole = all(indices == set(range(len(indices))) for indices in blocks.values())
+    if sorted(blocks) != [1, 2, 3] or len(set(counts)) > 1 or not whole:
+        each = " and ".join(filter(None, (", ".join(map(str, counts[:-1])), str(counts[-1]))))
+        raise CheckpointError(f"{weights.path} holds {len(counts)} stages, of {each} blocks: {EXPECTED}")
+    return 6 * counts[0] + 2
 
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is no safetensors file: {error}") from error
+
+def _shortcut(weights: Weights) -> Shortcut:
+    projected = {name.partition(".shortcut.")[0] for name in weights.keys if ".shortcut." in name}
+    if not projected:
+        return "A"
+    return "B" if projected <= {"stage2.block0", "stage3.block0"} else "C"
+
+
+def _shape(weights: Weights, name: str, dimensions: int) -> tuple[int, ...]:
+    tensor = weights.tensors.get(name)
+    if tensor is None:
+        raise CheckpointError(f"{weights.path} lacks {name}; it holds {_listed(sorted(weights.keys.values()))}")
+    if tensor.ndim != dimensions:
+        raise CheckpointError(f"{weights.path}: {weights.keys[name]} is {list(tensor.shape)}; {EXPECTED}")
+    return tuple(tensor.shape)
+
+
+def fill(net: ResNet, weights: Weights) -> None:
+    """Puts weights into the net, as float32.
+
+    Raises:
+        CheckpointError: Names or shapes are not the net's: at most ten of each kind are listed, in the file's
+            spelling. Or there are values that are not finite numbers. The net is unchanged.
+    """
+    found, keys = weights.tensors, weights.keys
+    expected = {name: value for name, value in net.state_dict().items() if not name.endswith(COUNTERS)}
+    wrong = sorted(
+        f"{keys[name]} {list(value.shape)}, expected {list(expected[name].shape)}"
+        for name, value in found.items()
+        if name in expected and value.shape != expected[name].shape
+    )
+    missing = sorted(expected.keys() - found.keys())
+    unexpected = sorted(keys[name] for name in found.keys() - expected.keys())
+    problems = [
+        f"{len(names)} {kind}: {_listed(names)}"
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", wrong))
+        if names
+    ]
+    if problems:
+        depth, family = net.architecture.depth, net.architecture.family
+        raise CheckpointError(f"{weights.path} does not fit {family} of depth {depth}; keys " + "; ".join(problems))
+    net.load_state_dict({name: _as_float(weights, name) for name in found}, strict=False)
+
+
+def _as_float(weights: Weights, name: str) -> Tensor:
+    tensor, key = weights.state.tensors[weights.keys[name]], weights.keys[name]
+    if not tensor.dtype.is_floating_point:
+        raise CheckpointError(f"{weights.path}: {key} is {str(tensor.dtype).removeprefix('torch.')}; expected floats")
+    values = tensor.detach().to(torch.float32)
+    if count := int((~torch.isfinite(values)).sum()):
+        raise CheckpointError(
+            f"{weights.path}: {key} has {count} of {values.numel()} values that are no finite numbers (NaN or inf)"
+        )
+    return values
 
 
 def _listed(keys: list[str]) -> str:

@@ -1,8 +1,8 @@
 """Writes and reads model.json: the message resprobe.v1.Model, which is all that servers and clients know of a model."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -31,12 +31,17 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the weights come from. `seed` and `recipe` are None and `epochs` 0 for a net that was not trained here."""
+    """Where the weights come from.
+
+    `seed` and `recipe` are None and `epochs` 0 for a net that was not trained here. `converted_as` says how a
+    checkpoint was read: see Provenance in resprobe.proto.
+    """
 
     source: str
     seed: int | None = None
     epochs: int = 0
     recipe: Recipe | None = None
+    converted_as: Mapping[str, str] = field(default_factory=dict)
 
 
 def describe(
@@ -63,6 +68,7 @@ def describe(
             source=origin.source,
             seed=origin.seed,
             epochs=origin.epochs,
+            converted_as=origin.converted_as,
             packages={name: metadata.version(name) for name in PACKAGES},
             weights_sha256=hashlib.sha256((draft.directory / WEIGHTS).read_bytes()).hexdigest(),
         ),

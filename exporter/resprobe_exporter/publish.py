@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 from torch import Tensor
 
-from resprobe_exporter import describe, facts, repository
+from resprobe_exporter import describe, facts, repository, succession
 from resprobe_exporter.check import check
 from resprobe_exporter.errors import CheckFailed, ExporterError
 from resprobe_exporter.export import SCOPES, Served, to_onnx
@@ -113,7 +113,15 @@ def finish(
     test_set: LabelledImages | None,
     report: Callable[[str], None],
 ) -> None:
-    """Measures a version whose graphs are written and checked, if there are images, and writes its description."""
+    """Measures a version whose graphs are written and checked, if there are images, and writes its description.
+
+    Raises:
+        ExporterError: Its model has versions that take other images or have other classes.
+        InvalidRequest: It lacks a class of the images.
+    """
+    image = description.image if description.HasField("image") else None
+    shape = None if image is None else (image.height, image.width, image.channels)
+    succession.check(draft.directory.parents[1], draft.name, shape, description.classes)
     if test_set is not None:
         report(f"measuring on {test_set.name}")
         names = [block.name for block in description.blocks]

@@ -5,6 +5,7 @@ import fcntl
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -83,6 +84,22 @@ def check_name(name: str) -> None:
     """Raises ExporterError for a model name that is no plain directory name."""
     if not NAME.fullmatch(name):
         raise ExporterError(f"model name {name!r}: expected letters, digits, '.', '_' and '-', not '.' or '-' first")
+
+
+def check_writable(root: Path, name: str) -> None:
+    """Checks, before the work, that a version of a model can be written; nothing is left behind.
+
+    Raises:
+        ExporterError: The name is not usable, or the directory cannot be written.
+    """
+    check_name(name)
+    parent = root / name
+    try:
+        there = next(path for path in (parent, *parent.absolute().parents) if path.exists())
+        with tempfile.TemporaryDirectory(prefix=".check-", dir=there):
+            pass
+    except OSError as error:
+        raise ExporterError(f"{parent} cannot be written: {error.strerror}") from error
 
 
 def _reserve(parent: Path, name: str) -> tuple[Draft, int]:

@@ -30,6 +30,7 @@ class Architecture:
             and activation before each convolution, He et al. 2016, arXiv 1603.05027).
         depth: Weighted layers, 6n+2.
         shortcut: Where a block changes the number of channels: A zero-padded, B projected; C projected everywhere.
+            A-append has its zero channels after the others, A-avgpool averages where A takes every second position.
         height: Of an image, in pixels.
         width: Of an image, in pixels.
         channels: Of an image: 1 (grey) or 3 (RGB).

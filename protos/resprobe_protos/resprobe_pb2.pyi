@@ -581,6 +581,26 @@ class Provenance(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class ConvertedAsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SOURCE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     EPOCHS_FIELD_NUMBER: _builtins.int
@@ -589,6 +609,7 @@ class Provenance(_message.Message):
     WEIGHTS_SHA256_FIELD_NUMBER: _builtins.int
     RECIPE_FIELD_NUMBER: _builtins.int
     GRAPH_SHA256_FIELD_NUMBER: _builtins.int
+    CONVERTED_AS_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """"trained here", or the file that it was converted from."""
     seed: _builtins.int
@@ -609,6 +630,12 @@ class Provenance(_message.Message):
     def graph_sha256(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """SHA-256 of each graph, by the name of its file: model.onnx, probe.onnx and so on."""
 
+    @_builtins.property
+    def converted_as(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """How a checkpoint was read: `weights` (which of those in the file), `family`, `depth` and `shortcut` (option and
+        variant, which names and shapes may leave open). Empty: it was not converted from a checkpoint.
+        """
+
     def __init__(
         self,
         *,
@@ -620,10 +647,11 @@ class Provenance(_message.Message):
         weights_sha256: _builtins.str = ...,
         recipe: _struct_pb2.Struct | None = ...,
         graph_sha256: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        converted_as: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "create_time", b"create_time", "recipe", b"recipe", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "create_time", b"create_time", "epochs", b"epochs", "graph_sha256", b"graph_sha256", "packages", b"packages", "recipe", b"recipe", "seed", b"seed", "source", b"source", "weights_sha256", b"weights_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "converted_as", b"converted_as", "create_time", b"create_time", "epochs", b"epochs", "graph_sha256", b"graph_sha256", "packages", b"packages", "recipe", b"recipe", "seed", b"seed", "source", b"source", "weights_sha256", b"weights_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015

@@ -27,8 +27,10 @@ class Build:
     """Weighted layers: 6n+2, for example 20, 32, 44, 56, 110, 1202."""
     family: Literal["resnet", "plain", "preact"] = "resnet"
     """resnet: ReLU after the addition. plain: the same layers without shortcuts. preact: He et al. 2016."""
-    shortcut: Literal["A", "B", "C"] = "A"
-    """Where the number of channels changes: A pads with zeros, B projects. C projects everywhere."""
+    shortcut: Literal["A", "A-append", "A-avgpool", "A-append-avgpool", "B", "C"] = "A"
+    """Where the number of channels changes: A pads with zeros, B projects. C projects everywhere. A takes every second
+    position and adds zero channels on both sides; A-append adds them after the others, as fb.resnet.torch does;
+    A-avgpool and A-append-avgpool average 2×2 positions instead."""
     dataset: Literal["digits", "cifar10", "cifar100", "folder"] = "digits"
     """What to train on. CIFAR in its binary layout; folder: one directory of pictures for each class."""
     data: Path | None = None

@@ -29,9 +29,9 @@ class Taken:
 
     def labels(self) -> tuple[str, ...] | None:
         """Of the classes; None: none are given."""
-        from resprobe_exporter import build
+        from resprobe_exporter.labels import read_labels
 
-        return None if self.classes is None else build.read_labels(self.classes)
+        return None if self.classes is None else read_labels(self.classes)
 
     def test_set(self, shape: tuple[int, int, int]) -> "LabelledImages | None":
         """Images of this height, width and channels to measure with; None: none are given."""

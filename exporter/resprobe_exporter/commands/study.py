@@ -36,7 +36,7 @@ class Study:
     """What to train on; see exporter build --help."""
     data: Path | None = None
     """Directory of the data set's files."""
-    shortcut: Literal["A", "B", "C"] = "A"
+    shortcut: Literal["A", "A-append", "A-avgpool", "A-append-avgpool", "B", "C"] = "A"
     """See exporter build --help; with A, plain and residual nets have the same parameters."""
     epochs: int | None = None
     """Passes over the training images. Default: 12 for digits, 30 for the others."""
@@ -48,6 +48,8 @@ class Study:
     """Mean of each channel that the checkpoints were trained with, for pixels in [0, 1]."""
     std: tuple[float, ...] = ()
     """Standard deviation of each channel that the checkpoints were trained with."""
+    weights: str | None = None
+    """Which weights of the checkpoints, where they hold several: ema, raw or a key of the file."""
     limit: int | None = None
     """Measure errors, responses and ratios on that many images at the most."""
     lesion_limit: int = 1000
@@ -98,7 +100,7 @@ class Study:
             return None
         if not self.mean or not self.std:
             raise ExporterError("--checkpoints needs --mean and --std, those that the nets were trained with")
-        return Taken(self.checkpoints, self.plain_checkpoints, Preprocessing(self.mean, self.std))
+        return Taken(self.checkpoints, self.plain_checkpoints, Preprocessing(self.mean, self.std), self.weights)
 
     def _print(self, results: "Results") -> None:
         if self.json:

@@ -44,7 +44,8 @@ def measure(plan: Plan, job: Job, device: torch.device) -> Record:
     if job.weights is None:
         curve = _train(net, loaded, plan, job.seed, gradients)
     else:
-        checkpoint.fill(net, checkpoint.read(job.weights), job.weights)
+        assert plan.taken is not None
+        checkpoint.fill(net, checkpoint.read(job.weights, plan.taken.weights))
     gradients["late"] = _gradients(net, loaded, plan.gradient_images)
     few = _head(loaded.test, plan.lesion_limit)
     return Record(

@@ -10,7 +10,7 @@ from resprobe import datasets
 
 from resprobe_exporter import checkpoint
 from resprobe_exporter.blocks import Shortcut
-from resprobe_exporter.errors import CheckpointError, ExporterError
+from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.publish import Preprocessing
 from resprobe_exporter.recipe import RECIPES, Recipe
 from resprobe_exporter.resnet import Architecture
@@ -50,11 +50,13 @@ class Taken:
         resnet: Checkpoints of residual nets.
         plain: Checkpoints of plain nets.
         preprocessing: That they were trained with.
+        weights: Which of those in a file; see `states.choose`.
     """
 
     resnet: tuple[Path, ...]
     plain: tuple[Path, ...]
     preprocessing: Preprocessing
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,7 @@ def _taken(taken: Taken) -> Iterator[Job]:
     files: Mapping[Family, tuple[Path, ...]] = {"plain": taken.plain, "resnet": taken.resnet}
     for family, paths in files.items():
         for path in paths:
-            depth = checkpoint.depth(checkpoint.read(path))
-            if depth is None:
-                raise CheckpointError(
-                    f"{path} holds no blocks: expected a net of three stages, for example of depth 20"
-                )
+            depth = checkpoint.examine(checkpoint.read(path, taken.weights)).depth
             seed = counts[family, depth] = counts.get((family, depth), -1) + 1
             yield Job(family, depth, seed, path)
 
