@@ -179,8 +179,8 @@ def test_names_that_are_ours_may_be_taken(tmp_path: Path) -> None:
         model.graph.output[0].name = "last"
 
     path = written(tmp_path, change)
-    for options in (TYPED, adopt.Options()):
-        assert len(describe.read(take(path, tmp_path / "models", options)).blocks) == 3
+    for root, options in (("typed", TYPED), ("tensors", adopt.Options())):
+        assert len(describe.read(take(path, tmp_path / root, options)).blocks) == 3
 
 
 def test_a_sum_of_two_is_an_addition(tmp_path: Path) -> None:

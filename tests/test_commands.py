@@ -295,8 +295,8 @@ def test_build_from_files(run: Run, tmp_path: Path) -> None:
         (["build", "--depth", "8", "--name", "../x"], "model name '../x': expected letters"),
         (["build", "--depth", "8", "--dataset", "folder", "--data", ".", "--image-size", "0"], "--image-size 0"),
         (
-            ["convert", "x.pt", "--depth", "8", "--mean", "0", "--std", "1"],
-            "--mean has 1 values; expected 3, one a channel",
+            ["convert", "x.pt", "--depth", "8", "--mean", "0", "--std", "1", "1", "1"],
+            "--mean has 1 values and --std 3",
         ),
         (["convert", "x.pt", "--depth", "8", "--mean", "0", "0", "0", "--std", "1", "0", "1"], "--std 0.0: expected"),
         (["convert", "x.pt", "--depth", "8", "--mean", "0", "0", "0", "--std", "1", "1", "1"], "x.pt cannot be read"),

@@ -12,7 +12,7 @@ DESCRIPTION = """Writes models for resprobe-server: trains residual and plain ne
 
 Examples:
   exporter build --depth 20
-  exporter convert resnet56.th --depth 56 --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
+  exporter convert resnet56.th --name cifar56 --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
   exporter probe resnet50.onnx --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
   exporter inspect models/resnet20/1
   exporter study"""

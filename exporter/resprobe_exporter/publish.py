@@ -54,11 +54,24 @@ class Preprocessing:
 
     def check(self, channels: int) -> None:
         """Raises ExporterError if it does not fit images with so many channels."""
+        self.check_values()
         for what, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != channels:
                 raise ExporterError(f"--{what} has {len(values)} values; expected {channels}, one a channel")
+
+    def check_values(self) -> None:
+        """Raises ExporterError for what fits no images."""
+        if len(self.mean) != len(self.std):
+            raise ExporterError(f"--mean has {len(self.mean)} values and --std {len(self.std)}; expected one a channel")
         if (smallest := min(map(float, self.std))) <= 0:
             raise ExporterError(f"--std {smallest}: expected numbers above 0")
+        for what, values in (("mean", self.mean), ("std", self.std)):
+            if max(map(float, values)) > 1 or min(map(float, values)) < 0:
+                given, divided = (" ".join(f"{float(one) / by:.6g}" for one in values) for by in (1, 255))
+                raise ExporterError(
+                    f"--{what} {given}: expected numbers of 0 to 1, for pixels in [0, 1]; if they are for pixels in "
+                    f"[0, 255], give --{what} {divided}"
+                )
 
 
 def publish(

@@ -17,7 +17,7 @@ class Convert(Taken):
     off the file. With --dataset, accuracy and the baseline of the block statistics are measured and written too.
 
     Examples:
-      exporter convert resnet56.th --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
+      exporter convert resnet56.th --name cifar56 --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
       exporter convert ema.pth --weights ema --shortcut A-append --mean 0.49 0.48 0.45 --std 0.25 0.24 0.26
       exporter convert net.safetensors --mean 0.5 --std 0.25 --height 28 --width 28
     """
@@ -52,12 +52,13 @@ class Convert(Taken):
         from resprobe_exporter import checkpoint, conversion
         from resprobe_exporter.publish import Preprocessing
 
+        preprocessing = Preprocessing(self.mean, self.std)
+        preprocessing.check_values()  # what can be said before the file is read
         wanted = conversion.Wanted(
             self.weights, self.family, self.depth, self.shortcut, self.channels, self.height, self.width
         )
         weights = checkpoint.read(self.checkpoint, wanted.weights)
         net = conversion.architecture_of(weights, wanted)
         test_set = self.test_set((net.height, net.width, net.channels))
-        preprocessing = Preprocessing(self.mean, self.std)
         built = conversion.convert(weights, net, preprocessing, self.labels(), test_set, self.repository, self.name)
         print_built(built, self.json)
