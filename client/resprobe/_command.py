@@ -70,7 +70,7 @@ def main(
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     with _signals.Interrupts(prog) as interrupts:
         try:
-            _run(prog, description, commands, arguments, default)
+            _run(prog, description, commands, arguments, default, interrupts)
         except KeyboardInterrupt:
             interrupts.say()
             raise SystemExit(_signals.CODE) from None
@@ -84,6 +84,7 @@ def _run(
     commands: Sequence[type[Command]],
     arguments: Sequence[str],
     default: Command | None,
+    interrupts: _signals.Interrupts,
 ) -> None:
     failed = 1
     try:
@@ -91,7 +92,12 @@ def _run(
         failed = getattr(command, "FAILED", failed)
         if sys.stdout is None and default is None:  # closed by the caller
             raise Error("standard output is closed; expected it to be open, or > /dev/null")
-        command.run()
+        try:
+            command.run()
+        except Exception:
+            interrupts.check()
+            raise
+        interrupts.check()
         if sys.stdout is not None:
             sys.stdout.flush()
     except Error as error:

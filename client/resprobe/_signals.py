@@ -1,5 +1,6 @@
 """Ctrl-C in a command: the first press ends the work, and whoever presses again does not wait for what is tidied up."""
 
+import atexit
 import os
 import signal
 import sys
@@ -27,11 +28,22 @@ class Interrupts:
             self._active = self._before is signal.default_int_handler  # not where SIGINT is ignored
         if self._active:
             signal.signal(signal.SIGINT, self._on_signal)
+            atexit.register(self._be_deaf)
         return self
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt if SIGINT came: a library may have caught that, or raised something else for it."""
+        if self._pressed:
+            raise KeyboardInterrupt
 
     def __exit__(self, *_: object) -> None:
         if self._active and not self._pressed:
             signal.signal(signal.SIGINT, self._before)
+
+    def _be_deaf(self) -> None:
+        """At the very end a press would find no handler, and the exit code would be another one."""
+        if self._pressed:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def say(self) -> None:
         """Says once, on standard error, that the command was interrupted."""

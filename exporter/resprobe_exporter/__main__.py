@@ -1,5 +1,7 @@
 """The command `exporter`. What its subcommands do is in commands/."""
 
+from resprobe_exporter import early  # isort: skip  # first: it hears Ctrl-C while the rest is imported
+
 from resprobe import _command
 
 from resprobe_exporter.commands.build import Build
@@ -16,6 +18,9 @@ Examples:
   exporter probe resnet50.onnx --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
   exporter inspect models/resnet20/1
   exporter study"""
+
+
+early.hand_over()
 
 
 def main() -> None:

@@ -8,10 +8,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 
 import torch
 
@@ -41,15 +43,34 @@ def measure_all(plan: Plan, jobs: Sequence[Job], device: torch.device, workers: 
     others = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(min(workers, len(jobs)), context, _start)
     try:
-        begun = {executor.submit(experiment.measure, plan, job, device): job for job in jobs}
+        with _born_deaf():
+            begun = {executor.submit(experiment.measure, plan, job, device): job for job in jobs}
         for done in as_completed(begun):
             yield begun[done], _result(done)
         executor.shutdown()
     except BaseException:  # an interrupt too: what is half done is not waited for
         executor.shutdown(wait=False, cancel_futures=True)
-        for process in set(multiprocessing.active_children()) - others:
-            process.terminate()
+        _end(set(multiprocessing.active_children()) - others)
         raise
+
+
+def _end(processes: Iterable[BaseProcess]) -> None:
+    """Ends processes, and waits until they are gone. They only compute: what they have is not worth keeping."""
+    processes = list(processes)
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.join()
+
+
+@contextmanager
+def _born_deaf() -> Iterator[None]:
+    """A context in which processes are started that never hear Ctrl-C; this one hears it when the context ends."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _result(done: Future[Record]) -> Record:
@@ -62,9 +83,8 @@ def _result(done: Future[Record]) -> Record:
 
 
 def _start() -> None:
-    """A worker has one thread, leaves Ctrl-C to its parent, and ends with it."""
+    """A worker has one thread, and ends with its parent."""
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
