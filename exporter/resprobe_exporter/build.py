@@ -1,7 +1,7 @@
 """`exporter build`: from a data set to a new model version."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from resprobe import datasets
+from resprobe import datasets, output
 
-from resprobe_exporter import data, describe, distributed, logs, progress, succession, train
+from resprobe_exporter import data, describe, distributed, logs, progress, repository, succession, train
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.publish import LabelledImages, Preprocessing, publish
 from resprobe_exporter.recipe import Recipe
 from resprobe_exporter.resnet import Architecture, ResNet
-from resprobe_exporter.resume import Checkpoints
+from resprobe_exporter.resume import Checkpoints, describe_run
 
 
 @dataclass(frozen=True)
@@ -85,16 +85,26 @@ def build(
         running: Checkpoints and logs.
 
     Returns:
-        The version; None in the processes under torchrun that only help to train it.
+        The version; None in the processes under torchrun that only help to train it. For a finished run that is resumed
+        and was written to this model, that version: nothing is written.
+
+    Raises:
+        ExporterError: The repository or a file cannot be written, or the model has versions of another kind.
+        CheckpointError: There is a checkpoint that is not to be used, or it cannot be written.
+        TrainingDiverged: The loss is not finite.
     """
     begin = time.perf_counter()
     channels, height, width = loaded.shape
     succession.check(root, name, (height, width, channels), loaded.classes)  # before the time is spent
+    output.check(running.log, what="a log")
     checkpoints = running.checkpoints()
     with distributed.join(device) as world:
         torch.manual_seed(seed)
         torch.backends.cudnn.deterministic = True
         net = ResNet(architecture).to(device)
+        if checkpoints and (there := _written(checkpoints, describe_run(net, loaded, recipe, seed), root / name)):
+            progress.note(f"{checkpoints.path} is of a finished run, which was written as {there}: nothing is new")
+            return Built(describe.read(there), there, 0.0, time.perf_counter() - begin) if world.rank == 0 else None
         origin = describe.Origin("trained here", seed, recipe.passes(len(loaded.train)), recipe)
         with _reports(world, running, net, loaded, origin) as report:
             options = running.options(world, device)
@@ -112,7 +122,16 @@ def build(
         name,
         progress.say,
     )
+    if checkpoints:
+        checkpoints.mark(directory)
     return Built(description, directory, trained, time.perf_counter() - begin)
+
+
+def _written(checkpoints: Checkpoints, run: Mapping[str, Any], model: Path) -> Path | None:
+    """The version of a model that a finished run was written as; None: it is not finished, or was not written there."""
+    checkpoints.load(run)
+    there = (path for path in checkpoints.published if path.parent == model.absolute())
+    return next((path for path in there if (path / repository.DESCRIPTION).is_file()), None)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +32,28 @@ def json_lines(path: Path, run: Mapping[str, Any]) -> Iterator[Report]:
         ExporterError: It cannot be written.
     """
     try:
-        file = path.open("a", encoding="utf-8")
+        file = path.open("ab", buffering=0)  # a program may be reading along
     except OSError as error:
         raise ExporterError(f"{path} cannot be written: {error.strerror}") from error
     with file:
 
         def write(event: str, values: Mapping[str, Any]) -> None:
-            file.write(json.dumps({"event": event, **values}) + "\n")
-            file.flush()  # somebody may be reading along
+            _append(file, (json.dumps({"event": event, **values}) + "\n").encode())
 
         write("start", run)
         yield lambda progress: write("progress", asdict(progress)) if _counts(progress) else None
+
+
+def _append(file: FileIO, line: bytes) -> None:
+    """Appends a line, or nothing of it."""
+    written = 0
+    try:
+        while written < len(line):
+            written += file.write(line[written:])
+    except OSError as error:
+        if written and file.seekable():
+            file.truncate(file.tell() - written)
+        raise ExporterError(f"{file.name} cannot be written: {error.strerror}") from error
 
 
 @contextmanager
@@ -50,10 +62,17 @@ def tensorboard(directory: Path) -> Iterator[Report]:
 
     Args:
         directory: Made if it does not exist.
+
+    Raises:
+        ExporterError: It cannot be written.
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(directory) as writer:
+    try:
+        events = SummaryWriter(directory)
+    except OSError as error:
+        raise ExporterError(f"{directory} cannot be written: {error.strerror}") from error
+    with events as writer:
 
         def write(progress: Progress) -> None:
             if _counts(progress):

@@ -1,5 +1,6 @@
 """What people see while the exporter works: a bar in a terminal, a line for each epoch in a log. On standard error."""
 
+from contextlib import suppress
 from types import TracebackType
 
 from rich.console import Console
@@ -13,12 +14,13 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def say(text: str) -> None:
     """A line about what is being done."""
-    console.print(f"{text} …", markup=False)
+    note(f"{text} …")
 
 
 def note(text: str) -> None:
     """A line about what has been done."""
-    console.print(text, markup=False)
+    with suppress(OSError):  # work does not end because nobody can read how it goes
+        console.print(text, markup=False)
 
 
 class TrainingDisplay:
@@ -53,4 +55,4 @@ class TrainingDisplay:
         if progress.last:
             if progress.validation is not None:
                 text += f"  validation {progress.validation.accuracy:.3f}"
-            console.print(f"{text}  {progress.left:.0f} s left", markup=False)
+            note(f"{text}  {progress.left:.0f} s left")

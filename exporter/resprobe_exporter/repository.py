@@ -59,7 +59,7 @@ def new_version(root: Path, name: str) -> Iterator[Draft]:
         shutil.rmtree(draft.directory, ignore_errors=True)
         with suppress(OSError):  # there are other versions
             parent.rmdir()
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise ExporterError(f"{parent} cannot be written: {error.strerror}; nothing was left there") from error
         raise
     finally:

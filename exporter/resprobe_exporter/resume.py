@@ -4,15 +4,18 @@ A run that goes on has the same weights at the end, bit for bit, as one that was
 """
 
 import hashlib
+import io
 import os
 import pickle
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from resprobe import output
 
 from resprobe_exporter.data import Data
 from resprobe_exporter.errors import CheckpointError
@@ -37,6 +40,7 @@ class Checkpoints:
             CheckpointError: There is one, and it is not to be used; or the directory cannot be made.
         """
         self.path = directory / FILE
+        self.published: tuple[Path, ...] = ()  # versions that the finished run was written as; known after `load`
         self._seconds, self._written = seconds, time.monotonic()
         if not resume and self.path.exists():
             raise CheckpointError(f"{self.path} exists: go on from it with --resume, or remove it to begin again")
@@ -44,6 +48,7 @@ class Checkpoints:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CheckpointError(f"{directory} cannot be made: {error.strerror}") from error
+        output.check(self.path, what="a checkpoint")
 
     def load(self, run: Mapping[str, Any]) -> dict[str, Any] | None:
         """The state that was written last, on the CPU; None: there is none.
@@ -57,8 +62,9 @@ class Checkpoints:
         if not self.path.exists():
             return None
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            content = self._read()
             written, state = content["run"], content["state"]
+            self.published = tuple(map(Path, content.get("published", ())))
         except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError, OSError) as error:
             raise CheckpointError(f"{self.path} is no checkpoint of a training run: {error}") from error
         for key in (*run, *(key for key in written if key not in run)):
@@ -79,10 +85,29 @@ class Checkpoints:
         Raises:
             CheckpointError: It cannot be written.
         """
+        self._write({"run": dict(run), "state": dict(state)})
+
+    def mark(self, version: Path) -> None:
+        """Notes that the finished run was written as a version, so that resuming it does not write it again.
+
+        Raises:
+            CheckpointError: It cannot be written.
+        """
+        if self.path.exists():  # no steps, no checkpoint
+            self.published = (*self.published, version.absolute())
+            self._write({**self._read(), "published": [str(path) for path in self.published]})
+
+    def _read(self) -> dict[str, Any]:
+        content: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        return content
+
+    def _write(self, values: Mapping[str, Any]) -> None:
+        content = io.BytesIO()  # torch reports a file that cannot be written in its own way
+        torch.save(dict(values), content)
         part = self.path.with_suffix(".part")
         try:
             with part.open("wb") as file:
-                torch.save({"run": dict(run), "state": dict(state)}, file)
+                file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(self.path)
@@ -92,6 +117,8 @@ class Checkpoints:
             finally:
                 os.close(directory)
         except OSError as error:
+            with suppress(OSError):
+                part.unlink()
             raise CheckpointError(f"{self.path} cannot be written: {error.strerror}") from error
         self._written = time.monotonic()
 

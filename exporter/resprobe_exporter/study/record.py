@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from resprobe import output
+
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.study.plan import Family, Job, Plan
 
@@ -72,13 +74,15 @@ class Store:
         """Makes the directory.
 
         Raises:
-            ExporterError: It cannot be made.
+            Error: It cannot be made or written.
         """
         self._runs = directory / "runs"
         try:
             self._runs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ExporterError(f"{self._runs} cannot be made: {error.strerror}") from error
+        for place in (directory / "index.html", self._runs / "net.json"):
+            output.check(place)
 
     def write(self, plan: Plan, job: Job, record: Record) -> None:
         """Keeps what was measured."""
@@ -111,13 +115,11 @@ class Store:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file under a temporary name and renames it into place."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
+    """Writes a file under a temporary name and renames it into place. Raises Error if it cannot be written."""
+    with output.replacing(path) as part, part.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())  # a rename must not overtake what it names
-    part.replace(path)
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
