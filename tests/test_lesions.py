@@ -280,7 +280,7 @@ def test_the_published_resnet_56_without_single_blocks(start: Serve, tmp_path: P
     dataset = datasets.load("cifar10", root / "data", "test").head(1000)
     assert isinstance(dataset.images, np.ndarray)
     net = ResNet(Architecture(depth=56))
-    fill(net, read(path), path)
+    fill(net, read(path))
     preprocessing = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     publish(net, preprocessing, dataset.classes, describe.Origin("test"), None, tmp_path, "net", lambda _: None)
     with start(tmp_path) as address, resprobe.Client(address) as client:

@@ -21,6 +21,7 @@ from resprobe_exporter.study.evidence import Answer, Evidence
 from resprobe_exporter.study.plan import Family, Job
 from resprobe_exporter.study.questions import degradation, gradients, lesions, overfitting, ratios, responses
 from resprobe_exporter.study.record import Record, State
+from scipy import stats
 
 KEYS = ("degradation", "overfitting", "gradients", "responses", "ratios", "lesions")
 TINY = Plan(default_recipe("digits", 1), depths=(8, 14), seeds=1, limit=60, lesion_limit=60, gradient_images=32)
@@ -163,9 +164,16 @@ def test_statistics() -> None:
     estimate = statistics.mean([1.0, 2.0, 3.0])
     assert (estimate.value, estimate.low, estimate.high) == pytest.approx((2, 2 - 2.4841, 2 + 2.4841), abs=1e-3)
     assert statistics.mean([4.0]).low is None
-    assert statistics.mean([0.0, 0.0]).sign == 0
-    assert statistics.difference([5.0, 5.1, 5.2], [1.0, 1.1, 1.3]).sign == 1
-    assert statistics.difference([1.0, 1.1, 1.3], [5.0, 5.1, 5.2]).sign == -1
+    assert estimate.count == "3"
+    assert statistics.difference([5.0, 5.1, 5.2], [1.0, 1.1]).count == "3 + 2"
+    first, second = [5.0, 5.1, 5.2, 4.9], [1.0, 1.1, 1.3, 0.4]
+    welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval()
+    found = statistics.difference(first, second)
+    assert (found.low, found.high) == pytest.approx((welch.low, welch.high))
+    both = statistics.contrast((first, second, first, second), (1, -1, -1, 1))
+    assert both.value == pytest.approx(0)
+    assert both.low is not None
+    assert both.high == pytest.approx(-both.low)
     x = [3.0, 6.0, 9.0, 27.0]
     law = statistics.power_law(x, [2 * one**-0.5 for one in x])
     assert law is not None
@@ -238,50 +246,71 @@ def nets(
 SAME: Sequence[Mapping[str, float]] = ({}, {})
 WORSE: Sequence[Mapping[str, float]] = ({"error": 0.01}, {"error": 0.4})
 BETTER: Sequence[Mapping[str, float]] = ({"error": 0.4}, {"error": 0.01})
+PLAIN_RISES = "The training error of plain nets rises from 20 to 56 layers: "
 VERDICTS = [
-    (degradation.answer, nets(WORSE, SAME), "agrees", "the training error of plain nets rises by 39.00"),
-    (
-        degradation.answer,
-        nets(BETTER, SAME),
-        "differs",
-        "No degradation: the training error of plain nets changes by -39",
-    ),
+    (degradation.answer, nets(WORSE, SAME), "confirmed", f"{PLAIN_RISES}confirmed (+39.00 points [+38.98, +39.02], n"),
+    (degradation.answer, nets(BETTER, SAME), "contradicted", f"{PLAIN_RISES}contradicted (-39.00 points [-39.02, "),
     (
         degradation.answer,
         nets(SAME, SAME),
-        "undecided",
-        "No degradation can be shown: the training error of plain nets",
+        "cannot tell",
+        f"{PLAIN_RISES}cannot tell (+0.00 points [-0.02, +0.02], n = ",
     ),
-    (degradation.answer, nets(WORSE, WORSE), "differs", "the training error of residual nets rises by 39.00"),
+    (
+        degradation.answer,
+        nets(WORSE, WORSE),
+        "cannot tell",
+        "It rises more in plain nets than in residual ones: cannot",
+    ),
     (degradation.answer, nets((), SAME), "unanswered", "cannot be answered"),
-    (overfitting.answer, nets(WORSE, SAME), "agrees", "No: the deep plain nets are worse on the very images"),
+    (overfitting.answer, nets(WORSE, SAME), "confirmed", "Their training error rises too, so that it is no overfitti"),
     (
         overfitting.answer,
         nets(({"error": 0.2}, {"error": 0.1, "gap": 0.5}), SAME),
-        "differs",
-        "Yes: with depth the training error falls and the test error rises",
+        "contradicted",
+        "so that it is no overfitting: contradicted (-10.00 points",
     ),
-    (overfitting.answer, nets(SAME, SAME), "undecided", "There is nothing to explain"),
+    (overfitting.answer, nets(SAME, SAME), "cannot tell", "So there may be nothing to explain"),
     (overfitting.answer, nets((), SAME), "unanswered", "cannot be answered for plain nets"),
-    (gradients.answer, nets(SAME, SAME), "agrees", "They do not vanish in deep plain nets."),
-    (gradients.answer, nets(({}, {"slope": 1e-4}), SAME), "differs", "They do in deep plain nets."),
-    (gradients.answer, nets(({}, {"slope": 1e4}), SAME), "differs", "at initialisation they explode"),
+    (
+        gradients.answer,
+        nets(SAME, SAME),
+        "confirmed",
+        "within a factor of 10 at initialisation: confirmed (1× [1, 1], n",
+    ),
+    (
+        gradients.answer,
+        nets(({}, {"slope": 1e-4}), SAME),
+        "contradicted",
+        "factor of 10 at the end: contradicted (0.00",
+    ),
+    (gradients.answer, nets(({}, {"slope": 1e4}), SAME), "contradicted", "at initialisation: contradicted (3.91e+03×"),
     (
         responses.answer,
         nets(SAME, ({"response": 0.8}, {"response": 0.4})),
-        "agrees",
-        "Residual nets of 56 layers respond less than their plain twins: -0.600",
+        "confirmed",
+        "Residual nets of 56 layers respond less than their plain twins: confirmed (-0.600 [-0.602, -0.598], n",
     ),
-    (responses.answer, nets(SAME, ({"response": 0.4}, {"response": 0.8})), "differs", "respond more than those of 20"),
-    (responses.answer, nets(SAME, SAME), "undecided", "neither measurably less nor more"),
-    (ratios.answer, nets((), ({"ratio": 0.6}, {"ratio": 0.2})), "agrees", "part of its smallness is learned"),
-    (ratios.answer, nets((), ({"ratio": 0.6}, {"ratio": 2.0})), "differs", "it is larger than x"),
-    (ratios.answer, nets((), ({"ratio": 0.6}, {"ratio": 0.05})), "agrees", "close to zero"),
-    (ratios.answer, nets((), ({"untrained": 0.3}, {"untrained": 0.3})), "undecided", "its smallness is not learned"),
-    (lesions.answer, nets((), SAME), "agrees", "The larger the ratio of a block, the more its removal costs"),
-    (lesions.answer, nets((), ({}, {"cost": -1.0})), "differs", "the less its removal costs"),
-    (lesions.answer, nets((), ({}, {"cost": 9.0})), "agrees", "keeps the shape costs much"),
-    (lesions.answer, nets((), ({}, {"cost": 0.0})), "undecided", "Too few blocks differ"),
+    (
+        responses.answer,
+        nets(SAME, ({"response": 0.4}, {"response": 0.8})),
+        "contradicted",
+        "Residual nets of 56 layers respond less than those of 20: contradicted (+0.400",
+    ),
+    (responses.answer, nets(SAME, SAME), "cannot tell", "than their plain twins: cannot tell (+0.000 [-0.002, +0.002]"),
+    (ratios.answer, nets((), ({"ratio": 0.6}, {"ratio": 0.2})), "confirmed", "its smallness is learned: confirmed (-0"),
+    (ratios.answer, nets((), ({"ratio": 0.6}, {"ratio": 2.0})), "contradicted", "on average over blocks: contradicted"),
+    (ratios.answer, nets((), ({"ratio": 0.6}, {"ratio": 0.05})), "confirmed", "0.1 times the shortcut: confirmed (0.0"),
+    (ratios.answer, nets((), ({"untrained": 0.3}, {"untrained": 0.3})), "cannot tell", "is learned: contradicted (+0."),
+    (
+        lesions.answer,
+        nets((), ({}, {"cost": 0.1})),
+        "confirmed",
+        "the more its removal costs: rho is above 0: confirmed",
+    ),
+    (lesions.answer, nets((), ({}, {"cost": -0.1})), "contradicted", "rho is above 0: contradicted (-1.00 [-1.00, -1."),
+    (lesions.answer, nets((), ({}, {"cost": 9.0})), "contradicted", "for the one that costs most: contradicted (27."),
+    (lesions.answer, nets((), ({}, {"cost": 0.0})), "cannot tell", "Too few blocks differ"),
 ]
 
 

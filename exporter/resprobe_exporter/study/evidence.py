@@ -9,9 +9,10 @@ from resprobe import datasets
 from resprobe_exporter.study.plan import FAMILIES, Family
 from resprobe_exporter.study.record import Record
 from resprobe_exporter.study.statistics import Estimate, mean
+from resprobe_exporter.study.verdict import Judgement
 
 PAPER_SHALLOW = 20  # the paper compares 20 layers with 56
-Outcome = Literal["agrees", "differs", "undecided", "unanswered"]
+Outcome = Judgement | Literal["unanswered"]
 WORDS: dict[Family, str] = {"plain": "plain", "resnet": "residual"}
 
 
@@ -34,7 +35,7 @@ class Answer:
         question: In words.
         expectation: What the paper says, or what one would expect.
         experiment: What was done.
-        outcome: Whether the finding agrees with the expectation.
+        outcome: What the numbers say of the expectation; `unanswered` if there are none for it.
         verdict: What was found, in sentences that follow from the numbers.
         numbers: They.
         caption: Of the figure.
@@ -96,16 +97,3 @@ class Evidence:
             for family in families
             for depth in dict.fromkeys(self.pair(family) or self.depths(family))
         )
-
-
-def interval(estimate: Estimate, form: str = ".2f", unit: str = "") -> str:
-    """As text: 1.25 % [0.90, 1.60]."""
-    text = f"{estimate.value:{form}}{unit}"
-    if estimate.low is None or estimate.high is None:
-        return text
-    return f"{text} [{estimate.low:{form}}, {estimate.high:{form}}]"
-
-
-def is_single(estimate: Estimate) -> bool:
-    """Whether there were too few observations for an interval."""
-    return estimate.low is None

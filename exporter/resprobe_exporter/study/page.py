@@ -10,11 +10,12 @@ from resprobe import page
 from resprobe_exporter.study.evidence import WORDS, Answer, Evidence, Number, Outcome
 from resprobe_exporter.study.plan import Plan
 from resprobe_exporter.study.statistics import Estimate
+from resprobe_exporter.study.verdict import RULE
 
 OUTCOMES: dict[Outcome, str] = {
-    "agrees": "as expected",
-    "differs": "not as expected",
-    "undecided": "cannot be told from these nets",
+    "confirmed": "confirmed",
+    "contradicted": "contradicted",
+    "cannot tell": "cannot be told from these nets",
     "unanswered": "cannot be answered from these weights",
 }
 PACKAGES = ("resprobe", "torch", "numpy", "scipy")
@@ -47,11 +48,12 @@ def render(plan: Plan, evidence: Evidence, answers: Sequence[Answer], drawings: 
 
 def _summary(answers: Sequence[Answer]) -> Iterator[str | page.Table]:
     yield page.Table(
-        ("", "question", "the finding is"),
+        ("", "question", "what is expected is"),
         [(str(place), answer.question, OUTCOMES[answer.outcome]) for place, answer in enumerate(answers, 1)],
-        "The questions in order, and whether what was found is what the paper or later work lets expect.",
+        "The questions in order, and what the numbers say of what the paper or later work lets expect.",
         left=3,
     )
+    yield RULE
     for place, answer in enumerate(answers, 1):
         yield Markup("<b>{}.</b> {}").format(place, answer.verdict)
 
@@ -100,10 +102,16 @@ def _section(answer: Answer, drawing: Figure) -> page.Section:
 def _table(numbers: Sequence[Number]) -> page.Table:
     paper = any(number.paper for number in numbers)
     rows = [
-        (one.label, _text(one.estimate, one.unit), _interval(one.estimate), *((one.paper or "–",) if paper else ()))
+        (
+            one.label,
+            _text(one.estimate, one.unit),
+            _interval(one.estimate),
+            one.estimate.count,
+            *((one.paper or "–",) if paper else ()),
+        )
         for one in numbers
     ]
-    columns = ("", "mean", "95 % interval", *(("paper",) if paper else ()))
+    columns = ("", "mean", "95 % interval", "n", *(("paper",) if paper else ()))
     return page.Table(columns, rows, "The numbers. An interval needs at least two nets of a kind.")
 
 
@@ -129,8 +137,8 @@ def _listed(depths: Sequence[int]) -> str:
 def _notes() -> Iterator[str]:
     yield (
         "Intervals are 95 %: of means Student's and of differences Welch's over nets (seeds), of exponents from the "
-        "least-squares fit, of rank correlations from a bootstrap over blocks. “Rises”, “less” and the like are said "
-        "where the whole interval lies on one side of 0. Every sentence called a result follows from the numbers."
+        "least-squares fit, of rank correlations from a bootstrap over blocks. n counts nets, of rank correlations "
+        "blocks. Every sentence called a result follows by the rule from the number that it shows."
     )
     yield (
         "K. He, X. Zhang, S. Ren, J. Sun: Deep Residual Learning for Image Recognition, arXiv 1512.03385. A. Veit, "

@@ -13,41 +13,49 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval; `low` and `high` are None where there are too few observations for one."""
+    """A number with its 95 % interval.
+
+    Attributes:
+        value: The number.
+        low: Lower end of the interval; None where there are too few observations for one.
+        high: Upper end.
+        n: Observations that it rests on, of each group.
+    """
 
     value: float
     low: float | None = None
     high: float | None = None
+    n: tuple[int, ...] = ()
 
     @property
-    def sign(self) -> int:
-        """1 or -1 if the whole interval lies above or below 0; 0 if it cannot be told."""
-        if self.low is None or self.high is None:
-            return 0
-        return int(self.low > 0) - int(self.high < 0)
-
-    def holds(self, value: float) -> bool:
-        """Whether the interval holds this value; False without an interval."""
-        return self.low is not None and self.high is not None and self.low <= value <= self.high
+    def count(self) -> str:
+        """Observations of each group, as text: 3 + 3."""
+        return " + ".join(map(str, self.n))
 
 
 def mean(values: Sequence[float]) -> Estimate:
     """Mean of independent observations, with Student's interval."""
-    return difference(values, [])
+    return contrast((values,), (1,))
 
 
 def difference(first: Sequence[float], second: Sequence[float]) -> Estimate:
-    """Mean of the first minus mean of the second, with Welch's interval; an empty second counts as exactly 0."""
-    groups = [np.asarray(group, np.float64) for group in (first, second) if len(group)]
-    value = float(np.mean(first) - (np.mean(second) if len(second) else 0))
-    if min(map(len, groups)) < 2:
-        return Estimate(value)
-    errors = np.array([group.var(ddof=1) / len(group) for group in groups])
+    """Mean of the first minus mean of the second, with Welch's interval."""
+    return contrast((first, second), (1, -1))
+
+
+def contrast(groups: Sequence[Sequence[float]], signs: Sequence[int]) -> Estimate:
+    """Sum of the means of groups, each with its sign, with the interval of Welch and Satterthwaite."""
+    arrays = [np.asarray(group, np.float64) for group in groups]
+    value = float(sum(sign * group.mean() for sign, group in zip(signs, arrays, strict=True)))
+    n = tuple(map(len, arrays))
+    if min(n) < 2:
+        return Estimate(value, n=n)
+    errors = np.array([group.var(ddof=1) / len(group) for group in arrays])
     if not errors.any():
-        return Estimate(value, value, value)
-    freedom = errors.sum() ** 2 / sum(e**2 / (len(group) - 1) for e, group in zip(errors, groups, strict=True))
+        return Estimate(value, value, value, n)
+    freedom = errors.sum() ** 2 / sum(e**2 / (count - 1) for e, count in zip(errors, n, strict=True))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(errors.sum()))
-    return Estimate(value, value - half, value + half)
+    return Estimate(value, value - half, value + half, n)
 
 
 @dataclass(frozen=True)
@@ -70,9 +78,9 @@ def power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw | None:
     fit = stats.linregress(np.log(x), np.log(y))
     exponent, factor = -float(fit.slope), float(np.exp(fit.intercept))
     if len(x) < 3:
-        return PowerLaw(Estimate(exponent), factor)
+        return PowerLaw(Estimate(exponent, n=(len(x),)), factor)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(x) - 2) * fit.stderr)
-    return PowerLaw(Estimate(exponent, exponent - half, exponent + half), factor)
+    return PowerLaw(Estimate(exponent, exponent - half, exponent + half, (len(x),)), factor)
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> Estimate | None:
@@ -85,7 +93,7 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> Estimate | None:
     drawn = _spearman(pairs[:, rows])
     drawn = drawn[np.isfinite(drawn)]  # a resample may be constant
     low, high = np.quantile(drawn, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
-    return Estimate(float(_spearman(pairs[:, None])[0]), float(low), float(high))
+    return Estimate(float(_spearman(pairs[:, None])[0]), float(low), float(high), (n,))
 
 
 def _spearman(pairs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

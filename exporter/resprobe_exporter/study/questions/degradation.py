@@ -3,10 +3,11 @@
 from matplotlib.figure import Figure
 
 from resprobe_exporter.study import figures
-from resprobe_exporter.study.evidence import WORDS, Answer, Evidence, Number, Outcome, interval, is_single
+from resprobe_exporter.study.evidence import WORDS, Answer, Evidence, Number, Outcome
 from resprobe_exporter.study.plan import FAMILIES, Family
 from resprobe_exporter.study.record import Record
-from resprobe_exporter.study.statistics import Estimate, difference
+from resprobe_exporter.study.statistics import Estimate, contrast, difference
+from resprobe_exporter.study.verdict import Claim, conclude, rises
 
 PAPER_TEST_ERROR = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.43, 1202: 7.93}  # Table 6, CIFAR-10, per cent
 
@@ -47,8 +48,8 @@ def answer(evidence: Evidence) -> Answer:
         question="What happens when a net gets deeper?",
         expectation=(
             "A deeper net can do all that a shallower one can: its added layers need only pass on what they get. Yet "
-            "in He et al. (§4.2, Fig. 6) the training error of plain nets rises from 20 to 56 layers, while that of "
-            "residual nets does not."
+            "in He et al. (§4.2, Fig. 6) the training error of plain nets rises from 20 to 56 layers, and more than "
+            "that of residual nets, which falls."
         ),
         experiment=(
             "Training and test error after training, measured in evaluation mode on images as they are. Below: the "
@@ -66,36 +67,30 @@ def answer(evidence: Evidence) -> Answer:
 
 
 def _verdict(evidence: Evidence, changes: dict[Family, Estimate | None]) -> tuple[Outcome, str]:
-    said = [_sentence(evidence, family, rise) for family, rise in changes.items() if rise is not None]
-    plain, residual = changes.get("plain"), changes.get("resnet")
+    rising = {family: _rise(evidence, family, rise) for family, rise in changes.items() if rise is not None}
+    said: list[Claim | str] = list(rising.values())
+    expected = [claim for family, claim in rising.items() if family == "plain"]
+    plain, residual = evidence.pair("plain"), evidence.pair("resnet")
+    if plain is not None and residual is not None:
+        groups = [
+            *(evidence.values("plain", depth, train_error) for depth in reversed(plain)),
+            *(evidence.values("resnet", depth, train_error) for depth in reversed(residual)),
+        ]
+        less = contrast(groups, (1, -1, -1, 1))
+        expected.append(rises("It rises more in plain nets than in residual ones", less, unit=" points"))
+        said.append(expected[-1])
     if (gap := _gap(evidence)) is not None:
-        said.append(
-            f"At {gap[0]} layers the training error of plain nets is {interval(gap[1])} points above that of their "
-            "residual twins, which have exactly as many parameters."
-        )
+        text = f"At {gap[0]} layers it is higher in plain nets than in their residual twins of as many parameters"
+        said.append(rises(text, gap[1], unit=" points"))
     if plain is None:
         said.insert(0, "Whether plain nets degrade cannot be answered: there are no plain nets of two depths here.")
-        return "unanswered", " ".join(said)
-    if plain.sign <= 0:
-        return "undecided" if plain.sign == 0 else "differs", " ".join(said)
-    return "differs" if residual is not None and _alike(plain, residual) else "agrees", " ".join(said)
+    return "unanswered" if plain is None else conclude(expected), " ".join(map(str, said))
 
 
-def _alike(plain: Estimate, residual: Estimate) -> bool:
-    """Whether residual nets degrade too, and not by clearly less than plain ones."""
-    return residual.sign > 0 and (residual.high or 0) >= (plain.low or 0)
-
-
-def _sentence(evidence: Evidence, family: Family, rise: Estimate) -> str:
+def _rise(evidence: Evidence, family: Family, rise: Estimate) -> Claim:
     shallow, deep = evidence.pair(family) or (0, 0)
-    what = f"the training error of {WORDS[family]} nets"
-    by = f"by {interval(rise)} points from {shallow} to {deep} layers"
-    if rise.sign > 0:
-        return f"Degradation: {what} rises {by}."
-    if rise.sign < 0:
-        return f"No degradation: {what} changes {by}, it falls."
-    why = "there is one net of a kind" if is_single(rise) else "it may be chance"
-    return f"No degradation can be shown: {what} changes {by}, and {why}."
+    text = f"The training error of {WORDS[family]} nets rises from {shallow} to {deep} layers"
+    return rises(text, rise, unit=" points")
 
 
 def _gap(evidence: Evidence) -> tuple[int, Estimate] | None:

@@ -7,11 +7,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from resprobe_exporter.study import figures
-from resprobe_exporter.study.evidence import Answer, Evidence, Number, Outcome, interval
+from resprobe_exporter.study.evidence import Answer, Evidence, Number, Outcome
 from resprobe_exporter.study.record import Record
 from resprobe_exporter.study.statistics import Estimate, mean, rank_correlation
+from resprobe_exporter.study.verdict import Claim, conclude, rises, shown
 
-SMALL = 5.0  # points of accuracy: a loss below is "hardly any"
+SMALL = 5.0  # points of accuracy: a loss below is hardly anything
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def answer(evidence: Evidence) -> Answer:
         "all blocks": correlation(blocks),
         "without those that change the shape": correlation(same),
     }
-    outcome, verdict = _verdict(depths, blocks, rhos["all blocks"])
+    outcome, verdict = _verdict(evidence.select("resnet", depths[-1]) if depths else [], rhos["all blocks"])
     numbers = [
         *(
             Number(f"Spearman's rank correlation, {depths[-1]} layers, {name}", rho)
@@ -102,28 +103,33 @@ def answer(evidence: Evidence) -> Answer:
     )
 
 
-def _verdict(depths: Sequence[int], blocks: Sequence[Lesion], rho: Estimate | None) -> tuple[Outcome, str]:
-    if not blocks:
+def _verdict(records: Sequence[Record], rho: Estimate | None) -> tuple[Outcome, str]:
+    if not records:
         return "unanswered", "This cannot be answered: there are no residual nets."
-    same, other = (
-        float(np.median([one.lost for one in blocks if one.changes_shape == changes])) for changes in (False, True)
+    lead = f"In nets of {records[0].depth} layers"
+    worst = {changes: mean([_largest(record, changes) for record in records]) for changes in (False, True)}
+    cheap = Claim(
+        f"{lead} the removal of any block that keeps the shape costs hardly anything, less than {SMALL:.0f} points of "
+        "accuracy for the one that costs most",
+        worst[False],
+        high=SMALL,
+        form=".2f",
+        unit=" points",
     )
-    little = "hardly anything" if same < SMALL else "much"
-    said = [
-        f"In nets of {depths[-1]} layers, removing one block that keeps the shape costs {little}: {same:.2f} points of "
-        f"accuracy in the median; one that changes the shape, {other:.2f}."
+    said: list[Claim | str] = [
+        cheap,
+        f"Of those that change the shape, the one that costs most costs {shown(worst[True], unit=' points')}.",
     ]
     if rho is None:
-        return "undecided", said[0] + " Too few blocks differ for a rank correlation."
-    text = f"(rho = {interval(rho)})"
-    said.append(
-        {
-            1: f"The larger the ratio of a block, the more its removal costs {text}.",
-            0: f"Ratio and cost are not measurably related {text}.",
-            -1: f"The larger the ratio of a block, the less its removal costs {text}: it does not measure importance.",
-        }[rho.sign]
-    )
-    return {1: "agrees", 0: "undecided", -1: "differs"}[rho.sign], " ".join(said)  # type: ignore[return-value]
+        said.append("Too few blocks differ for a rank correlation.")
+        return "cannot tell", " ".join(map(str, said))
+    grows = rises("The larger the ratio of a block, the more its removal costs: rho is above 0", rho)
+    return conclude([cheap, grows]), " ".join(map(str, [*said, grows]))
+
+
+def _largest(record: Record, changes: bool) -> float:
+    """Points of accuracy lost without the one block that costs most, of those that change the shape or keep it."""
+    return max(lost(record, block) for block in record.lesions if changes_shape(block) == changes)
 
 
 def _mean_lost(record: Record) -> float:

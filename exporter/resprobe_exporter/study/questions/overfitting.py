@@ -3,11 +3,12 @@
 from matplotlib.figure import Figure
 
 from resprobe_exporter.study import figures
-from resprobe_exporter.study.evidence import Answer, Evidence, Number, Outcome, interval
+from resprobe_exporter.study.evidence import WORDS, Answer, Evidence, Number, Outcome
 from resprobe_exporter.study.plan import Family
 from resprobe_exporter.study.questions.degradation import change, test_error
 from resprobe_exporter.study.record import Record
 from resprobe_exporter.study.statistics import Estimate, difference
+from resprobe_exporter.study.verdict import conclude, rises
 
 
 def gap(record: Record) -> float:
@@ -31,8 +32,8 @@ def answer(evidence: Evidence) -> Answer:
         question="Is it overfitting?",
         expectation=(
             "A net that overfits does better on what it was trained on and worse on the rest. If that were why deep "
-            "plain nets do worse, their training error would fall with depth. In He et al. it rises: it is no "
-            "overfitting (§1)."
+            "plain nets do worse, their training error would fall with depth. In He et al. (§1) it rises where the "
+            "test error does: it is no overfitting."
         ),
         experiment="The same errors: that of training against that of test, and the gap between them against depth.",
         outcome=outcome,
@@ -57,24 +58,17 @@ def answer(evidence: Evidence) -> Answer:
 
 
 def _verdict(family: Family, on_train: Estimate | None, on_test: Estimate | None) -> tuple[Outcome, str]:
+    """There is something to explain only if the test error rises: then the training error decides."""
     if on_train is None or on_test is None:
         return "unanswered", "This cannot be answered: it takes nets of at least two depths."
+    worse = rises(f"The test error of {WORDS[family]} nets rises with depth", on_test, unit=" points")
+    too = rises("Their training error rises too, so that it is no overfitting", on_train, unit=" points")
     if family != "plain":
-        return "unanswered", (
-            "This cannot be answered for plain nets: there are none of two depths here. From the shallow to the deep "
-            f"residual net the training error changes by {interval(on_train)} points, the test error by "
-            f"{interval(on_test)}."
-        )
-    numbers = f"training error {interval(on_train, '+.2f')} points, test error {interval(on_test, '+.2f')} points"
-    if on_train.sign > 0:
-        return "agrees", f"No: the deep plain nets are worse on the very images that they were trained on ({numbers})."
-    if on_train.sign < 0 and on_test.sign > 0:
-        return "differs", f"Yes: with depth the training error falls and the test error rises ({numbers})."
-    if on_test.sign <= 0:
-        return "undecided", f"There is nothing to explain: the test error does not measurably rise ({numbers})."
-    return "undecided", (
-        f"It cannot be told: the test error rises, and the training error may go either way ({numbers})."
-    )
+        lead = "This cannot be answered for plain nets: there are none of two depths here."
+        return "unanswered", f"{lead} {worse} {too}"
+    if worse.judgement != "confirmed":
+        return "cannot tell", f"{worse} So there may be nothing to explain. {too}"
+    return conclude([too]), f"{worse} {too}"
 
 
 def draw(evidence: Evidence) -> Figure:

@@ -6,16 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from resprobe_exporter.study import figures
-from resprobe_exporter.study.evidence import Answer, Evidence, Number, Outcome, interval
+from resprobe_exporter.study.evidence import Answer, Evidence, Number, Outcome
 from resprobe_exporter.study.record import Record
-from resprobe_exporter.study.statistics import Estimate, PowerLaw, difference, mean, power_law
+from resprobe_exporter.study.statistics import PowerLaw, difference, mean, power_law
+from resprobe_exporter.study.verdict import Claim, conclude, falls, rises, shown
 
-# What a mean ratio below this is called.
-SIZES = (
-    (0.1, "close to zero"),
-    (0.5, "a small change to x rather than zero"),
-    (1.0, "smaller than x, but not close to zero"),
-)
+SMALL = 0.1  # a mean ratio below this is called close to zero
 
 
 def trained(record: Record) -> float:
@@ -61,7 +57,7 @@ def answer(evidence: Evidence) -> Answer:
             "what the shortcut carries. Later work measured the ratio ‖F(x)‖ / ‖s(x)‖ and found its mean to fall about "
             "as 1 / (number of blocks), an exponent a of 1 (Chang et al. 2018, Hauser 2019), with the first block of "
             "each stage large. But batch norm makes it small before any training, with an a of about ½ (De & Smith "
-            "2020): only what goes beyond that is learned."
+            "2020): only what goes beyond that is learned. Expected is a mean below 1 that falls with depth."
         ),
         experiment=(
             "‖F(x)‖₂ / ‖s(x)‖₂ of every block and test image, averaged over images, in the trained net and in the "
@@ -89,43 +85,23 @@ def _verdict(evidence: Evidence, found: Mapping[str, PowerLaw | None]) -> tuple[
         return "unanswered", "This cannot be answered: there are no residual nets."
     deep = depths[-1]
     size = mean(evidence.values("resnet", deep, trained))
-    word = next((text for bound, text in SIZES if size.value < bound), "so it is not: it is larger than x")
-    said = [
-        f"In trained nets of {deep} layers the branch is {interval(size)} times the shortcut on average over blocks, "
-        f"{word}. The smallest block has {interval(mean(evidence.values('resnet', deep, smallest)))}."
-    ]
     change = difference(evidence.values("resnet", deep, trained), evidence.values("resnet", deep, untrained))
-    said.append(_learned(change))
+    nets = f"In trained nets of {deep} layers"
+    smaller = Claim(f"{nets} the branch is smaller than the shortcut, on average over blocks", size, high=1, form=".2f")
+    said: list[Claim | str] = [
+        smaller,
+        Claim(f"It is close to zero, below {SMALL} times the shortcut", size, high=SMALL, form=".2f"),
+        f"The smallest block has {shown(mean(evidence.values('resnet', deep, smallest)))}.",
+        falls("Training makes it smaller, so that part of its smallness is learned", change, "+.3f"),
+    ]
     law, before = found["trained"], found["untrained"]
     if law is None or before is None:
-        return "undecided", " ".join([*said, "How it changes with depth takes nets of at least two depths."])
-    said.append(_falls(law.exponent, before.exponent))
-    return {1: "agrees", 0: "undecided", -1: "differs"}[law.exponent.sign], " ".join(said)  # type: ignore[return-value]
-
-
-def _learned(change: Estimate) -> str:
-    """Trained minus untrained, at the deepest depth."""
-    text = f"(trained minus untrained: {interval(change, '+.3f')})"
-    if change.sign < 0:
-        return f"Training makes it smaller {text}: part of its smallness is learned."
-    if change.sign > 0:
-        return f"Training makes it larger {text}: its smallness is not learned, batch norm gives it."
-    return f"Training makes it neither measurably smaller nor larger {text}: no smallness is shown to be learned."
-
-
-def _falls(exponent: Estimate, before: Estimate) -> str:
-    """How the mean ratio changes with depth."""
-    text = f"a = {interval(exponent)}"
-    if exponent.low is None:
-        return f"From the shallowest net to the deepest it changes as (number of blocks)^-a with {text}."
-    start = {
-        1: "The deeper the net, the smaller",
-        0: "With depth it does not measurably change",
-        -1: "With depth it grows",
-    }
-    a = exponent.value
-    near = "in keeping with 1" if exponent.holds(1) else f"{'slower' if a < 1 else 'faster'} than the 1 of later work"
-    return f"{start[exponent.sign]}: {text}, {near}; before training a = {interval(before)}."
+        said.append("How it changes with depth takes nets of at least two depths.")
+        return "cannot tell", " ".join(map(str, said))
+    deeper = rises("The deeper the net, the smaller: a is above 0", law.exponent, ".2f")
+    slower = Claim("It falls more slowly than later work found: a is below 1", law.exponent, high=1, form=".2f")
+    said += [deeper, slower, f"Before training a = {shown(before.exponent)}."]
+    return conclude([smaller, deeper]), " ".join(map(str, said))
 
 
 def draw(evidence: Evidence) -> Figure:

@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from resprobe_exporter.study import figures
-from resprobe_exporter.study.evidence import Answer, Evidence, Number, Outcome, interval, is_single
+from resprobe_exporter.study.evidence import Answer, Evidence, Number, Outcome
 from resprobe_exporter.study.record import Record
 from resprobe_exporter.study.statistics import Estimate, difference, mean
+from resprobe_exporter.study.verdict import conclude, falls, shown
 
 
 def response(record: Record) -> float:
@@ -82,33 +83,20 @@ def _compare(evidence: Evidence) -> tuple[Mapping[int, Estimate], Estimate | Non
 
 
 def _verdict(evidence: Evidence, by_family: Mapping[int, Estimate], by_depth: Estimate | None) -> tuple[Outcome, str]:
-    said = [
-        f"Residual nets of {depth} layers respond {_less(change)} than their plain twins: {interval(change, '+.3f')}."
+    claims = [
+        falls(f"Residual nets of {depth} layers respond less than their plain twins", change, "+.3f")
         for depth, change in by_family.items()
     ]
+    if by_depth is not None and (pair := evidence.pair("resnet")) is not None:
+        claims.append(
+            falls(f"Residual nets of {pair[1]} layers respond less than those of {pair[0]}", by_depth, "+.3f")
+        )
+    said = list(map(str, claims))
     if not by_family:
         said.append("Whether residual nets respond less than plain ones cannot be answered: there are no plain twins.")
-    changes = list(by_family.values())
-    if by_depth is not None and (pair := evidence.pair("resnet")) is not None:
-        changes.append(by_depth)
-        said.append(
-            f"Residual nets of {pair[1]} layers respond {_less(by_depth)} than those of {pair[0]}: "
-            f"{interval(by_depth, '+.3f')}{', one net of each' if is_single(by_depth) else ''}."
-        )
     apart = mean([deviation(one) for one in evidence.records])
-    said.append(f"Measured and closed form differ by {interval(apart, '.1f')} % in the median.")
-    signs = [change.sign for change in changes]
-    if not signs:
-        return "unanswered", " ".join(said)
-    if any(sign > 0 for sign in signs):
-        return "differs", " ".join(said)
-    return "agrees" if all(sign < 0 for sign in signs) else "undecided", " ".join(said)
-
-
-def _less(change: Estimate) -> str:
-    if is_single(change):
-        return "less" if change.value < 0 else "more"
-    return {-1: "less", 0: "neither measurably less nor more", 1: "more"}[change.sign]
+    said.append(f"Measured and closed form differ by {shown(apart, '.1f', ' %')} in the median.")
+    return conclude(claims) if claims else "unanswered", " ".join(said)
 
 
 def draw(evidence: Evidence) -> Figure:
