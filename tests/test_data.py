@@ -40,8 +40,17 @@ def test_a_class_too_small_to_split_is_named(tmp_path: Path) -> None:
 def test_parts_with_other_classes_are_refused(tmp_path: Path) -> None:
     write_folder(tmp_path / "train", {"cat": 2, "dog": 2})
     write_folder(tmp_path / "test", {"cat": 2, "cow": 2})
-    with pytest.raises(resprobe.DatasetError, match="hold different classes"):
+    with pytest.raises(resprobe.DatasetError, match="part to train on has no class 'cow'"):
         data.load("folder", tmp_path)
+
+
+def test_the_part_to_test_with_may_hold_some_classes(tmp_path: Path) -> None:
+    write_folder(tmp_path / "train", {"ape": 1, "cat": 2, "dog": 2, ".cache": 1})
+    write_folder(tmp_path / "val", {"dog": 3, "cat": 1})
+    loaded = data.load("folder", tmp_path)
+    assert loaded.classes == ("ape", "cat", "dog")
+    assert loaded.test.labels.tolist() == [1, 2, 2, 2]
+    assert loaded.notes == (f"train/ of {tmp_path} was read", f"val/ of {tmp_path} was read")
 
 
 def test_images_without_any_contrast_are_refused(tmp_path: Path) -> None:

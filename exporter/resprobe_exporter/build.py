@@ -181,6 +181,8 @@ def load_test_set(
         DatasetError: They cannot be read.
     """
     part = datasets.load(dataset, directory, "test").head(limit)
+    for note in part.notes:
+        progress.note(note)
     images = part.images if isinstance(part.images, np.ndarray) else datasets.read_pictures(part.images, *shape)
     if images.shape[1:] != shape:
         raise ExporterError(f"images of {dataset} are {_times(images.shape[1:])}; the model takes {_times(shape)}")

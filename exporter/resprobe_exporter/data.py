@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 import torch
 from resprobe import datasets
-from resprobe.errors import DatasetError
+from resprobe.classes import match
+from resprobe.errors import DatasetError, InvalidRequest
 from torch import Tensor
 
 TEST_SHARE = 0.2  # of a folder that has no split of its own
@@ -42,6 +43,7 @@ class Data:
         std: Of each channel over the training images; 1 where the mean is of each pixel.
         mirrored: Whether a mirrored image still shows its class: it does for photographs, not for digits.
         validation: Training images that were held out; None: none were.
+        notes: Sentences on what was read of a folder, and what was left out.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Data:
     std: Sequence[float] | Tensor
     mirrored: bool
     validation: Part | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -90,13 +93,13 @@ def load(
         DatasetError: It cannot be read; the text names the file. Or there are too few images to hold out so many.
     """
     if name == "folder":
-        train, test, classes = _folder(directory, size, seed)
+        train, test, classes, notes = _folder(directory, size, seed)
     else:
         first, second = datasets.load(name, directory, "train"), datasets.load(name, directory, "test")
-        train, test, classes = _part(first), _part(second), first.classes
+        train, test, classes, notes = _part(first), _part(second), first.classes, ()
     train, held_out = _hold_out(train, validation, seed)
     mirrored = name != "digits" if mirrored is None else mirrored
-    return Data(name, train, test, classes, *_moments(name, train, mean), mirrored, held_out)
+    return Data(name, train, test, classes, *_moments(name, train, mean), mirrored, held_out, notes)
 
 
 def normalise(images: Tensor, data: Data) -> Tensor:
@@ -143,12 +146,17 @@ def _part(dataset: datasets.Dataset, size: int | None = None) -> Part:
     return Part(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(dataset.labels))
 
 
-def _folder(directory: Path | None, size: int, seed: int) -> tuple[Part, Part, tuple[str, ...]]:
+def _folder(directory: Path | None, size: int, seed: int) -> tuple[Part, Part, tuple[str, ...], tuple[str, ...]]:
+    """Both parts, the classes, and notes. The part to test with may hold some of the classes."""
     first, second = datasets.load("folder", directory, "train"), datasets.load("folder", directory, "test")
-    if first.classes != second.classes:
-        raise DatasetError(f"{directory}/train and {directory}/test hold different classes")
+    notes = tuple(dict.fromkeys((*first.notes, *second.notes)))
     if list(first.images) != list(second.images):
-        return _part(first, size), _part(second, size), first.classes
+        try:
+            found = match(second.classes, first.classes, "the part to test with", "the part to train on")
+        except InvalidRequest as error:
+            raise DatasetError(f"{directory}: {error}") from error
+        second = replace(second, labels=found.indices[second.labels])
+        return _part(first, size), _part(second, size), first.classes, notes
     from sklearn.model_selection import train_test_split
 
     smallest = np.bincount(first.labels).argmin()
@@ -159,4 +167,4 @@ def _folder(directory: Path | None, size: int, seed: int) -> tuple[Part, Part, t
     size_of_test = max(round(TEST_SHARE * len(whole)), len(first.classes))
     rows = train_test_split(np.arange(len(whole)), test_size=size_of_test, stratify=first.labels, random_state=seed)
     train, test = (Part(whole.images[part], whole.labels[part]) for part in map(torch.from_numpy, rows))
-    return train, test, first.classes
+    return train, test, first.classes, notes

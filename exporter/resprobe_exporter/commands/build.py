@@ -70,7 +70,7 @@ class Build:
 
     def run(self) -> None:
         """Trains and writes."""
-        from resprobe_exporter import build, data, recipe
+        from resprobe_exporter import build, data, progress, recipe
         from resprobe_exporter.resnet import Architecture
 
         self._check()
@@ -86,6 +86,8 @@ class Build:
             mean=chosen.mean,
             validation=self.validation,
         )
+        for note in loaded.notes:
+            progress.note(note)
         channels, height, width = loaded.shape
         architecture = replace(architecture, height=height, width=width, channels=channels, classes=len(loaded.classes))
         name = self.name or f"{self.family}{self.depth}"
