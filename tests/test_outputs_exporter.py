@@ -17,6 +17,7 @@ from test_commands import Run, run  # noqa: F401  # a fixture
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 BUILD = ["build", "--depth", "8", "--epochs", "1"]
+UNTRAINED = [*BUILD[:-1], "0"]
 
 
 def command(*words: str, at: Path, redirect: str = "", largest: int | None = None) -> tuple[int, str, str]:
@@ -79,7 +80,7 @@ def test_it_is_said_before_the_training(
     ],
 )
 def test_a_build_with_nowhere_to_write(tmp_path: Path, words: list[str], redirect: str, message: str) -> None:
-    code, out, error = command(*BUILD, *words, at=tmp_path, redirect=redirect)
+    code, out, error = command(*UNTRAINED, *words, at=tmp_path, redirect=redirect)
     assert (code, out) == (1, "")
     assert message in error.splitlines()[-1]
     assert error.splitlines()[-1].startswith("exporter: ")
@@ -90,7 +91,7 @@ def test_a_build_with_nowhere_to_write(tmp_path: Path, words: list[str], redirec
 @needs_full
 @pytest.mark.parametrize("redirect", ["2> /dev/full", "2>&-"])
 def test_nobody_reads_the_progress(tmp_path: Path, redirect: str) -> None:
-    code, out, _ = command(*BUILD, at=tmp_path, redirect=redirect)
+    code, out, _ = command(*UNTRAINED, at=tmp_path, redirect=redirect)
     assert (code, "models/resnet8/1" in out) == (0, True)
 
 
@@ -99,7 +100,7 @@ def test_nobody_reads_the_progress(tmp_path: Path, redirect: str) -> None:
     [(50_000, "models/resnet8 cannot be written: File too large; nothing was left there"), (400, "run.jsonl cannot")],
 )
 def test_a_disk_that_fills_up(tmp_path: Path, largest: int, message: str) -> None:
-    code, _, error = command(*BUILD, "--log-file", "run.jsonl", at=tmp_path, largest=largest)
+    code, _, error = command(*UNTRAINED, "--log-file", "run.jsonl", at=tmp_path, largest=largest)
     assert code == 1
     assert message in error.splitlines()[-1]
     assert "Traceback" not in error
