@@ -28,7 +28,9 @@ def run(limit: int, ask: Any) -> None:
     async def ask_stub(channel: Any, server: Server) -> None:
         await ask(health_pb2_grpc.HealthStub(channel), health, server)
 
-    run_server(lambda server: server.add(health_pb2_grpc.add_HealthServicer_to_server, health), ask_stub)
+    run_server(
+        lambda server: server.add(health_pb2_grpc.add_HealthServicer_to_server, health), ask_stub, gates=[health]
+    )
     assert not health._watchers
     assert not health._origins
 

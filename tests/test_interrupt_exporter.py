@@ -58,15 +58,16 @@ def press(program: str, presses: int, *arguments: str, at: Path) -> tuple[int, s
 
 
 def alive(group: int) -> list[str]:
-    """Command lines of a process group's processes, without those that have ended."""
+    """Command lines of a process group's processes, without those that have ended or have let go of their memory."""
     found = []
     for directory in Path("/proc").iterdir():
         try:
             state, _, its_group = (directory / "stat").read_text().rpartition(")")[2].split()[:3]
+            words = (directory / "cmdline").read_text()
         except (OSError, ValueError):
             continue
-        if int(its_group) == group and state not in "ZX":
-            found.append((directory / "cmdline").read_text())
+        if int(its_group) == group and state not in "ZX" and words:
+            found.append(words)
     return found
 
 

@@ -23,6 +23,7 @@ from resprobe_server.grpc_server import Gate, Server
 from resprobe_server.health import Health
 from resprobe_server.limits import arrivals, options
 from resprobe_server.listening import listen, probes
+from resprobe_server.memory import giving_back
 from resprobe_server.models import Models
 from resprobe_server.open_inference import OpenInferenceService
 from resprobe_server.service import ResidualService
@@ -62,7 +63,7 @@ async def serve(config: Config) -> AsyncIterator[int]:
         collector = metrics.ServerCollector(models, calls)
         with _decoders(config) as decoders, metrics.listen(config, collector):
             fatal = _Fatal(health)
-            gates = _gates(config)
+            gates = [*_gates(config), health]
             reader = messages.Readers(config.max_images)
             server = Server(options(config), gates, calls, tracing, device, arrivals(config), fatal.stop, reader)
             collaborators = models, decoders, config, tracing
@@ -96,7 +97,7 @@ async def serve(config: Config) -> AsyncIterator[int]:
                 log.info("started", address=config.address, port=port, models=models.names())
                 log_open(config)
                 with fatal:
-                    async with watching(config, models), revoking(gates):
+                    async with watching(config, models), revoking(gates), giving_back():
                         yield port
             finally:
                 health.end()

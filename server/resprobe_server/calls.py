@@ -1,5 +1,6 @@
 """Counts what calls were answered, by method and status."""
 
+import threading
 from collections import Counter
 
 import grpc
@@ -8,12 +9,13 @@ OK = grpc.StatusCode.OK
 
 
 class Calls:
-    """The calls of a server. All is counted on the event loop."""
+    """The calls of a server. They may be counted on any thread."""
 
     def __init__(self) -> None:
         """Starts from nothing."""
         self._counts: Counter[tuple[str, grpc.StatusCode]] = Counter()
         self._good: Counter[str] = Counter()  # apart, since looking up a pair with an enum is slow
+        self._lock = threading.Lock()
 
     @property
     def counts(self) -> dict[tuple[str, str], int]:
@@ -27,7 +29,8 @@ class Calls:
 
     def count(self, method: str, code: grpc.StatusCode) -> None:
         """A request was answered, or a call has ended, with this status."""
-        if code is OK:
-            self._good[method] += 1
-        else:
-            self._counts[method, code] += 1
+        with self._lock:
+            if code is OK:
+                self._good[method] += 1
+            else:
+                self._counts[method, code] += 1

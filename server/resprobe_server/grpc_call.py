@@ -109,7 +109,7 @@ class Call:
         return self._details
 
     def add_done_callback(self, callback: "Callable[[Call], None]") -> None:
-        """Calls it on the event loop, with the call, when that has ended."""
+        """Calls it with the call that has ended: on the event loop, or on the poller's thread if it was refused."""
         self._callbacks += (callback,)
 
     async def abort(self, code: Code, details: str = "", trailing_metadata: Metadata = ()) -> NoReturn:
@@ -129,7 +129,7 @@ class Call:
                 raise UnknownMethod(f"there is no method {readable(self._event.call_details.method)}")
             self.server.arrivals.expect(self)
         except Exception as error:
-            self.post(self.fail, error)
+            self.fail(error)  # at once: whoever opens calls by the thousand must cost little
         else:
             self.open()
 

@@ -5,6 +5,7 @@ anybody open as many as they like: hence this one.
 """
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -18,16 +19,17 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 LONGEST_NAME = 256  # characters of the name of a service
+WATCH = "grpc.health.v1.Health/Watch"
 SHARE = 4  # one origin may have the limit divided by this
 RETRY = 10.0  # seconds after which a watcher that was refused may try again
 
 
 class Health(health_pb2_grpc.HealthServicer):
-    """Answers health checks. All happens on the event loop."""
+    """Answers health checks on the event loop; as a Gate, lets watchers in on the poller's thread."""
 
     def __init__(self, limit: int) -> None:
         """Makes it; `limit` is the maximum of streams that watch."""
-        self._limit = limit
+        self._limit, self._lock, self._open = limit, threading.Lock(), 0
         self._statuses: dict[str, int] = {}
         self._watchers: set[asyncio.Event] = set()  # set when a status has changed
         self._origins: Counter[str] = Counter()
@@ -59,12 +61,12 @@ class Health(health_pb2_grpc.HealthServicer):
 
         Raises:
             InvalidRequest: The name is too long to be one.
-            QueueFull: There are too many watchers.
         """
-        service, call = request.service, context
+        service = request.service
         if len(service) > LONGEST_NAME:
             raise InvalidRequest(f"the name of a service has at most {LONGEST_NAME} characters", "service")
-        changed = self._admit(call)
+        changed = asyncio.Event()
+        self._watchers.add(changed)
         try:
             last = None
             while True:
@@ -77,25 +79,29 @@ class Health(health_pb2_grpc.HealthServicer):
                     return
                 await changed.wait()
         finally:
-            self._leave(call, changed)
+            self._watchers.discard(changed)
 
-    def _admit(self, call: Call) -> asyncio.Event:
-        for count, limit, who in (
-            (len(self._watchers), self._limit, "all callers"),
-            (self._origins[call.origin], max(1, self._limit // SHARE), call.origin),
-        ):
-            if count >= limit:
-                raise QueueFull(f"{count} streams of {who} watch health, which is the limit", RETRY)
-        changed = asyncio.Event()
-        self._watchers.add(changed)
-        self._origins[call.origin] += 1
-        return changed
+    def enter(self, call: Call) -> None:
+        """See Gate. Raises QueueFull for a stream that watches if there are too many, of all callers or of its own."""
+        if call.method != WATCH:
+            return
+        with self._lock:
+            for count, limit, who in (
+                (self._open, self._limit, "all callers"),
+                (self._origins[call.origin], max(1, self._limit // SHARE), call.origin),
+            ):
+                if count >= limit:
+                    raise QueueFull(f"{count} streams of {who} watch health, which is the limit", RETRY)
+            self._open += 1
+            self._origins[call.origin] += 1
+        call.add_done_callback(self._leave)
 
-    def _leave(self, call: Call, changed: asyncio.Event) -> None:
-        self._watchers.discard(changed)
-        self._origins[call.origin] -= 1
-        if not self._origins[call.origin]:
-            del self._origins[call.origin]
+    def _leave(self, call: Call) -> None:
+        with self._lock:
+            self._open -= 1
+            self._origins[call.origin] -= 1
+            if not self._origins[call.origin]:
+                del self._origins[call.origin]
 
     def _wake(self) -> None:
         for changed in self._watchers:

@@ -10,6 +10,7 @@ from resprobe_server.errors import QueueFull
 from resprobe_server.grpc_call import Call
 
 MIB = 1 << 20
+READ_AHEAD = 256 << 10  # bytes; a message that is being read comes whole, whatever its size
 HEALTH = "grpc.health.v1.Health/"
 FIRST_GUESS = 1.0  # seconds of a call, before any was measured
 KEPT_FREE = 7  # a caller may have so many calls for each place that is free: 896 of 1024, if it is alone
@@ -100,6 +101,9 @@ def options(config: Config) -> list[tuple[str, int]]:
         "grpc.max_receive_message_length": config.max_message * MIB,
         "grpc.max_send_message_length": config.max_message * MIB,
         "grpc.max_concurrent_streams": config.max_streams,
+        # What core may read ahead of a stream that reads no more; with probing for the bandwidth it is without a bound.
+        "grpc.http2.bdp_probe": 0,
+        "grpc.http2.lookahead_bytes": READ_AHEAD,
         # This side's pings find connections whose client is gone.
         "grpc.keepalive_time_ms": _ms(config.keepalive),
         "grpc.keepalive_timeout_ms": _ms(config.keepalive_timeout),

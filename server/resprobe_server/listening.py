@@ -63,7 +63,7 @@ async def probes(config: Config, health: Health) -> AsyncIterator[None]:
     if not address:
         yield
         return
-    server = Server(options(config), arrivals=Arrivals(config.request_timeout))
+    server = Server(options(config), [health], arrivals=Arrivals(config.request_timeout))
     server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
     port = _bind(_parse(address), lambda: server.add_insecure_port(address))
     await server.start()

@@ -4,6 +4,7 @@ And what both services ask of a call: when it is due.
 """
 
 import math
+import threading
 import time
 import uuid
 from typing import Any
@@ -20,7 +21,33 @@ Context = grpc.aio.ServicerContext[Any, Any]
 CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 LONGEST_FIELD = 128  # bytes of the name of a field
 DETAILS = "grpc-status-details-bin"  # where gRPC carries a google.rpc.Status
+LINES = 50  # about refused requests in a second
 log = structlog.get_logger()
+
+
+class LineLimit:
+    """Bounds the lines that callers can make the log grow by. On any thread."""
+
+    def __init__(self, lines: int) -> None:
+        """Makes it for so many lines a second."""
+        self._lines, self._lock = lines, threading.Lock()
+        self._second, self._written, self._left_out = 0, 0, 0
+
+    def take(self) -> int | None:
+        """Returns how many lines were left out since the last; None if this one is to be left out too."""
+        second = int(time.monotonic())
+        with self._lock:
+            if second != self._second:
+                self._second, self._written = second, 0
+            if self._written >= self._lines:
+                self._left_out += 1
+                return None
+            self._written += 1
+            left_out, self._left_out = self._left_out, 0
+            return left_out
+
+
+REFUSALS = LineLimit(LINES)
 
 
 def make_status(error: Exception, context: Context, identifier: str) -> status_pb2.Status:
@@ -32,7 +59,9 @@ def make_status(error: Exception, context: Context, identifier: str) -> status_p
         message = f"internal error; the server's log has the details under the id {identifier}"
         return status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0], message=message)
     text = shorten(str(error))
-    log.info("refused", status=code.name, reason=text, id=shorten(identifier), peer=context.peer())
+    if (left_out := REFUSALS.take()) is not None:
+        more = {"left_out": left_out} if left_out else {}
+        log.info("refused", status=code.name, reason=text, id=shorten(identifier), peer=context.peer(), **more)
     status = status_pb2.Status(code=code.value[0], message=text)
     if isinstance(error, QueueFull):
         retry = error_details_pb2.RetryInfo()
