@@ -1,0 +1,63 @@
+"""Times contenders by turns, so that a noisy neighbour and a warm device disturb all of them alike."""
+
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+
+Run = Callable[[], object]
+WARM_UP = 3  # calls before the clock runs: kernels are chosen, compiled and recorded
+
+
+class Race:
+    """Contenders, each with the seconds a call took in each turn. One that fails drops out, with the reason.
+
+    Attributes:
+        failures: Reasons, by contender.
+    """
+
+    def __init__(self, contenders: Mapping[str, Callable[[], Run]], turns: int, seconds: float) -> None:
+        """Makes every contender ready, and runs all of them.
+
+        Args:
+            contenders: What makes each ready, by name: opens a session, compiles, copies to the device.
+            turns: How often each runs.
+            seconds: How long it runs each time; every call is waited for.
+        """
+        self.failures: dict[str, str] = {}
+        self._times: dict[str, list[float]] = {}
+        ready: dict[str, Run] = {}
+        for name, make in contenders.items():
+            try:
+                ready[name] = make()
+                for _ in range(WARM_UP):
+                    ready[name]()
+                self._times[name] = []
+            except Exception as error:  # whatever a framework raises; the others go on
+                ready.pop(name, None)
+                self.failures[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        for _ in range(turns):
+            for name, run in ready.items():
+                self._times[name].append(_time(run, seconds))
+
+    def seconds(self, name: str) -> float | None:
+        """Of a call, the median of the turns. If None, the contender has failed."""
+        return median(self._times[name]) if self._times.get(name) else None
+
+    def rate(self, name: str, images: int) -> float | None:
+        """Images/s where a call does so many. If None, the contender has failed."""
+        seconds = self.seconds(name)
+        return None if seconds is None else images / seconds
+
+    def ratio(self, name: str, other: str) -> float | None:
+        """How many times as long as another's call one takes, the median of the ratios within each turn."""
+        ours, theirs = self._times.get(name), self._times.get(other)
+        return median(a / b for a, b in zip(ours, theirs, strict=True)) if ours and theirs else None
+
+
+def _time(run: Run, seconds: float) -> float:
+    begin = time.perf_counter()
+    calls = 0
+    while (passed := time.perf_counter() - begin) < seconds or not calls:
+        run()
+        calls += 1
+    return passed / calls
