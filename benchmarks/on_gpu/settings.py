@@ -64,12 +64,12 @@ class Settings:
     @property
     def turns(self) -> int:
         """How often each contender gets its turn."""
-        return 2 if self.quick else 5
+        return 2 if self.quick else 3
 
     @property
     def seconds(self) -> float:
         """Length of a turn."""
-        return 0.02 if self.quick else 0.12
+        return 0.02 if self.quick else 0.1
 
     def directory(self, model: Model) -> Path:
         """Where a model's graphs are."""

@@ -20,8 +20,8 @@ PARTS: Mapping[str, Part] = {
     "speed": Part("ONNX Runtime and PyTorch", 110),
     "served": Part("The server against ONNX Runtime", 150),
     "cost": Part("What statistics and lesions cost", 80),
-    "memory": Part("Memory under load", 130),
     "training": Part("Training", 90, False),
+    "memory": Part("Memory under load", 130),
     "compiled": Part("torch.compile", 90),
 }
 """In the order in which they run: what takes longest for the least comes last."""

@@ -19,7 +19,7 @@ from on_gpu.settings import Model, Settings
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
-ROWS = 32  # in a batch; there are two of different images, so that a place that is not written anew shows
+ROWS = 16  # in a batch; there are two of different images, so that a place that is not written anew shows
 NOTES = (
     "Logits: largest |difference| in an image over the image's largest |logit|. Statistics: of ‖F(x)‖ and ‖s(x)‖ over "
     "themselves, of ⟨F(x), s(x)⟩ over ‖F(x)‖‖s(x)‖. The lesion graphs have a third of the blocks removed at random. "
@@ -73,7 +73,7 @@ def _without_tf32(path: Path, provider: Provider) -> Callable[[Arrays], Arrays]:
 
 
 def _images(model: Model, settings: Settings) -> tuple[str, npt.NDArray[np.uint8]]:
-    rows = 8 if settings.quick else 2 * ROWS
+    rows = 4 if settings.quick else 2 * ROWS
     if settings.data is not None and model.size == 32:
         images = datasets.load("cifar10", settings.data, "test").images
         assert isinstance(images, np.ndarray)

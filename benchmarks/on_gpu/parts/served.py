@@ -1,6 +1,7 @@
 """The server as a process of its own against ONNX Runtime on the same file, by turns: images/s and their ratio."""
 
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from statistics import median
 
@@ -40,7 +41,11 @@ def run(settings: Settings, results: Results) -> None:
     table = results.table("Served", *columns, "server CPU, cores", notes=NOTES)
     loads = TINY if settings.quick else LOADS
     with ExitStack() as stack:
-        servers = {recorded: stack.enter_context(_serve(settings, recorded)) for recorded in settings.recordings}
+        with ThreadPoolExecutor() as threads:  # each takes its time to load and warm the models
+            starting = [
+                (one, threads.submit(stack.enter_context, _serve(settings, one))) for one in settings.recordings
+            ]
+        servers = {recorded: server.result() for recorded, server in starting}
         clients = stack.enter_context(started(max(load.clients for load in loads)))
         for model in settings.written():
             _measure(model, servers, clients, loads, settings, table)
@@ -59,7 +64,7 @@ def _measure(
     settings: Settings,
     table: Rows,
 ) -> None:
-    seconds, turns = (0.2, 1) if settings.quick else (0.8, 3)
+    seconds, turns = (0.2, 1) if settings.quick else (0.7, 3)
     path = settings.directory(model) / LEAN
     sessions = {recorded: Session(path, settings.provider(recorded)) for recorded in servers}
     images = noise((BATCH, model.size, model.size, 3))

@@ -27,7 +27,7 @@ class Way:
     compiled: bool = False
 
 
-TOGETHER = ((Way(low=True), Way(low=False)), (Way(low=True, compiled=True),), (Way(low=False, compiled=True),))
+TOGETHER = ((Way(low=True), Way(low=False)), (Way(low=True, compiled=True),))
 
 
 @dataclass(frozen=True)
