@@ -10,6 +10,7 @@ in DIR/PART.log. Exit code 1 where a part has failed.
 """
 
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -62,6 +63,8 @@ def markdown(name: str, outcome: Outcome) -> str:
     lines = [f"## {PARTS[name].what} (`{name}`, {outcome.seconds:.0f} s)", ""]
     if outcome.failure is not None:
         lines += [f"FAILED: {outcome.failure}", ""]
+    if outcome.log:
+        lines += ["```", outcome.log.strip(), "```", ""]
     return "\n".join([*lines, *(table.markdown() for table in outcome.tables)])
 
 
@@ -88,6 +91,7 @@ def main() -> None:
     options = tyro.cli(Options, description=__doc__)
     parts = chosen(options)
     options.out.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the part that runs is ended too
     find_cuda_libraries()
     end = time.monotonic() + 60 * options.minutes
     outcomes: dict[str, Outcome] = {}

@@ -16,10 +16,11 @@ TICK = os.sysconf("SC_CLK_TCK")  # a second
 
 @dataclass(frozen=True)
 class ServerProcess:
-    """A server that has loaded its models: its port on 127.0.0.1, and the id of its process."""
+    """A server that has loaded its models: its port on 127.0.0.1, the id of its process, and its log up to there."""
 
     port: int
     pid: int
+    log: tuple[str, ...]
 
     @property
     def address(self) -> str:
@@ -43,15 +44,15 @@ def start(repository: Path, *options: str) -> Iterator[ServerProcess]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         try:
-            last: deque[str] = deque(maxlen=5)
+            log: list[str] = []
             for line in server.stderr:
-                last.append(line)
+                log.append(line)
                 if '"started"' in line:
                     break
             else:
-                raise RuntimeError(f"the server did not start: {' '.join(''.join(last).split())}")
+                raise RuntimeError(f"the server did not start: {' '.join(''.join(log[-5:]).split())}")
             # a log that nobody reads would hold the server up
             threading.Thread(target=deque, args=(server.stderr, 0), daemon=True).start()
-            yield ServerProcess(json.loads(last[-1])["port"], server.pid)
+            yield ServerProcess(json.loads(log[-1])["port"], server.pid, tuple(log))
         finally:
             server.terminate()

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+import structlog.testing
 from resprobe_server.providers import CPU, Provider, open_session
 from resprobe_server.repository import BLOCK_SCALE, IMAGE, LEAN, LESION, LESION_PROBE, PROBE
+from resprobe_server.session import Session
 
 GRAPHS = {"lean": LEAN, "probe": PROBE, "lesion": LESION, "lesion and probe": LESION_PROBE}
 DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
@@ -37,6 +39,19 @@ class Resident:
             place = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype, self._device)
             binding.bind_ortvalue_output(value.name, place)
         return lambda: self._session.run_with_iobinding(binding, options)
+
+
+def as_served(path: Path, provider: Provider) -> Session:
+    """A graph as the server runs it: images are copied from the host, answers back.
+
+    Raises:
+        RuntimeError: It is to record CUDA graphs and cannot, where the server would go on without.
+    """
+    with structlog.testing.capture_logs() as said:
+        session = Session(path, provider)
+    for line in said:
+        raise RuntimeError(f"{line['event']}: {line.get('reason')}")
+    return session
 
 
 def noise(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:

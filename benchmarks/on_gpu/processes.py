@@ -14,14 +14,20 @@ from pathlib import Path
 from on_gpu.results import Results, Table, read
 from on_gpu.settings import Settings
 
+LONGEST_LOG = 1500  # characters of it in the results
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a part: its tables, which are complete unless there is a failure, and the seconds it took."""
+    """What came of a part: its tables, the seconds it took, and why it failed, with the end of what it printed.
+
+    If `failure` is None, the tables are complete; else they hold what it had got to.
+    """
 
     tables: list[Table]
     seconds: float
-    failure: str | None
+    failure: str | None = None
+    log: str = ""
 
 
 def find_cuda_libraries() -> None:
@@ -52,7 +58,8 @@ def run(name: str, settings: Settings, limit: float, out: Path) -> Outcome:
         process.join()
     tables = read(path)
     path.unlink(missing_ok=True)
-    return Outcome(tables, time.perf_counter() - begin, failure)
+    printed = log.read_text(errors="replace")[-LONGEST_LOG:] if failure and log.is_file() else ""
+    return Outcome(tables, time.perf_counter() - begin, failure, printed)
 
 
 def _work(name: str, settings: Settings, path: Path, log: Path) -> None:

@@ -34,10 +34,10 @@ class Race:
                 self._times[name] = []
             except Exception as error:  # whatever a framework raises; the others go on
                 ready.pop(name, None)
-                self.failures[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                self.failures[name] = reason(error)
         for _ in range(turns):
             for name, run in ready.items():
-                self._times[name].append(_time(run, seconds))
+                self._times[name].append(call_seconds(run, seconds))
 
     def seconds(self, name: str) -> float | None:
         """Of a call, the median of the turns. If None, the contender has failed."""
@@ -54,10 +54,16 @@ class Race:
         return median(a / b for a, b in zip(ours, theirs, strict=True)) if ours and theirs else None
 
 
-def _time(run: Run, seconds: float) -> float:
+def call_seconds(run: Run, seconds: float) -> float:
+    """Mean seconds of a call, over at least one call and about so many seconds."""
     begin = time.perf_counter()
     calls = 0
     while (passed := time.perf_counter() - begin) < seconds or not calls:
         run()
         calls += 1
     return passed / calls
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in a line that fits into a table's notes."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -3,7 +3,7 @@
 from on_gpu.graphs import GRAPHS, Resident
 from on_gpu.results import Results
 from on_gpu.settings import Settings
-from on_gpu.timing import Race
+from on_gpu.timing import Race, reason
 
 NOTES = (
     "Time of a batch over the lean graph's, median of the ratios within each turn; images and answers stay on the "
@@ -23,7 +23,7 @@ def run(settings: Settings, results: Results) -> None:
                 try:
                     sessions[name] = Resident(settings.directory(model) / file, settings.provider(recorded))
                 except Exception as error:  # whatever ONNX Runtime raises; the others go on
-                    table.note(f"{model.name}, {file}: {type(error).__name__}: {error}"[:300])
+                    table.note(f"{model.name}, {file}: {reason(error)}")
             for batch in model.batches[:2]:
                 contenders = {
                     name: (lambda session=session, batch=batch: session.at(batch)) for name, session in sessions.items()
@@ -31,5 +31,5 @@ def run(settings: Settings, results: Results) -> None:
                 race = Race(contenders, settings.turns, settings.seconds)
                 ratios = [race.ratio(name, "lean") for name in others]
                 table.add(model.name, batch, recorded, race.rate("lean", batch), *ratios)
-                for name, reason in race.failures.items():
-                    table.note(f"{model.name}, {GRAPHS[name]}, batch {batch}: {reason}")
+                for name, why in race.failures.items():
+                    table.note(f"{model.name}, {GRAPHS[name]}, batch {batch}: {why}")

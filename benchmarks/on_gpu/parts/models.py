@@ -35,7 +35,7 @@ def run(settings: Settings, results: Results) -> None:
         for model in settings.models:
             image, weights = f"{model.size}×{model.size}", "published" if _published(model, settings) else "random"
             if model not in tasks:
-                table.add(model.name, image, weights, None, "was there")
+                table.add(model.name, image, "it was there", None, None)
             elif (error := tasks[model].exception()) is not None:
                 table.add(model.name, image, weights, None, f"{type(error).__name__}: {error}")
             else:

@@ -13,9 +13,10 @@ from resprobe_server.providers import CPU, CUDA, Provider, open_session
 from resprobe_server.repository import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
 from resprobe_server.session import Session
 
-from on_gpu.graphs import GRAPHS, noise
+from on_gpu.graphs import GRAPHS, as_served, noise
 from on_gpu.results import Results
 from on_gpu.settings import Model, Settings
+from on_gpu.timing import reason
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -43,7 +44,8 @@ def run(settings: Settings, results: Results) -> None:
                     runner = make()
                     found = [runner(batch) for batch in batches]
                 except Exception as error:  # whatever ONNX Runtime raises; the others go on
-                    table.add(model.name, kind, name, way, f"{type(error).__name__}: {error}"[:200], None, None)
+                    table.add(model.name, kind, name, way, None, None, None)
+                    table.note(f"{model.name}, {name}, {way}: {reason(error)}")
                     continue
                 table.add(model.name, kind, name, way, *_compare(_join(found), _join(expected)))
 
@@ -59,7 +61,7 @@ def _ways(path: Path, settings: Settings) -> Iterator[tuple[str, Callable[[], Ca
 
 
 def _as_served(path: Path, provider: Provider) -> Callable[[Arrays], Arrays]:
-    return Session(path, provider).run
+    return as_served(path, provider).run
 
 
 def _without_tf32(path: Path, provider: Provider) -> Callable[[Arrays], Arrays]:

@@ -3,19 +3,19 @@
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-import numpy.typing as npt
 from resprobe_server.repository import IMAGE, LEAN
 from resprobe_server.session import Session
 from server_process import ServerProcess, start
 
 from on_gpu.clients import Clients, Load, Seen, started
-from on_gpu.graphs import noise
+from on_gpu.graphs import as_served, noise
 from on_gpu.results import Results, Rows
 from on_gpu.settings import Model, Settings
-from on_gpu.timing import Race
+from on_gpu.timing import WARM_UP, Run, call_seconds, reason
 
 BATCH = 32  # the server's --max-batch by default
 LOADS = (
@@ -35,20 +35,51 @@ NOTES = (
 )
 
 
+@dataclass(frozen=True)
+class Subject:
+    """A server, and beside it ONNX Runtime on a model's lean graph, both with or both without CUDA graphs."""
+
+    recorded: bool
+    server: ServerProcess
+    raw: Run
+
+
 def run(settings: Settings, results: Results) -> None:
     """Adds a row for each model, load, and with and without CUDA graphs."""
     columns = "model", "load", "CUDA graphs", "images/s", "raw, images/s", "served / raw", "p50, ms", "p99, ms"
     table = results.table("Served", *columns, "server CPU, cores", notes=NOTES)
     loads = TINY if settings.quick else LOADS
     with ExitStack() as stack:
-        with ThreadPoolExecutor() as threads:  # each takes its time to load and warm the models
-            starting = [
-                (one, threads.submit(stack.enter_context, _serve(settings, one))) for one in settings.recordings
-            ]
-        servers = {recorded: server.result() for recorded, server in starting}
+        servers = _start(settings, stack, table)
         clients = stack.enter_context(started(max(load.clients for load in loads)))
         for model in settings.written():
-            _measure(model, servers, clients, loads, settings, table)
+            subjects = []
+            for recorded, server in servers.items():
+                try:
+                    session = as_served(settings.directory(model) / LEAN, settings.provider(recorded))
+                    subjects.append(Subject(recorded, server, _raw(session, model)))
+                except Exception as error:  # whatever ONNX Runtime raises; the others go on
+                    table.note(f"{model.name}{', CUDA graphs' * recorded}: {reason(error)}")
+            _measure(model, subjects, clients, loads, settings, table)
+
+
+def _start(settings: Settings, stack: ExitStack, table: Rows) -> dict[bool, ServerProcess]:
+    """Servers, at the same time: each takes its time to load and warm the models."""
+    servers = {}
+    with ThreadPoolExecutor() as threads:
+        starting = {one: threads.submit(stack.enter_context, _serve(settings, one)) for one in settings.recordings}
+    for recorded, task in starting.items():
+        if (error := task.exception()) is not None:
+            table.note(f"server{', CUDA graphs' * recorded}: {error}")
+            continue
+        servers[recorded] = task.result()
+        for line in servers[recorded].log:
+            print(line, end="")
+            if "without CUDA graphs" in line:
+                table.note(f"The server with CUDA graphs says: {line.strip()}")
+    if not servers:
+        raise RuntimeError(f"no server started: {task.exception()}")
+    return servers
 
 
 def _serve(settings: Settings, recorded: bool) -> AbstractContextManager[ServerProcess]:
@@ -56,34 +87,27 @@ def _serve(settings: Settings, recorded: bool) -> AbstractContextManager[ServerP
     return start(settings.repository, "--mode", "once", "--device", settings.device, *flags)
 
 
+def _raw(session: Session, model: Model) -> Run:
+    images = noise((BATCH, model.size, model.size, 3))
+    for _ in range(WARM_UP):
+        session.run({IMAGE: images})
+    return lambda: session.run({IMAGE: images})
+
+
 def _measure(
-    model: Model,
-    servers: dict[bool, ServerProcess],
-    clients: Clients,
-    loads: tuple[Load, ...],
-    settings: Settings,
-    table: Rows,
+    model: Model, subjects: list[Subject], clients: Clients, loads: tuple[Load, ...], settings: Settings, table: Rows
 ) -> None:
     seconds, turns = (0.2, 1) if settings.quick else (0.7, 3)
-    path = settings.directory(model) / LEAN
-    sessions = {recorded: Session(path, settings.provider(recorded)) for recorded in servers}
-    images = noise((BATCH, model.size, model.size, 3))
     raw: dict[bool, list[float]] = defaultdict(list)
     seen: dict[tuple[bool, Load], list[Seen]] = defaultdict(list)
     for _ in range(turns):
-        for recorded, server in servers.items():
-            raw[recorded].append(_raw(sessions[recorded], images, seconds / 3))
+        for subject in subjects:
+            raw[subject.recorded].append(BATCH / call_seconds(subject.raw, seconds / 3))
             for load in loads:
-                seen[recorded, load].append(clients.ask(server, model.name, load, seconds))
+                seen[subject.recorded, load].append(clients.ask(subject.server, model.name, load, seconds))
     for (recorded, load), found in seen.items():
         rate, limit = median(one.rate for one in found), median(raw[recorded])
         latencies = np.concatenate([one.latencies for one in found])
-        p50, p99 = np.percentile(latencies, [50, 99]) * 1e3 if len(latencies) else (np.nan, np.nan)
-        ratio = rate / limit if limit else None
+        p50, p99 = (float(one) * 1e3 for one in np.percentile(latencies, [50, 99])) if len(latencies) else (None, None)
         cores = median(one.cores for one in found)
-        table.add(model.name, load.name, recorded, rate, limit, ratio, float(p50), float(p99), cores)
-
-
-def _raw(session: Session, images: npt.NDArray[np.uint8], seconds: float) -> float:
-    """Images/s of a session; 0 if it fails."""
-    return Race({"raw": lambda: lambda: session.run({IMAGE: images})}, 1, seconds).rate("raw", len(images)) or 0.0
+        table.add(model.name, load.name, recorded, rate, limit, rate / limit, p50, p99, cores)

@@ -5,10 +5,9 @@ from functools import cache, partial
 
 import torch
 from resprobe_server.repository import IMAGE, LEAN
-from resprobe_server.session import Session
 
 from on_gpu import nets
-from on_gpu.graphs import Resident, noise
+from on_gpu.graphs import Resident, as_served, noise
 from on_gpu.results import Results
 from on_gpu.settings import Model, Settings
 from on_gpu.timing import Race, Run
@@ -43,7 +42,7 @@ def _contenders(model: Model, settings: Settings) -> dict[str, Callable[[int], R
     """What makes each ready for a batch size. Sessions and nets are opened once, when they are first wanted."""
     path, shape = settings.directory(model) / LEAN, (model.size, model.size, 3)
     resident = cache(lambda recorded: Resident(path, settings.provider(recorded)))
-    copying, net = cache(lambda: Session(path, settings.provider())), cache(lambda: nets.make(model))
+    copying, net = cache(lambda: as_served(path, settings.provider())), cache(lambda: nets.make(model))
 
     def copied(batch: int) -> Run:
         session, images = copying(), noise((batch, *shape))
