@@ -9,6 +9,7 @@ import warnings
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import torch
 from probe_cost import write_model
@@ -65,11 +66,11 @@ def _published(model: Model, settings: Settings) -> Path | None:
 
 def _export(model: Model, path: Path) -> Path:
     """Writes the net as somebody's ONNX file, with a free batch size."""
-    images = torch.zeros(2, 3, model.size, model.size)
-    sizes = ({0: torch.export.Dim("n")},)
+    images = torch.zeros(1, 3, model.size, model.size)
+    names: dict[str, Any] = {"input_names": ["data"], "output_names": ["scores"], "dynamic_axes": {"data": {0: "n"}}}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter
-        torch.onnx.export(nets.make(model), (images,), path, dynamo=True, dynamic_shapes=sizes, verbose=False)
+        warnings.simplefilter("ignore")  # of the older exporter, which takes a quarter of the time
+        torch.onnx.export(nets.make(model), (images,), path, dynamo=False, opset_version=18, **names)
     return path
 
 
