@@ -1,7 +1,8 @@
 """Times contenders by turns, so that a noisy neighbour and a warm device disturb all of them alike."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from statistics import median
 
 Run = Callable[[], object]
@@ -24,20 +25,26 @@ class Race:
             seconds: How long it runs each time; every call is waited for.
         """
         self.failures: dict[str, str] = {}
-        self._times: dict[str, list[float]] = {}
+        self._times: dict[str, list[float]] = {name: [] for name in contenders}
         ready: dict[str, Run] = {}
         for name, make in contenders.items():
-            try:
+            with self._dropping(name, ready):
                 ready[name] = make()
                 for _ in range(WARM_UP):
                     ready[name]()
-                self._times[name] = []
-            except Exception as error:  # whatever a framework raises; the others go on
-                ready.pop(name, None)
-                self.failures[name] = reason(error)
         for _ in range(turns):
-            for name, run in ready.items():
-                self._times[name].append(call_seconds(run, seconds))
+            for name, run in list(ready.items()):
+                with self._dropping(name, ready):
+                    self._times[name].append(call_seconds(run, seconds))
+
+    @contextmanager
+    def _dropping(self, name: str, ready: dict[str, Run]) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever a framework raises; the others go on
+            ready.pop(name, None)
+            self._times[name].clear()
+            self.failures[name] = reason(error)
 
     def seconds(self, name: str) -> float | None:
         """Of a call, the median of the turns. If None, the contender has failed."""
