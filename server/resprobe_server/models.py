@@ -17,8 +17,9 @@ import structlog
 from resprobe_server.config import Config
 from resprobe_server.device import Device
 from resprobe_server.errors import InvalidRequest, LoadFailed, NotFound, NotReady, NotSupported, StartError
+from resprobe_server.loader import Loader
 from resprobe_server.repository import LEAN, Found, Key, Stamp, is_number, scan
-from resprobe_server.version import Loader, Version
+from resprobe_server.version import Version
 
 ALL = "*"  # --load: every model
 log = structlog.get_logger()
@@ -34,12 +35,21 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """A version in the repository. `reason` says why it does not serve, or why its newest content does not."""
+    """A version in the repository.
+
+    Attributes:
+        name: Of the model.
+        version: Number.
+        state: What it is.
+        reason: Why it does not serve, or why its newest content does not.
+        note: What an operator should know of one that serves.
+    """
 
     name: str
     version: int
     state: State
     reason: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -239,6 +249,8 @@ class Models:
         await self._serve(name, {**self._versions.get(name, {}), number: version})
         shown = {"blocks": len(version.description.blocks), "provider": version.description.serving.provider}
         log.info("model loaded", model=name, version=number, replaces=replaces, **shown)
+        for note in version.notes:
+            log.warning("served with a note", model=name, version=number, note=note)
 
     async def _drop(self, key: Key) -> None:
         name, number = key
@@ -262,14 +274,16 @@ class Models:
 
     def _status(self, key: Key) -> Status:
         name, number = key
-        serves = number in self._versions.get(name, ())
+        served = self._versions.get(name, {}).get(number)
         if key in self._pending:
             state, reason = State.LOADING, ""
         elif key in self._attempts:
             state, reason = State.UNAVAILABLE, self._attempts[key].failure
         else:
             state, reason = State.UNAVAILABLE, "not loaded"
-        return Status(name, number, State.READY if serves else state, reason)
+        if served is None:
+            return Status(name, number, state, reason)
+        return Status(name, number, State.READY, reason, "; ".join(served.notes))
 
     def _failed(self, found: Found) -> bool:
         return bool(self._attempts[found.key].failure)

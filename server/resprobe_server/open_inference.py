@@ -89,7 +89,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         return pb.RepositoryIndexResponse(
             models=[
                 pb.RepositoryIndexResponse.ModelIndex(
-                    name=one.name, version=str(one.version), state=one.state, reason=one.reason
+                    name=one.name, version=str(one.version), state=one.state, reason=one.reason or one.note
                 )
                 for one in found
                 if not request.ready or one.state is State.READY

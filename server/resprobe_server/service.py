@@ -198,7 +198,7 @@ def _response(identifier: str, version: Version, outcome: Outcome, top_k: int) -
     response = pb.ClassifyResponse(id=identifier, batch_size=outcome.batch_size)
     set_duration(response.timings.queue, outcome.queued)
     set_duration(response.timings.inference, outcome.ran)
-    indices, probabilities = outcome.results.best(top_k)
+    indices, probabilities = outcome.results.best(top_k, version.probabilities)
     blocks = outcome.results.arrays.get(BLOCKS)
     for row in range(outcome.start, outcome.stop):
         result = response.results.add()
