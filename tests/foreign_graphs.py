@@ -9,7 +9,7 @@ from onnx import TensorProto, checker, helper, numpy_helper, save
 
 REAL, HALF, TEXT = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.STRING
 UINT8, INT64 = TensorProto.UINT8, TensorProto.INT64
-Tensors = Mapping[str, tuple[int, Sequence[int | str | None]]]
+Tensors = Mapping[str, tuple[int, Sequence[Any]]]
 
 
 def write(

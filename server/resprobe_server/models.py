@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -18,7 +19,7 @@ from resprobe_server.config import Config
 from resprobe_server.device import Device
 from resprobe_server.errors import InvalidRequest, LoadFailed, NotFound, NotReady, NotSupported, StartError
 from resprobe_server.loader import Loader
-from resprobe_server.repository import LEAN, Found, Key, Stamp, is_number, scan
+from resprobe_server.repository import LEAN, Found, Key, Stamp, is_number, passed_over, scan
 from resprobe_server.version import Version
 
 ALL = "*"  # --load: every model
@@ -83,6 +84,7 @@ class Models:
         self._versions: dict[str, dict[int, Version]] = {}
         self._attempts: dict[Key, Attempt] = {}
         self._pending: set[Key] = set()
+        self._passed_over: set[Path] = set()  # as the log says
         self._lock = asyncio.Lock()  # of all that changes the table
         self._started = False
         self.loads: Counter[str] = Counter()
@@ -221,6 +223,10 @@ class Models:
 
     async def _follow(self, found: Sequence[Found], known: Set[Key]) -> None:
         """Loads what of `found` has changed, and drops what of `known` was not found."""
+        for path, reason in await asyncio.to_thread(lambda: list(passed_over(self._config.repository))):
+            if path not in self._passed_over:
+                self._passed_over.add(path)
+                log.warning("directory passed over", directory=str(path), reason=reason)
         changed = [one for one in found if one.key not in self._attempts or self._attempts[one.key].stamp != one.stamp]
         self._pending = {one.key for one in changed}
         try:

@@ -50,6 +50,22 @@ def scan(root: Path) -> list[Found]:
     return [found for model in models for found in _versions(model)]
 
 
+def passed_over(root: Path) -> Iterator[tuple[Path, str]]:
+    """Directories that look like models or versions and are none, each with the reason. Hidden ones are left out."""
+    for model in _directories(root):
+        numbered = [path for path in _directories(model) if is_number(path.name)]
+        for path in _directories(model):
+            if path not in numbered:
+                yield (
+                    path,
+                    f"its name is not the number of a version: 1, 2 and so on, of at most {LONGEST_NUMBER} digits",
+                )
+            elif not (path / LEAN).exists():
+                yield path, f"it holds no {LEAN}"
+        if not numbered:
+            yield model, f"it holds no VERSION/{LEAN}"
+
+
 def is_number(text: str) -> bool:
     """Whether a text is the number of a version as it is written: 1, but neither 01 nor a thousand digits."""
     return len(text) <= LONGEST_NUMBER and text.isascii() and text.isdecimal() and str(int(text)) == text
@@ -65,6 +81,13 @@ def _versions(model: Path) -> Iterator[Found]:
                 stamp = _stamp(sorted(path for path in directory.iterdir() if not path.name.startswith(".")))
                 if any(name == LEAN for name, *_ in stamp):
                     yield Found(model.name, number, directory, stamp + config)
+
+
+def _directories(parent: Path) -> list[Path]:
+    """What is in a directory and is one, by name; nothing if it cannot be read."""
+    with suppress(OSError):
+        return sorted(path for path in parent.iterdir() if not path.name.startswith(".") and path.is_dir())
+    return []
 
 
 def _stamp(files: Sequence[Path]) -> Stamp:

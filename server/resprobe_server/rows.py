@@ -108,7 +108,7 @@ def _compare(session: Session, sample: Sample, trial: check.Trial) -> None:
 
     count = min(ROWS, session.fixed or ROWS)
     alone = [run([row]) for row in range(count)]
-    batches = [(rows, run(rows)) for rows in TOGETHER if len(rows) <= count]
+    batches: list[tuple[Sequence[int], Arrays]] = [(rows, run(rows)) for rows in TOGETHER if len(rows) <= count]
     batches.append((range(min(largest, count)), trial.outputs))
     told = [_tells(name, [one[name] for one in alone], batches, session) for name in alone[0]]
     if not any(told):
