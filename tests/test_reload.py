@@ -6,9 +6,9 @@ import json
 import os
 import shutil
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,12 @@ from resprobe_server.decoders import Decoders
 from resprobe_server.device import Device
 from resprobe_server.errors import LoadFailed, NotFound, NotReady, NotSupported, StartError
 from resprobe_server.grpc_server import Server
-from resprobe_server.models import Models, State
+from resprobe_server.models import Models
 from resprobe_server.open_inference import OpenInferenceService
+from resprobe_server.states import State
 from resprobe_server.watch import changes
 from resprobe_server.work import Outcome
+from tables import Health, table
 
 IMAGES = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8, 1)
 
@@ -45,26 +47,6 @@ def add(root: Path, number: int, model: str = "digits") -> Path:
     draft, target = root / model / f".draft-{number}", root / model / str(number)
     shutil.copytree(root / "digits" / "1", draft)
     return draft.rename(target)
-
-
-class Health:
-    """What the table says of its models."""
-
-    def __init__(self) -> None:
-        self.serving: dict[str, bool] = {}
-
-    async def show(self, name: str, serving: bool) -> None:
-        self.serving[name] = serving
-
-
-@asynccontextmanager
-async def table(root: Path, **options: Any) -> AsyncIterator[tuple[Models, Health]]:
-    """The table, without a server and without a watcher."""
-    health = Health()
-    async with Device() as device:
-        models = Models(Config(root, max_batch=4, threads=1, **options), device, health.show)
-        await models.start()
-        yield models, health
 
 
 def states(models: Models) -> dict[int, str]:

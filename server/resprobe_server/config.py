@@ -40,6 +40,8 @@ class Config:
     """watch: follow the repository. explicit: load and unload by request. once: load all at the start and no more."""
     load: tuple[str, ...] = ()
     """Models to load at the start in explicit mode; * means all."""
+    allow_incompatible: bool = False
+    """Serve a new version of a model though it takes other inputs or has other classes than the one that serves."""
     poll: float = 5.0
     """Seconds between looks at the repository where the system notifies of no change, as on network file systems."""
     address: str = "127.0.0.1:50051"

@@ -8,8 +8,6 @@ one to let go of it frees its sessions.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence, Set
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -19,46 +17,14 @@ from resprobe_server.config import Config
 from resprobe_server.device import Device
 from resprobe_server.errors import InvalidRequest, LoadFailed, NotFound, NotReady, NotSupported, StartError
 from resprobe_server.loader import Loader
-from resprobe_server.repository import LEAN, Found, Key, Stamp, is_number, passed_over, scan
+from resprobe_server.repository import LEAN, Found, Key, is_number, passed_over, scan
+from resprobe_server.states import Attempt, State, Status
+from resprobe_server.succession import Incompatible
+from resprobe_server.succession import check as check_succession
 from resprobe_server.version import Version
 
 ALL = "*"  # --load: every model
 log = structlog.get_logger()
-
-
-class State(StrEnum):
-    """What a version in the repository can be."""
-
-    READY = "READY"
-    LOADING = "LOADING"
-    UNAVAILABLE = "UNAVAILABLE"
-
-
-@dataclass(frozen=True)
-class Status:
-    """A version in the repository.
-
-    Attributes:
-        name: Of the model.
-        version: Number.
-        state: What it is.
-        reason: Why it does not serve, or why its newest content does not.
-        note: What an operator should know of one that serves.
-    """
-
-    name: str
-    version: int
-    state: State
-    reason: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """The last content of a version directory that was loaded, and why it failed; empty if it did not."""
-
-    stamp: Stamp
-    failure: str = ""
 
 
 class Models:
@@ -67,6 +33,7 @@ class Models:
     Attributes:
         loads: Versions loaded so far, by model.
         failures: Versions that failed to load so far, by model.
+        refusals: Versions that were refused so far because they are of another kind than those served, by model.
         derived: For what others derive from the table: empty again, and another, each time that the table changes. Who
             takes it before he looks into the table, and adds to that one, never finds what is out of date.
     """
@@ -89,6 +56,7 @@ class Models:
         self._started = False
         self.loads: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
         self.derived: dict[Any, Any] = {}
 
     async def start(self) -> None:
@@ -236,6 +204,9 @@ class Models:
             self._pending.clear()
         for key in known - {one.key for one in found}:
             await self._drop(key)
+        for one in found:  # what stood in its way is gone: as after a start
+            if self._attempts[one.key].refused and one.name not in self._versions:
+                await self._load(one)
 
     async def _load(self, found: Found) -> None:
         """Loads a version beside what is served under its number, and puts it in that one's place if it is fit."""
@@ -243,6 +214,13 @@ class Models:
         replaces = number in self._versions.get(name, ())
         try:
             version = await asyncio.to_thread(self._loader.load, found)
+            if not self._config.allow_incompatible:
+                check_succession(version, self._versions.get(name, {}))
+        except Incompatible as error:
+            self.refusals[name] += 1
+            self._attempts[found.key] = Attempt(found.stamp, str(error), refused=True)
+            log.error("version of another kind refused", model=name, version=number, reason=str(error))
+            return
         except Exception as error:  # a file of somebody else's making can fail in any way; the others must serve
             self.failures[name] += 1
             self._attempts[found.key] = Attempt(found.stamp, str(error))

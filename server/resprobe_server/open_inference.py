@@ -14,10 +14,11 @@ from resprobe_server.errors import InvalidRequest, NotFound, NotReady, RequestEr
 from resprobe_server.grpc_call import Call
 from resprobe_server.grpc_each import Each
 from resprobe_server.infer import InputReader
-from resprobe_server.models import Models, State
+from resprobe_server.models import Models
 from resprobe_server.plan import Plan, streamed
 from resprobe_server.request_cache import RequestCache
 from resprobe_server.session import Arrays
+from resprobe_server.states import State
 from resprobe_server.status import CODES, Context, make_status
 from resprobe_server.version import LESION_SUFFIX, Version
 
