@@ -37,7 +37,7 @@ IMAGES = np.random.default_rng(1).integers(0, 256, (6, 4, 4, 1), dtype=np.uint8)
 @pytest.fixture(scope="module")
 def address(start: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("probabilities")
-    constants = {"s": [-1, 16], "w": WEIGHTS, "r": [-1, CLASSES], "a": [1]}
+    constants: dict[str, Any] = {"s": [-1, 16], "w": WEIGHTS, "r": [-1, CLASSES], "a": [1]}
     for name, tail in (TAILS | OTHERS).items():
         taken, returned = {"image": (UINT8, ["n", 4, 4, 1])}, {"logits": (REAL, ["n", CLASSES])}
         write(root / name, [*SCORES, *tail], taken, returned, **constants)
