@@ -100,8 +100,8 @@ class Config:
     """Seconds that the request of a call, or the first of a stream, may take to come; 0: no limit."""
     max_watchers: int = 256
     """Maximum streams of health changes (Health/Watch); one IP address may have a quarter of them."""
-    max_streams: int = 256
-    """Calls under way on one connection at the most; gRPC keeps more waiting in the client."""
+    max_streams: int = 100
+    """Maximum calls under way on one connection; gRPC keeps more waiting in the client."""
     max_in_stream: int = 256
     """Requests of one stream that are worked on at a time; more are not read yet."""
     keepalive: float = 60.0

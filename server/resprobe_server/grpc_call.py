@@ -61,6 +61,7 @@ class Call:
     _code: Code | None = None
     _details = ""
     _direct = False  # whether it is answered without a task
+    _watched = False  # whether core is to report its end
     _task: "asyncio.Task[None] | None" = None
 
     def __init__(self, server: "Server", event: Any, method: str, handler: Any, direct: "Direct | None") -> None:
@@ -121,7 +122,6 @@ class Call:
 
     def begin(self) -> None:
         """Lets the call in and asks for its request, or refuses it unread. On the poller's thread."""
-        self.batch(self._closed, cygrpc.ReceiveCloseOnServerOperation(0))
         try:
             for gate in self.server.gates:
                 gate.enter(self)
@@ -131,6 +131,8 @@ class Call:
         except Exception as error:
             self.fail(error)  # at once: whoever opens calls by the thousand must cost little
         else:
+            self._watched = True
+            self.batch(self._closed, cygrpc.ReceiveCloseOnServerOperation(0))
             self.open()
 
     def open(self) -> None:
@@ -190,6 +192,8 @@ class Call:
             operations.append(cygrpc.SendInitialMetadataOperation(None, 0))
         if message is not None:
             operations.append(cygrpc.SendMessageOperation(message, 0))
+        if not self._watched:  # it was refused unread: one batch for the whole call
+            operations.append(cygrpc.ReceiveCloseOnServerOperation(0))
         if self.tallies or code is not Code.OK:
             self.server.calls.count(self.method, code)  # all this first: who has its answer may rely on it
         for callback in self._callbacks:
