@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,26 +81,34 @@ def test_strings_count_with_what_they_hold() -> None:
 
 
 @pytest.fixture(scope="module")
-def stub(start: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GRPCInferenceServiceStub]:
-    """A server whose batches wait until two rows have come, and hold a MiB at most."""
-    root = tmp_path_factory.mktemp("waiting")
-    write(root / "net", [node("Neg", "x", "y")], {"x": (REAL, ["n", "m"])}, {"y": (REAL, ["n", "m"])})
-    with (
-        start(root, max_batch=2, max_wait=600_000, max_waiting=1) as address,
-        grpc.insecure_channel(address, [("grpc.max_receive_message_length", 1 << 30)]) as channel,
-    ):
-        yield GRPCInferenceServiceStub(channel)
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose requests are viewed as they come, and one whose are parsed and held beside its inputs."""
+    made = tmp_path_factory.mktemp("waiting")
+    for name, size in (("viewed", 200_000), ("parsed", "m")):
+        write(made / name, [node("Neg", "x", "y")], {"x": (REAL, ["n", size])}, {"y": (REAL, ["n", size])})
+    return made
 
 
-def request(rows: int, floats: int) -> pb.ModelInferRequest:
+def request(model: str, rows: int, floats: int) -> pb.ModelInferRequest:
     tensor = pb.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[rows, floats])
-    return pb.ModelInferRequest(model_name="net", inputs=[tensor], raw_input_contents=[bytes(4 * rows * floats)])
+    return pb.ModelInferRequest(model_name=model, inputs=[tensor], raw_input_contents=[bytes(4 * rows * floats)])
 
 
-def test_a_large_request_is_accepted_alone_and_two_are_not(stub: GRPCInferenceServiceStub) -> None:
-    assert list(stub.ModelInfer(request(2, 1_000_000)).outputs[0].shape) == [2, 1_000_000]
+@pytest.mark.parametrize(("model", "floats"), [("viewed", 200_000), ("parsed", 100_000)])
+def test_a_large_request_is_accepted_alone_and_two_are_not(start: Serve, root: Path, model: str, floats: int) -> None:
+    """Of a server whose batches wait until two rows have come."""
+    with (
+        start(root, max_batch=2, max_wait=600_000, max_waiting=1, threads=1) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        ask(GRPCInferenceServiceStub(channel), model, floats)
+
+
+def ask(stub: GRPCInferenceServiceStub, model: str, floats: int) -> None:
+    assert list(stub.ModelInfer(request(model, 2, 200_000)).outputs[0].shape) == [2, 200_000]
     done = threading.Event()
-    futures = [stub.ModelInfer.future(request(1, 200_000)) for _ in range(2)]
+    large = request(model, 1, floats)
+    futures = [stub.ModelInfer.future(large) for _ in range(2)]
     for future in futures:
         future.add_done_callback(lambda _: done.set())
     assert done.wait(30)

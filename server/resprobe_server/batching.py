@@ -85,29 +85,30 @@ class Batcher:
         self._lock = threading.Lock()  # of `pending`, and of what is refused
         self.counters = Counters.up_to(max_batch)
 
-    def submit(self, inputs: Arrays, deadline: float = math.inf) -> "asyncio.Future[Outcome]":
+    def submit(self, inputs: Arrays, deadline: float = math.inf, size: int = 0) -> "asyncio.Future[Outcome]":
         """Accepts a request. Call it on the event loop. See `add`.
 
         Returns:
             A future; cancelling it drops what has not reached the device. It may raise Expired.
         """
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.add(inputs, deadline, future)
+        self.add(inputs, deadline, future, size)
         return future
 
-    def add(self, inputs: Arrays, deadline: float, promise: Promise) -> None:
+    def add(self, inputs: Arrays, deadline: float, promise: Promise, size: int = 0) -> None:
         """Accepts a request.
 
         Args:
             inputs: By name, each [n, …] with the same n ≥ 1.
             deadline: On the clock of time.monotonic.
             promise: Set when it is answered. If it is cancelled by then, what has not reached the device is dropped.
+            size: Bytes that it holds beside its inputs until then: a message that they were made of.
 
         Raises:
             QueueFull: Too many images wait, or too many bytes. A request that finds nothing waiting is accepted
                 whatever its size.
         """
-        rows, size = len(next(iter(inputs.values()))), size_of(inputs)
+        rows, size = len(next(iter(inputs.values()))), size + size_of(inputs)
         with self._lock:
             waiting = self.pending
             if waiting and waiting + rows > self.max_queue:

@@ -187,7 +187,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         due = plan.admit(context)
         if inputs is None:
             inputs = await self._reader.read(request, plan.version, due)
-        outcome = await plan.batcher.submit(inputs, due)
+        outcome = await plan.batcher.submit(inputs, due, request.ByteSize())
         return await asyncio.to_thread(plan.respond, outcome) if plan.has_classification else plan.respond(outcome)
 
     def _plan(self, request: pb.ModelInferRequest) -> tuple[Plan, Arrays | None]:

@@ -90,7 +90,7 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         images = stack(request.images, plan.wanted)
         if images is None:
             images = await self._decode(request.images, plan.wanted, deadline)
-        outcome = await plan.batcher.submit({**plan.scale, IMAGE: images}, deadline)
+        outcome = await plan.batcher.submit({**plan.scale, IMAGE: images}, deadline, request.ByteSize())
         return await asyncio.to_thread(plan.respond, outcome) if plan.is_large else plan.respond(outcome)
 
     def _plan(self, request: pb.ClassifyRequest, version: Version, images: int, context: Context) -> "Plan":
