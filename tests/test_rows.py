@@ -105,6 +105,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     image(made / "view_two", "n", [-1, 32])
     image(made / "one", 1, [1, 64])
     image(made / "five", 5, [5, 64])
+    image(made / "baked", "n", [1, 64])
+    taken, returned = {"image": (UINT8, IMAGES)}, {"logits": (REAL, ["n", 64])}
+    centre = [node("Cast", "image", "x", to=REAL), *MEAN, node("Add", "y x", "z"), node("Reshape", "z s", "logits")]
+    write(made / "centred", centre, taken, returned, s=[-1, 64])
     return made
 
 
@@ -158,6 +162,7 @@ def test_the_index_says_why_requests_are_run_one_at_a_time(stub: GRPCInferenceSe
     assert index["said"].reason.startswith("config.pbtxt says max_batch_size: 8; requests are run one at a time: a row")
     assert index["alone"].reason.endswith("requests are run one at a time: config.pbtxt says so")
     assert index["view"].reason == ""
+    assert index["centred"].reason.startswith("images are run one at a time: a row of logits is not the same alone")
 
 
 @pytest.mark.parametrize(
@@ -204,10 +209,22 @@ def test_flattened_images_and_fixed_batches_are_classified(address: str, model: 
             assert alone.labels[0] == together.labels[at]
 
 
-def test_images_whose_rows_are_mixed_are_not_classified(address: str, stub: GRPCInferenceServiceStub) -> None:
+@pytest.mark.parametrize("model", ["centred", "baked"])
+def test_images_that_would_be_mixed_are_classified_one_at_a_time(address: str, model: str) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (7, 8, 8, 1), dtype=np.uint8)
+    with resprobe.Client(address) as client:
+        together = client.classify(images, model=model, top_k=1)
+        alone = [client.classify(one, model=model, top_k=1) for one in images]
+    assert together.labels == [one.labels[0] for one in alone]
+    np.testing.assert_array_equal(together.probabilities, np.concatenate([one.probabilities for one in alone]))
+    if model == "centred":
+        assert [int(one) for one in together.classes[:, 0]] == images.reshape(7, -1).argmax(1).tolist()
+
+
+def test_what_returns_no_row_for_an_image_is_not_classified(address: str, stub: GRPCInferenceServiceStub) -> None:
     with (
         resprobe.Client(address) as client,
-        pytest.raises(resprobe.Error, match=r"runs its requests one at a time.*for 8 rows it returns logits of shape"),
+        pytest.raises(resprobe.Error, match=r"one at a time, not in batches.*for 8 rows it returns logits of shape"),
     ):
         client.classify(np.zeros((8, 8, 1), np.uint8), model="view_two")
     index = {one.name: one for one in stub.RepositoryIndex(pb.RepositoryIndexRequest()).models}

@@ -54,16 +54,19 @@ def conclude(
     images, values = fitness.declared_images(lean), trials[LEAN].outputs.get(LOGITS)
     scores = values if values is not None and are_scores(values) else None
     alone = "" if examined.batched else _why_alone(lean, examined, said)
+    single = bool(alone) and images is not None and said != 0 and _takes_one(lean, trials[LEAN])
+    batched = examined.batched or single
     if images is None:
         unclassified = NO_IMAGES
-    elif alone:
+    elif not batched:
         unclassified = f"runs its requests one at a time, not in batches of images: {alone}"
     else:
         unclassified = "" if scores is not None else NO_SCORES
     probabilities = not unclassified and scores is not None and are_probabilities(scores)
+    most = min(max_batch, lean.fixed or max_batch) if examined.batched else 1
     notes = {
         f"{CONFIG} says max_batch_size: {said}": said is not None,
-        f"requests are run one at a time: {alone}": alone,
+        f"{'images' if single else 'requests'} are run one at a time: {alone}": alone,
         f"its rows are taken to be independent, which no test has shown: {examined.reason}": (
             examined.batched and examined.reason
         ),
@@ -71,16 +74,15 @@ def conclude(
         f"images are not classified: it {unclassified}": images is not None and unclassified,
         f"its {LOGITS} are probabilities already, and are served as they are": probabilities,
     }
-    return Findings(
-        trials=trials,
-        batched=examined.batched,
-        max_batch=min(max_batch, lean.fixed or max_batch) if examined.batched else 1,
-        images=images if examined.batched else None,
-        scores=scores,
-        unclassified=unclassified,
-        probabilities=probabilities,
-        notes=[note for note, applies in notes.items() if applies],
-    )
+    said_notes = [note for note, applies in notes.items() if applies]
+    taken = images if batched else None
+    return Findings(trials, batched, most, taken, scores, unclassified, probabilities, said_notes)
+
+
+def _takes_one(lean: Session, trial: check.Trial) -> bool:
+    """Whether a graph takes one row by itself and returns one for it, whatever it does with several."""
+    free = all(tensor.shape[:1] == (None,) for tensor in lean.inputs)
+    return free and bool(trial.outputs) and all(array.shape[:1] == (1,) for array in trial.outputs.values())
 
 
 def _why_alone(lean: Session, examined: rows.Examined, said: int | None) -> str:
