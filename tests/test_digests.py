@@ -45,8 +45,8 @@ UNFIT: dict[str, tuple[Callable[[Path], None], str]] = {
     "another graph": (grow, "lesion.onnx is not the file that was published"),
     "no classes": (edit(classes=[]), "model.onnx returns logits [32, 10]; its description says [32, 0]"),
     "too few classes": (edit(classes=["a", "b"]), "its description says [32, 2]"),
-    "no statistics": (edit(statistics=[]), "probe.onnx returns blocks [32, 3, 4]; its description says [32, 3, 0]"),
-    "no blocks": (edit(blocks=[]), "its description says [32, 0, 4]"),
+    "no statistics": (edit(statistics=[]), "probe.onnx is there, but model.json names no statistics"),
+    "no blocks": (edit(blocks=[]), "probe.onnx is there, but model.json names no blocks"),
     "other images": (edit(image={"height": 9, "width": 8, "channels": 1}), "its description says [9, 8, 1]"),
     "no description": (undescribed, "without model.json, which names blocks and statistics"),
 }

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import onnxruntime
 import pytest
 from conftest import Serve
+from foreign_graphs import HALF, REAL, TEXT, node, write
 from google.protobuf import descriptor_pool, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, checker, helper, save
 from PIL import Image
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
@@ -449,33 +449,15 @@ def test_statistics_count_images_and_batches(stub: GRPCInferenceServiceStub, tes
         stub.ModelStatistics(pb.ModelStatisticsRequest(name="vgg"))
 
 
-def write(directory: Path, nodes: list[Any], inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
-    """A model of somebody else: tensors by name, each its type and its shape."""
-    taken, returned = (
-        [helper.make_tensor_value_info(name, *info) for name, info in some.items()] for some in (inputs, outputs)
-    )
-    graph = helper.make_graph(nodes, "foreign", taken, returned)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    checker.check_model(model)
-    (directory / "1").mkdir(parents=True)
-    save(model, directory / "1" / "model.onnx")
-
-
 @pytest.fixture(scope="module")
 def foreign(start: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GRPCInferenceServiceStub]:
     """A server of models that take no images."""
-    root, node = tmp_path_factory.mktemp("foreign"), helper.make_node
-    half, real, text = TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.STRING
-    rows = ["n", 3]
-    write(root / "sum", [node("Add", ["a", "b"], ["c"])], {"a": (real, rows), "b": (real, rows)}, {"c": (real, rows)})
-    write(root / "half", [node("Neg", ["a"], ["b"])], {"a": (half, rows)}, {"b": (half, rows)})
-    write(root / "text", [node("Identity", ["a"], ["b"])], {"a": (text, ["n"])}, {"b": (text, ["n"])})
-    write(
-        root / "whole",
-        [node("MatMul", ["a", "b"], ["c"])],
-        {"a": (real, [2, "k"]), "b": (real, ["k", 2])},
-        {"c": (real, [2, 2])},
-    )
+    root, rows = tmp_path_factory.mktemp("foreign"), ["n", 3]
+    write(root / "sum", [node("Add", "a b", "c")], {"a": (REAL, rows), "b": (REAL, rows)}, {"c": (REAL, rows)})
+    write(root / "half", [node("Neg", "a", "b")], {"a": (HALF, rows)}, {"b": (HALF, rows)})
+    write(root / "text", [node("Identity", "a", "b")], {"a": (TEXT, ["n"])}, {"b": (TEXT, ["n"])})
+    taken = {"a": (REAL, [2, "k"]), "b": (REAL, ["k", 2])}
+    write(root / "whole", [node("MatMul", "a b", "c")], taken, {"c": (REAL, [2, 2])})
     with start(root, max_batch=2) as address, grpc.insecure_channel(address) as opened:
         yield GRPCInferenceServiceStub(opened)
 

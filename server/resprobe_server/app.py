@@ -14,6 +14,7 @@ from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc, resprob
 
 from resprobe_server import messages, metrics
 from resprobe_server.authorization import Authorization, log_open, revoking
+from resprobe_server.budget import Budget
 from resprobe_server.calls import Calls
 from resprobe_server.config import Config
 from resprobe_server.decoders import Decoders
@@ -57,7 +58,8 @@ async def serve(config: Config) -> AsyncIterator[int]:
         health.show(name, serving)
 
     await show("", False)
-    async with _traces(config) as tracing, Device(tracing) as device, probes(config, health):
+    waiting = Budget(config.waiting_bytes, "of images and tensors are waiting")
+    async with _traces(config) as tracing, Device(tracing, waiting) as device, probes(config, health):
         models = Models(config, device, show)
         calls = Calls()
         collector = metrics.ServerCollector(models, calls)

@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from resprobe_server.budget import Budget
 from resprobe_server.counters import Counters
 from resprobe_server.errors import Expired, QueueFull
 from resprobe_server.results import Results
 from resprobe_server.session import Arrays, Graph
-from resprobe_server.work import Answer, Likeness, Outcome, Promise, Slice, Work
+from resprobe_server.work import Answer, Outcome, Promise, Slice, Work, likeness_of, size_of
 
 if TYPE_CHECKING:  # what is not imported costs nothing where traces are off
     from resprobe_server.tracing import Tracing
 
 PATIENCE = 0.1  # seconds that an analysis waits for classifications; then it has its turn, which is one batch
 FIRST_GUESS = 100.0  # images/s, before anything was measured
+SOON = 0.1  # seconds after which to come back, where what waits is for other graphs
 
 
 class Batcher:
@@ -54,6 +56,7 @@ class Batcher:
         name: str = "",
         tracing: "Tracing | None" = None,
         uniform: bool = True,
+        budget: Budget | None = None,
     ) -> None:
         """Makes a batcher.
 
@@ -67,8 +70,9 @@ class Batcher:
             name: Of the graph, in traces.
             tracing: None: there are no traces.
             uniform: Whether the rows of all requests have one shape. If not, only those that are alike are joined.
+            budget: Of the bytes that wait for all graphs. If None, they are not bounded.
         """
-        self._uniform = uniform
+        self._uniform, self._budget = uniform, budget or Budget()
         self._graph, self._put = graph, put
         self.max_queue, self.max_wait = max_queue, max_wait
         self._patience = 0.0 if urgent else PATIENCE
@@ -81,28 +85,30 @@ class Batcher:
         self._lock = threading.Lock()  # of `pending`, and of what is refused
         self.counters = Counters.up_to(max_batch)
 
-    def submit(self, inputs: Arrays, deadline: float = math.inf) -> "asyncio.Future[Outcome]":
+    def submit(self, inputs: Arrays, deadline: float = math.inf, size: int = 0) -> "asyncio.Future[Outcome]":
         """Accepts a request. Call it on the event loop. See `add`.
 
         Returns:
             A future; cancelling it drops what has not reached the device. It may raise Expired.
         """
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.add(inputs, deadline, future)
+        self.add(inputs, deadline, future, size)
         return future
 
-    def add(self, inputs: Arrays, deadline: float, promise: Promise) -> None:
+    def add(self, inputs: Arrays, deadline: float, promise: Promise, size: int = 0) -> None:
         """Accepts a request.
 
         Args:
             inputs: By name, each [n, …] with the same n ≥ 1.
             deadline: On the clock of time.monotonic.
             promise: Set when it is answered. If it is cancelled by then, what has not reached the device is dropped.
+            size: Bytes that it holds beside its inputs until then: a message that they were made of.
 
         Raises:
-            QueueFull: Too many images wait. A request that finds nothing waiting is accepted whatever its size.
+            QueueFull: Too many images wait, or too many bytes. A request that finds nothing waiting is accepted
+                whatever its size.
         """
-        rows = len(next(iter(inputs.values())))
+        rows, size = len(next(iter(inputs.values()))), size + size_of(inputs)
         with self._lock:
             waiting = self.pending
             if waiting and waiting + rows > self.max_queue:
@@ -112,8 +118,14 @@ class Batcher:
                     "try again later",
                     retry_after=waiting / self._rate,
                 )
+            try:
+                self._budget.take(size, waiting / self._rate or SOON)
+            except QueueFull:
+                self.counters.refused += 1
+                raise
             self.pending = waiting + rows
-        work = Work(inputs, rows, deadline, time.monotonic(), promise, None if self._uniform else _likeness(inputs))
+        like = None if self._uniform else likeness_of(inputs)
+        work = Work(inputs, rows, deadline, time.monotonic(), promise, like, size)
         if self._tracing:
             work.span = self._tracing.current()
         self._put(self, work)
@@ -122,6 +134,7 @@ class Batcher:
         """Gives requests their answers."""
         with self._lock:
             self.pending -= sum([work.rows for work, _ in answers])
+        self._budget.give_back(sum([work.size for work, _ in answers]))
         for work, answer in answers:
             if answer is None or work.promise.done():
                 continue
@@ -221,10 +234,6 @@ class Batcher:
         if self._tracing:
             self._tracing.batch(self._name, [part], begin, now, error)
         return [(work, error)]
-
-
-def _likeness(inputs: Arrays) -> Likeness:
-    return frozenset((name, array.shape[1:], array.dtype.str) for name, array in inputs.items())
 
 
 def _gather(batch: Sequence[Slice]) -> Arrays:

@@ -23,7 +23,7 @@ _FROM_1 = (
 RANGES: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(_FROM_0, (0, math.inf)),
     **dict.fromkeys(_FROM_1, (1, math.inf)),
-    **dict.fromkeys(("max_request_pixels", "max_large_pictures", "max_decode"), (1, math.inf)),
+    **dict.fromkeys(("max_request_pixels", "max_large_pictures", "max_decode", "max_waiting"), (1, math.inf)),
     "decode_seconds": (0.1, math.inf),
     "poll": (0.01, math.inf),
     "ratio_sample": (0, 1),
@@ -40,6 +40,8 @@ class Config:
     """watch: follow the repository. explicit: load and unload by request. once: load all at the start and no more."""
     load: tuple[str, ...] = ()
     """Models to load at the start in explicit mode; * means all."""
+    allow_incompatible: bool = False
+    """Serve a new version of a model though it takes other inputs or has other classes than the one that serves."""
     poll: float = 5.0
     """Seconds between looks at the repository where the system notifies of no change, as on network file systems."""
     address: str = "127.0.0.1:50051"
@@ -70,6 +72,9 @@ class Config:
     """Images in a batch at the most. Larger requests are split."""
     max_queue: int = 4096
     """Images waiting for a graph at the most; more are refused with RESOURCE_EXHAUSTED."""
+    max_waiting: int = 256
+    """Maximum MiB of images and tensors that wait for graphs, all models together; more are refused with
+    RESOURCE_EXHAUSTED."""
     max_wait: float = 0.0
     """Milliseconds that a batch waits to be filled while the device is idle."""
     max_message: int = 64
@@ -85,7 +90,7 @@ class Config:
     decode_seconds: float = 5.0
     """Maximum seconds that decoding one large picture may take."""
     max_decode: int = 256
-    """Maximum MiB of encoded pictures in requests that are being decoded."""
+    """Maximum MiB of encoded pictures that are being decoded, and of tensors that are being converted."""
     max_calls: int = 1024
     """Calls under way at the most, health checks aside; more are refused with RESOURCE_EXHAUSTED. 0: no limit."""
     max_calls_per_peer: int = 0
@@ -128,8 +133,13 @@ class Config:
 
     @property
     def decode_bytes(self) -> int:
-        """Maximum bytes of encoded pictures in requests that are being decoded."""
+        """Maximum bytes of what is being decoded or converted."""
         return self.max_decode << 20
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Maximum bytes of what waits for graphs."""
+        return self.max_waiting << 20
 
     def check(self) -> None:
         """Raises StartError for a number out of its range."""

@@ -7,12 +7,14 @@ server's and ends after a time.
 import asyncio
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from resprobe.images import Encoded, Pixels
 
+from resprobe_server.budget import Budget
 from resprobe_server.config import Config
 from resprobe_server.decode import Array, Format, convert, decode
 from resprobe_server.decode_worker import Workers
@@ -20,6 +22,7 @@ from resprobe_server.errors import Expired, InvalidRequest, QueueFull
 from resprobe_server.pictures import open_picture
 
 Image = Encoded | Pixels
+T = TypeVar("T")
 AT_ONCE = 8  # pictures of a request that a thread decodes before it looks at other requests
 FIRST_GUESS = 0.2  # seconds for a large picture
 
@@ -29,6 +32,7 @@ class Decoders:
 
     Attributes:
         threads: For short work.
+        budget: Of the bytes that are being decoded or converted.
     """
 
     def __init__(self, threads: Executor, config: Config) -> None:
@@ -37,7 +41,7 @@ class Decoders:
         self._workers = Workers(config.decode_seconds)
         self._large = ThreadPoolExecutor(config.decode_threads, "large pictures")  # each waits for its process
         self._slots = asyncio.Semaphore(config.decode_threads)
-        self._waiting = 0  # encoded bytes of requests that are being decoded
+        self.budget = Budget(config.decode_bytes, "of pictures and tensors are being decoded")
         self._large_waiting = 0  # large pictures that were not decoded yet
 
     def close(self) -> None:
@@ -61,14 +65,13 @@ class Decoders:
             QueueFull: Too much is being decoded for others.
             Expired: The deadline passed.
         """
-        size = sum(len(image.data) for image in images)
-        if self._waiting and self._waiting + size > self._config.decode_bytes:
-            raise QueueFull(f"{self._waiting} bytes of pictures are being decoded; try again later", FIRST_GUESS)
-        self._waiting += size
-        try:
+        with self.budget.holding(sum(len(image.data) for image in images), FIRST_GUESS):
             return await _Request(self, self._config, images, wanted, deadline).run()
-        finally:
-            self._waiting -= size
+
+    async def convert(self, work: Callable[[], T], size: int) -> T:
+        """Runs short work on a tensor of so many bytes in a thread. Raises QueueFull, and what the work raises."""
+        with self.budget.holding(size, FIRST_GUESS):
+            return await asyncio.get_running_loop().run_in_executor(self.threads, work)
 
     async def decode_large(self, image: Image, wanted: Format) -> Array:
         """Decodes a large picture in a process. Raises as `decode`."""

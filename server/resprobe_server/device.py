@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from resprobe_server.batching import Batcher
+from resprobe_server.budget import Budget
 from resprobe_server.session import Graph
 from resprobe_server.work import Work
 
@@ -28,8 +29,14 @@ REST = 0.2  # the share of a batch's time that somebody rests
 class Device:
     """Use it as an asynchronous context; leaving it runs all that was accepted and ends the thread."""
 
-    def __init__(self, tracing: "Tracing | None" = None) -> None:
-        self._tracing = tracing
+    def __init__(self, tracing: "Tracing | None" = None, budget: Budget | None = None) -> None:
+        """Makes it.
+
+        Args:
+            tracing: None: there are no traces.
+            budget: Of the bytes that wait for all graphs. If None, they are not bounded.
+        """
+        self._tracing, self._budget = tracing, budget or Budget()
         self._inbox: queue.SimpleQueue[tuple[Batcher, Work] | None] = queue.SimpleQueue()
         self._active: list[Batcher] = []  # those with something waiting
         self._spare: deque[Callable[[], None]] = deque()  # what runs while nothing is wanted
@@ -59,7 +66,8 @@ class Device:
         uniform: bool = True,
     ) -> Batcher:
         """A batcher for a graph that is to run on this device; see Batcher for the arguments."""
-        return Batcher(graph, self._put, max_batch, max_queue, max_wait, urgent, name, self._tracing, uniform)
+        limits = max_batch, max_queue, max_wait
+        return Batcher(graph, self._put, *limits, urgent, name, self._tracing, uniform, self._budget)
 
     def when_idle(self, job: Callable[[], None]) -> None:
         """Runs a short job that must not raise, once nobody has wanted the device for a moment; it may be never.

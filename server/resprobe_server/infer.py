@@ -4,9 +4,9 @@ In the common case, one raw tensor that is what the graph takes, nothing is copi
 thread. What has to be converted is, in the thread pool.
 """
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,12 +123,13 @@ class InputReader:
         if raw is not None and datatype is taken and datatype.name != tensors.BYTES:
             array = tensors.from_raw(raw, datatype, shape, name)
         else:
-            loop = asyncio.get_running_loop()
-            array = await loop.run_in_executor(self._decoders.threads, _convert, given, raw, datatype, taken)
+            size = given.ByteSize() if raw is None else len(raw)
+            array = await self._decoders.convert(partial(_convert, given, raw, datatype, taken), size)
             if is_encoded:
                 files = [Encoded(data, f"{name}[{index}]") for index, data in enumerate(array.flat)]
                 with self._tracing.span("decode", images=len(files)) if self._tracing else nullcontext():
-                    array = await self._decoders.decode(files, version.images(), deadline)
+                    assert version.format is not None
+                    array = await self._decoders.decode(files, version.format, deadline)
         return array if version.batched else array[np.newaxis]
 
 

@@ -54,9 +54,16 @@ class ServerCollector(Collector):
         return metric
 
     def _loads(self) -> Metric:
-        text = "Versions that were loaded, or that failed to; the log says why."
+        text = (
+            "Versions that were loaded, that failed to, or that are incompatible with those served; the log says why."
+        )
         metric = CounterMetricFamily("resprobe_loads", text, labels=["model", "outcome"])
-        for outcome, counts in (("loaded", self._models.loads), ("failed", self._models.failures)):
+        models = self._models
+        for outcome, counts in (
+            ("loaded", models.loads),
+            ("failed", models.failures),
+            ("incompatible", models.refusals),
+        ):
             for model, count in sorted(counts.copy().items()):
                 metric.add_metric([model, outcome], count)
         return metric

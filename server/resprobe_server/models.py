@@ -8,8 +8,7 @@ one to let go of it frees its sessions.
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence, Set
-from dataclasses import dataclass
-from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -17,37 +16,15 @@ import structlog
 from resprobe_server.config import Config
 from resprobe_server.device import Device
 from resprobe_server.errors import InvalidRequest, LoadFailed, NotFound, NotReady, NotSupported, StartError
-from resprobe_server.repository import LEAN, Found, Key, Stamp, is_number, scan
-from resprobe_server.version import Loader, Version
+from resprobe_server.loader import Loader
+from resprobe_server.repository import LEAN, Found, Key, is_number, passed_over, scan
+from resprobe_server.states import Attempt, State, Status
+from resprobe_server.succession import Incompatible
+from resprobe_server.succession import check as check_succession
+from resprobe_server.version import Version
 
 ALL = "*"  # --load: every model
 log = structlog.get_logger()
-
-
-class State(StrEnum):
-    """What a version in the repository can be."""
-
-    READY = "READY"
-    LOADING = "LOADING"
-    UNAVAILABLE = "UNAVAILABLE"
-
-
-@dataclass(frozen=True)
-class Status:
-    """A version in the repository. `reason` says why it does not serve, or why its newest content does not."""
-
-    name: str
-    version: int
-    state: State
-    reason: str
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """The last content of a version directory that was loaded, and why it failed; empty if it did not."""
-
-    stamp: Stamp
-    failure: str = ""
 
 
 class Models:
@@ -56,6 +33,7 @@ class Models:
     Attributes:
         loads: Versions loaded so far, by model.
         failures: Versions that failed to load so far, by model.
+        refusals: Versions that were refused so far because they are of another kind than those served, by model.
         derived: For what others derive from the table: empty again, and another, each time that the table changes. Who
             takes it before he looks into the table, and adds to that one, never finds what is out of date.
     """
@@ -73,10 +51,12 @@ class Models:
         self._versions: dict[str, dict[int, Version]] = {}
         self._attempts: dict[Key, Attempt] = {}
         self._pending: set[Key] = set()
+        self._passed_over: set[Path] = set()  # as the log says
         self._lock = asyncio.Lock()  # of all that changes the table
         self._started = False
         self.loads: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
         self.derived: dict[Any, Any] = {}
 
     async def start(self) -> None:
@@ -211,6 +191,10 @@ class Models:
 
     async def _follow(self, found: Sequence[Found], known: Set[Key]) -> None:
         """Loads what of `found` has changed, and drops what of `known` was not found."""
+        for path, reason in await asyncio.to_thread(lambda: list(passed_over(self._config.repository))):
+            if path not in self._passed_over:
+                self._passed_over.add(path)
+                log.warning("directory passed over", directory=str(path), reason=reason)
         changed = [one for one in found if one.key not in self._attempts or self._attempts[one.key].stamp != one.stamp]
         self._pending = {one.key for one in changed}
         try:
@@ -220,6 +204,9 @@ class Models:
             self._pending.clear()
         for key in known - {one.key for one in found}:
             await self._drop(key)
+        for one in found:  # what stood in its way is gone: as after a start
+            if self._attempts[one.key].refused and one.name not in self._versions:
+                await self._load(one)
 
     async def _load(self, found: Found) -> None:
         """Loads a version beside what is served under its number, and puts it in that one's place if it is fit."""
@@ -227,6 +214,13 @@ class Models:
         replaces = number in self._versions.get(name, ())
         try:
             version = await asyncio.to_thread(self._loader.load, found)
+            if not self._config.allow_incompatible:
+                check_succession(version, self._versions.get(name, {}))
+        except Incompatible as error:
+            self.refusals[name] += 1
+            self._attempts[found.key] = Attempt(found.stamp, str(error), refused=True)
+            log.error("version of another kind refused", model=name, version=number, reason=str(error))
+            return
         except Exception as error:  # a file of somebody else's making can fail in any way; the others must serve
             self.failures[name] += 1
             self._attempts[found.key] = Attempt(found.stamp, str(error))
@@ -239,6 +233,8 @@ class Models:
         await self._serve(name, {**self._versions.get(name, {}), number: version})
         shown = {"blocks": len(version.description.blocks), "provider": version.description.serving.provider}
         log.info("model loaded", model=name, version=number, replaces=replaces, **shown)
+        for note in version.notes:
+            log.warning("served with a note", model=name, version=number, note=note)
 
     async def _drop(self, key: Key) -> None:
         name, number = key
@@ -262,14 +258,16 @@ class Models:
 
     def _status(self, key: Key) -> Status:
         name, number = key
-        serves = number in self._versions.get(name, ())
+        served = self._versions.get(name, {}).get(number)
         if key in self._pending:
             state, reason = State.LOADING, ""
         elif key in self._attempts:
             state, reason = State.UNAVAILABLE, self._attempts[key].failure
         else:
             state, reason = State.UNAVAILABLE, "not loaded"
-        return Status(name, number, State.READY if serves else state, reason)
+        if served is None:
+            return Status(name, number, state, reason)
+        return Status(name, number, State.READY, reason, "; ".join(served.notes))
 
     def _failed(self, found: Found) -> bool:
         return bool(self._attempts[found.key].failure)

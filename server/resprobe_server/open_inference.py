@@ -14,10 +14,11 @@ from resprobe_server.errors import InvalidRequest, NotFound, NotReady, RequestEr
 from resprobe_server.grpc_call import Call
 from resprobe_server.grpc_each import Each
 from resprobe_server.infer import InputReader
-from resprobe_server.models import Models, State
+from resprobe_server.models import Models
 from resprobe_server.plan import Plan, streamed
 from resprobe_server.request_cache import RequestCache
 from resprobe_server.session import Arrays
+from resprobe_server.states import State
 from resprobe_server.status import CODES, Context, make_status
 from resprobe_server.version import LESION_SUFFIX, Version
 
@@ -89,7 +90,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         return pb.RepositoryIndexResponse(
             models=[
                 pb.RepositoryIndexResponse.ModelIndex(
-                    name=one.name, version=str(one.version), state=one.state, reason=one.reason
+                    name=one.name, version=str(one.version), state=one.state, reason=one.reason or one.note
                 )
                 for one in found
                 if not request.ready or one.state is State.READY
@@ -186,7 +187,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         due = plan.admit(context)
         if inputs is None:
             inputs = await self._reader.read(request, plan.version, due)
-        outcome = await plan.batcher.submit(inputs, due)
+        outcome = await plan.batcher.submit(inputs, due, request.ByteSize())
         return await asyncio.to_thread(plan.respond, outcome) if plan.has_classification else plan.respond(outcome)
 
     def _plan(self, request: pb.ModelInferRequest) -> tuple[Plan, Arrays | None]:

@@ -1,6 +1,6 @@
 """The model repository on disk: NAME/VERSION/ with model.onnx, what is made from it, and model.json."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 LEAN, PROBE, LESION, LESION_PROBE = "model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx"
 DESCRIPTION, WEIGHTS = "model.json", "weights.bin"
+CONFIG = "config.pbtxt"  # Triton's, of all versions of a model
 IMAGE, BLOCK_SCALE, LOGITS, BLOCKS = "image", "block_scale", "logits", "blocks"  # inputs and outputs of the graphs
 LONGEST_NUMBER = 18  # digits of a version: 64 bits
 Key: TypeAlias = tuple[str, int]
@@ -22,7 +23,8 @@ class Found:
         name: Of the model.
         number: Of the version.
         directory: Where it is.
-        stamp: Name, inode, size and time of modification of every file: another stamp means other content.
+        stamp: Name, inode, size and time of modification of every file, and of the model's config.pbtxt: another stamp
+            means other content.
     """
 
     name: str
@@ -48,6 +50,22 @@ def scan(root: Path) -> list[Found]:
     return [found for model in models for found in _versions(model)]
 
 
+def passed_over(root: Path) -> Iterator[tuple[Path, str]]:
+    """Directories that look like models or versions and are none, each with the reason. Hidden ones are left out."""
+    for model in _directories(root):
+        numbered = [path for path in _directories(model) if is_number(path.name)]
+        for path in _directories(model):
+            if path not in numbered:
+                yield (
+                    path,
+                    f"its name is not the number of a version: 1, 2 and so on, of at most {LONGEST_NUMBER} digits",
+                )
+            elif not (path / LEAN).exists():
+                yield path, f"it holds no {LEAN}"
+        if not numbered:
+            yield model, f"it holds no VERSION/{LEAN}"
+
+
 def is_number(text: str) -> bool:
     """Whether a text is the number of a version as it is written: 1, but neither 01 nor a thousand digits."""
     return len(text) <= LONGEST_NUMBER and text.isascii() and text.isdecimal() and str(int(text)) == text
@@ -57,14 +75,21 @@ def _versions(model: Path) -> Iterator[Found]:
     # A directory that goes away meanwhile is no version; nor is one that is not ours, for example lost+found.
     with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
         numbered = sorted((int(path.name), path) for path in model.iterdir() if is_number(path.name))
+        config = _stamp([model / CONFIG] if (model / CONFIG).is_file() else [])
         for number, directory in numbered:
             with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
-                stamp = _stamp(directory)
+                stamp = _stamp(sorted(path for path in directory.iterdir() if not path.name.startswith(".")))
                 if any(name == LEAN for name, *_ in stamp):
-                    yield Found(model.name, number, directory, stamp)
+                    yield Found(model.name, number, directory, stamp + config)
 
 
-def _stamp(directory: Path) -> Stamp:
-    files = sorted(path for path in directory.iterdir() if not path.name.startswith("."))
+def _directories(parent: Path) -> list[Path]:
+    """What is in a directory and is one, by name; nothing if it cannot be read."""
+    with suppress(OSError):
+        return sorted(path for path in parent.iterdir() if not path.name.startswith(".") and path.is_dir())
+    return []
+
+
+def _stamp(files: Sequence[Path]) -> Stamp:
     states = [(path.name, path.stat()) for path in files]
     return tuple((name, state.st_ino, state.st_size, state.st_mtime_ns) for name, state in states)

@@ -22,6 +22,7 @@ class Row:
         load: Seconds.
         runs: Seconds of the first run of each batch size; none for a graph whose inputs are not known.
         failure: Why the version did not load; empty if it did.
+        note: What its operator should know of the version; empty if nothing.
     """
 
     model: str
@@ -31,6 +32,7 @@ class Row:
     load: float
     runs: dict[int, float]
     failure: str
+    note: str
 
 
 async def self_test(config: Config) -> list[Row]:
@@ -46,12 +48,21 @@ async def self_test(config: Config) -> list[Row]:
     models = Models(replace(config, mode="once", load=()), Device(), show)
     await models.start()
     rows = [
-        Row(model.name, version.number, file, model.serving.provider, times.load, dict(times.runs), "")
+        Row(
+            model.name,
+            version.number,
+            file,
+            model.serving.provider,
+            times.load,
+            dict(times.runs),
+            "",
+            "; ".join(version.notes),
+        )
         for version in models.all()
         for model in [version.description]
         for file, times in version.times.items()
     ]
-    rows += [Row(one.name, one.version, "", "", 0.0, {}, one.reason) for one in models.index() if one.reason]
+    rows += [Row(one.name, one.version, "", "", 0.0, {}, one.reason, "") for one in models.index() if one.reason]
     return sorted(rows, key=lambda row: (row.model, row.version))
 
 

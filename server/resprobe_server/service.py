@@ -90,7 +90,7 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         images = stack(request.images, plan.wanted)
         if images is None:
             images = await self._decode(request.images, plan.wanted, deadline)
-        outcome = await plan.batcher.submit({**plan.scale, IMAGE: images}, deadline)
+        outcome = await plan.batcher.submit({**plan.scale, IMAGE: images}, deadline, request.ByteSize())
         return await asyncio.to_thread(plan.respond, outcome) if plan.is_large else plan.respond(outcome)
 
     def _plan(self, request: pb.ClassifyRequest, version: Version, images: int, context: Context) -> "Plan":
@@ -198,7 +198,7 @@ def _response(identifier: str, version: Version, outcome: Outcome, top_k: int) -
     response = pb.ClassifyResponse(id=identifier, batch_size=outcome.batch_size)
     set_duration(response.timings.queue, outcome.queued)
     set_duration(response.timings.inference, outcome.ran)
-    indices, probabilities = outcome.results.best(top_k)
+    indices, probabilities = outcome.results.best(top_k, version.probabilities)
     blocks = outcome.results.arrays.get(BLOCKS)
     for row in range(outcome.start, outcome.stop):
         result = response.results.add()

@@ -41,6 +41,10 @@ class Tensor:
     dtype: str
     shape: tuple[int | None, ...]
 
+    def of_any_rows(self) -> "Tensor":
+        """The same with a free first axis."""
+        return replace(self, shape=(None, *self.shape[1:]))
+
 
 class Session:
     """Runs a graph.
@@ -49,17 +53,19 @@ class Session:
         provider: The one that is really used.
         inputs: Of the graph.
         outputs: Of the graph.
-        batched: Whether the first axis of all of them is the same free dimension, so that requests can be joined.
+        may_batch: Whether what it declares leaves room for a batch: all inputs share a first axis, which is free or
+            `fixed`, and each output has one that can be the same. Whether it is a batch is for rows.py to find out.
+        fixed: The size of that axis, if it is not free; else 0.
     """
 
     def __init__(self, path: Path, provider: Provider) -> None:
-        """Loads a graph.
+        """Loads a graph. On a device other than the CPU its tensors travel with each batch until `bind`.
 
         Raises:
             Exception: Whatever ONNX Runtime raises for a file that it cannot run.
             RuntimeError: It took another provider.
         """
-        recorded = provider.cuda_graphs
+        self._path, self._wanted = path, provider
         self._session = open_session(path, replace(provider, cuda_graphs=False))
         self.provider: str = self._session.get_providers()[0]
         if self.provider != provider.name:
@@ -67,15 +73,26 @@ class Session:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self.inputs = [_describe(value) for value in inputs]
         self.outputs = [_describe(value) for value in outputs]
-        first, *others = [value.shape[0] if value.shape else 0 for value in (*inputs, *outputs)]
-        self.batched = not isinstance(first, int) and all(other == first for other in others)
+        taken, returned = ([value.shape[0] if value.shape else 0 for value in some] for some in (inputs, outputs))
+        self.fixed: int = taken[0] if taken and isinstance(taken[0], int) else 0
+        sizes = {size for size in taken + returned if isinstance(size, int)}
+        self.may_batch = len(set(taken)) == 1 and sizes == ({self.fixed} if self.fixed else set())
         self._names = [output.name for output in self.outputs]
         self._bound: Bound | None = None
         self._quiet = onnxruntime.RunOptions()
         self._quiet.log_severity_level = 4  # what it raises says the same, and is the caller's business
-        if self.provider != CPU and self.batched and all(map(_can_be_bound, (*self.inputs, *self.outputs))):
-            recorded = recorded and self._record(path, provider)
-            self._bound = Bound(self._session, self.inputs, self.outputs, "cuda", recorded)
+
+    def bind(self) -> bool:
+        """Keeps its tensors on the device from now on, if it runs on one: for graphs whose first axis is a batch.
+
+        Returns:
+            Whether anything has changed, so that it is to be warmed again.
+        """
+        if self.provider == CPU or not all(map(_can_be_bound, (*self.inputs, *self.outputs))):
+            return False
+        recorded = self._wanted.cuda_graphs and self._record()
+        self._bound = Bound(self._session, self.inputs, self.outputs, "cuda", recorded)
+        return True
 
     def run(self, inputs: Arrays) -> Arrays:
         """Runs one batch.
@@ -99,12 +116,12 @@ class Session:
             raise InvalidRequest(f"the model cannot work with these inputs: {shorten(str(error))}") from error
         return dict(zip(self._names, found, strict=True))
 
-    def _record(self, path: Path, provider: Provider) -> bool:
+    def _record(self) -> bool:
         """Opens the graph once more, as a CUDA graph, if it can be one."""
         try:
-            self._session = open_session(path, provider)
+            self._session = open_session(self._path, self._wanted)
         except Exception as error:  # ONNX Runtime has no class of its own for this
-            log.warning("runs without CUDA graphs", graph=str(path), reason=str(error))
+            log.warning("runs without CUDA graphs", graph=str(self._path), reason=str(error))
             return False
         return True
 

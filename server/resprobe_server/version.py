@@ -1,37 +1,20 @@
-"""One version of a model: how it is loaded, and what it can answer."""
+"""One version of a model, and what it can answer."""
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from google.protobuf import json_format
 from resprobe_protos import resprobe_pb2 as pb
 
-from resprobe_server import check, digests
 from resprobe_server.batching import Batcher
-from resprobe_server.config import Config
 from resprobe_server.decode import Format
-from resprobe_server.device import Device
 from resprobe_server.errors import NotSupported
-from resprobe_server.providers import CPU, batch_sizes, choose
-from resprobe_server.ratios import Ratios, Sampler, Watched
-from resprobe_server.repository import (
-    BLOCK_SCALE,
-    BLOCKS,
-    DESCRIPTION,
-    IMAGE,
-    LEAN,
-    LESION,
-    LESION_PROBE,
-    LOGITS,
-    PROBE,
-    Found,
-)
-from resprobe_server.session import Graph, Padded, Session, Tensor, Whole
+from resprobe_server.ratios import Ratios
+from resprobe_server.repository import BLOCK_SCALE, LEAN, LESION, LESION_PROBE, PROBE
+from resprobe_server.session import Tensor
 from resprobe_server.tensors import BY_ONNX
 
 LESION_SUFFIX = ".lesion"
@@ -64,21 +47,26 @@ class Version:
     Attributes:
         description: What model.json says, with the serving part filled in.
         number: Of the version.
-        format: Of the images; None if the graph does not take uint8 images under the name `image`.
+        format: Of the images that it takes. If None, it does not take batches of uint8 images under the name `image`.
+        unclassified: Why it classifies no images; empty if it does.
+        probabilities: Whether its logits are probabilities already.
         inputs: What its graphs take.
         outputs: What model.onnx returns.
-        batched: Whether they have a batch axis. If not, a batcher's row is what one request sent.
+        batched: Whether their first axis is a batch. If not, a batcher's row is what one request sent.
         lean: Runs model.onnx.
         probe: Runs probe.onnx, which returns block statistics too; None if there is none.
         lesion: Runs lesion.onnx, which takes a block scale too; None if there is none.
         lesion_probe: Runs lesion_probe.onnx, which does both; None if there is none.
         times: Of each graph, by its file.
         ratios: Of its blocks, sampled from what it serves; None if they are not.
+        notes: What its operator should know.
     """
 
     description: pb.Model
     number: int
     format: Format | None
+    unclassified: str
+    probabilities: bool
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
     batched: bool
@@ -88,6 +76,7 @@ class Version:
     lesion_probe: Batcher | None
     times: Mapping[str, Times]
     ratios: Ratios | None
+    notes: tuple[str, ...] = ()
 
     def graphs(self) -> dict[str, Batcher]:
         """What runs its graphs, by their names in metrics."""
@@ -95,10 +84,11 @@ class Version:
         return {name: one for name, one in zip(GRAPHS.values(), batchers, strict=True) if one is not None}
 
     def images(self) -> Format:
-        """The images that it classifies. Raises NotSupported if it takes something else."""
-        if self.format is None:
+        """The images that it classifies. Raises NotSupported if it classifies none."""
+        if self.format is None or self.unclassified:
             raise NotSupported(
-                f"model {self.description.name} takes no input `image` of uint8 [n, height, width, channels]"
+                f"model {self.description.name} {self.unclassified}; "
+                "ask for its own tensors over the Open Inference Protocol"
             )
         return self.format
 
@@ -159,118 +149,3 @@ class Version:
         return replace(
             self, description=description, inputs=inputs, lean=self.lesion, probe=self.lesion_probe, ratios=None
         )
-
-
-class Loader:
-    """Loads versions onto a device."""
-
-    def __init__(self, config: Config, device: Device) -> None:
-        """Finds out what the device is. Slow; call it on a thread of its own.
-
-        Raises:
-            StartError: The configured device cannot be used.
-        """
-        self._config, self._device = config, device
-        self._provider = choose(config)
-
-    def load(self, found: Found) -> Version:
-        """Loads a version, runs each of its graphs and checks what they return. Slow, as above.
-
-        Raises:
-            Exception: A file of somebody else's making can fail in any way.
-        """
-        config, sessions, trials, times = self._config, {}, {}, {}
-        for file in GRAPHS:
-            if (found.directory / file).is_file():
-                begin = time.perf_counter()
-                session = Session(found.directory / file, self._provider)
-                load = time.perf_counter() - begin
-                trials[file] = check.run(session, batch_sizes(self._provider.name, config.max_batch))
-                sessions[file], times[file] = session, Times(load, trials[file].seconds)
-        model = _describe(found, sessions[LEAN])
-        described = (found.directory / DESCRIPTION).is_file()
-        if not described and len(sessions) > 1:
-            others = ", ".join(file for file in sessions if file != LEAN)
-            raise check.CheckFailed(f"{others} without {DESCRIPTION}, which names blocks and statistics")
-        check.check(trials, len(model.classes), (len(model.blocks), len(model.statistics)), described)
-        _check_format(model, _format(sessions[LEAN]))
-        digests.check(model, found.directory)
-        model.serving.CopyFrom(
-            pb.Serving(
-                provider=self._provider.name,
-                has_blocks=PROBE in sessions,
-                has_block_scale=LESION in sessions,
-                max_batch=config.max_batch,
-            )
-        )
-        graphs, ratios = self._sampled(model, sessions)
-        batchers = {file: self._batcher(file, found, graphs[file], session) for file, session in sessions.items()}
-        return Version(
-            description=model,
-            number=found.number,
-            format=_format(sessions[LEAN]),
-            inputs={tensor.name: tensor for tensor in sessions[LEAN].inputs},
-            outputs={tensor.name: tensor for tensor in sessions[LEAN].outputs},
-            batched=sessions[LEAN].batched,
-            lean=batchers[LEAN],
-            probe=batchers.get(PROBE),
-            lesion=batchers.get(LESION),
-            lesion_probe=batchers.get(LESION_PROBE),
-            times=times,
-            ratios=ratios,
-        )
-
-    def _sampled(self, model: pb.Model, sessions: Mapping[str, Session]) -> tuple[Mapping[str, Graph], Ratios | None]:
-        """The graphs as they are run, and the ratios that they show, if those are sampled."""
-        config = self._config
-        if PROBE not in sessions or not (config.metrics_address and config.ratio_sample):
-            return sessions, None
-        lean, probe = sessions[LEAN], sessions[PROBE]
-        ratios = Ratios(list(model.statistics), len(model.blocks))
-        sampler = Sampler(ratios, probe, BLOCKS, config.ratio_sample, self._device.when_idle)
-        watched = {LEAN: Watched(lean, sampler.after_lean), PROBE: Watched(probe, sampler.after_probe)}
-        return {**sessions, **watched}, ratios
-
-    def _batcher(self, file: str, found: Found, graph: Graph, session: Session) -> Batcher:
-        config = self._config
-        if not session.batched:
-            graph = Whole(graph)
-        elif self._provider.name != CPU:
-            graph = Padded(graph, batch_sizes(self._provider.name, config.max_batch))
-        limits = config.max_batch if session.batched else 1, config.max_queue, config.max_wait / 1000
-        name = f"{found.name}/{found.number}/{GRAPHS[file]}"
-        uniform = all(None not in tensor.shape[1:] for tensor in session.inputs)
-        return self._device.batcher(graph, *limits, urgent=file == LEAN, name=name, uniform=uniform)
-
-
-def _format(session: Session) -> Format | None:
-    match session.inputs:
-        case [image] if session.batched and (image.name, image.dtype, len(image.shape)) == (IMAGE, "tensor(uint8)", 4):
-            _, height, width, channels = image.shape
-            return Format(height, width, channels) if height and width and channels in (1, 3) else None
-    return None
-
-
-def _check_format(model: pb.Model, taken: Format | None) -> None:
-    """Raises CheckFailed if the description has images of another shape than the graph takes."""
-    if taken is None or not model.HasField("image"):
-        return
-    said = model.image.height, model.image.width, model.image.channels
-    if said != taken.shape:
-        raise check.CheckFailed(f"{LEAN} takes images {list(taken.shape)}; its description says {list(said)}")
-
-
-def _describe(found: Found, lean: Session) -> pb.Model:
-    """From model.json, or, where there is none, from the graph itself."""
-    path = found.directory / DESCRIPTION
-    if path.is_file():
-        model = json_format.Parse(path.read_text(encoding="utf-8"), pb.Model(), ignore_unknown_fields=True)
-    else:
-        model = pb.Model(provenance=pb.Provenance(source=LEAN))
-        if (taken := _format(lean)) is not None:
-            height, width, channels = taken.shape
-            model.image.CopyFrom(pb.ImageFormat(height=height, width=width, channels=channels))
-            count = next((output.shape[-1] for output in lean.outputs if output.name == LOGITS), None)
-            model.classes.extend(str(index) for index in range(count or 0))
-    model.name, model.version = found.name, str(found.number)  # where it stands decides
-    return model

@@ -1,5 +1,6 @@
 """A request on its way through a batcher, and what comes of it."""
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -62,7 +63,7 @@ Likeness: TypeAlias = frozenset[tuple[str, tuple[int, ...], str]] | None
 class Work:
     """A request on its way: `taken` rows are in batches, the outputs of finished ones are in `parts`.
 
-    `like` says with which others it can share a batch.
+    `size` is what it holds, in bytes; `like` says with which others it can share a batch.
     """
 
     inputs: Arrays
@@ -71,6 +72,7 @@ class Work:
     arrived: float
     promise: Promise
     like: Likeness = None
+    size: int = 0
     span: "Span | None" = None
     taken: int = 0
     started: float = 0.0
@@ -84,6 +86,21 @@ class Work:
             names, start, stop = results.arrays, 0, self.rows
             results = Results({name: np.concatenate([r.arrays[name][a:b] for r, a, b in self.parts]) for name in names})
         return Outcome(results, start, stop, self.largest, self.started - self.arrived, now - self.started)
+
+
+def likeness_of(inputs: Arrays) -> Likeness:
+    """With which others they can share a batch."""
+    return frozenset((name, array.shape[1:], array.dtype.str) for name, array in inputs.items())
+
+
+def size_of(inputs: Arrays) -> int:
+    """Bytes that inputs hold, with the strings among them."""
+    size = 0
+    for array in inputs.values():
+        size += array.nbytes
+        if array.dtype.hasobject:
+            size += sum(map(sys.getsizeof, array.flat))
+    return size
 
 
 # What a request ends with; None: its caller has gone.

@@ -1,0 +1,30 @@
+"""The table of models by itself, without a server and without a watcher."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from resprobe_server.config import Config
+from resprobe_server.device import Device
+from resprobe_server.models import Models
+
+
+class Health:
+    """What the table says of its models."""
+
+    def __init__(self) -> None:
+        self.serving: dict[str, bool] = {}
+
+    async def show(self, name: str, serving: bool) -> None:
+        self.serving[name] = serving
+
+
+@asynccontextmanager
+async def table(root: Path, **options: Any) -> AsyncIterator[tuple[Models, Health]]:
+    """The table, without a server and without a watcher."""
+    health = Health()
+    async with Device() as device:
+        models = Models(Config(root, max_batch=4, threads=1, **options), device, health.show)
+        await models.start()
+        yield models, health
