@@ -15,7 +15,7 @@ from PIL import Image
 
 from resprobe import folders
 from resprobe.errors import DatasetError
-from resprobe.images import fit
+from resprobe.images import Fitted, fit
 
 Name = Literal["digits", "cifar10", "cifar100", "folder"]
 Split = Literal["train", "test"]
@@ -179,11 +179,8 @@ def _folder(directory: Path, split: Split) -> Dataset:
     return Dataset("folder", found.files, labels, found.classes, np.arange(len(labels)), found.notes)
 
 
-def read_picture(path: Path, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
+def read_picture(path: Path, height: int, width: int, channels: int) -> Fitted:
     """Reads a picture file at a given size (bilinear), grey or colour.
-
-    Returns:
-        uint8 [height, width, channels].
 
     Raises:
         DatasetError: The file is missing or is no readable picture.
@@ -197,7 +194,7 @@ def read_picture(path: Path, height: int, width: int, channels: int) -> npt.NDAr
 
 def read_pictures(paths: Sequence[Path], height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
     """Reads picture files of any sizes as one array, uint8 [n, height, width, channels]; see `read_picture`."""
-    return np.stack([read_picture(path, height, width, channels) for path in paths])
+    return np.stack([read_picture(path, height, width, channels).pixels for path in paths])
 
 
 def _read(path: Path) -> bytes:

@@ -14,6 +14,7 @@ from resprobe.errors import InvalidImage, InvalidRequest
 
 ImageLike: TypeAlias = "npt.NDArray[np.uint8] | str | PathLike[str] | bytes | Image.Image"
 Images: TypeAlias = "ImageLike | Sequence[ImageLike]"
+Size: TypeAlias = tuple[int, int]  # height and width, in pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +36,34 @@ class Pixels:
     source: str
 
 
-def fit(picture: Image.Image, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A picture as a model takes it.
+
+    Attributes:
+        pixels: uint8 [height, width, channels].
+        resized_from: Height and width of the picture as one sees it, which is after its EXIF orientation was applied.
+            None if it had the model's size.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    resized_from: Size | None
+
+
+def fit(picture: Image.Image, height: int, width: int, channels: int) -> Fitted:
     """Converts a picture to grey or colour and, where its size differs, resizes it (bilinear).
 
     The one rule for it: the exporter trains on pictures that went through here, and the server classifies them so.
-
-    Returns:
-        uint8 [height, width, channels].
 
     Raises:
         ValueError: See `to_8_bits`.
     """
     picture = to_8_bits(picture).convert("L" if channels == 1 else "RGB")
+    size = None
     if picture.size != (width, height):
+        size = picture.height, picture.width
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(picture).reshape(height, width, channels)
+    return Fitted(np.asarray(picture).reshape(height, width, channels), size)
 
 
 def to_8_bits(picture: Image.Image) -> Image.Image:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from resprobe_protos import resprobe_pb2 as pb
 
+from resprobe.images import Size
 from resprobe.statistics import BlockStatistics
 
 
@@ -116,6 +117,9 @@ class Result:
         classes: int64 [n, k], best first; k is `top_k`, or the number of classes where that is smaller.
         probabilities: float32 [n, k].
         blocks: Statistics of every block; None unless they were asked for.
+        resized_from: For each image the height and width in pixels that it had before the server resized it to the
+            model's size; for a picture file that is the size that one sees, after its EXIF orientation was applied.
+            None for an image that was not resized.
         model: That answered.
         version: That answered.
         provider: That ran it.
@@ -127,6 +131,7 @@ class Result:
     classes: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float32]
     blocks: BlockStatistics | None
+    resized_from: list[Size | None]
     model: str
     version: str
     provider: str
@@ -191,12 +196,17 @@ def read_result(response: pb.ClassifyResponse, model: Model | None) -> Result:
         classes=np.array([[one.index for one in result.classes] for result in results], np.int64),
         probabilities=np.array([[one.probability for one in result.classes] for result in results], np.float32),
         blocks=None if model is None else _read_blocks(results, model),
+        resized_from=[_read_size(result) for result in results],
         model=response.model,
         version=response.version,
         provider=response.provider,
         timings=Timings(response.timings.queue.ToNanoseconds() / 1e9, response.timings.inference.ToNanoseconds() / 1e9),
         batch_size=response.batch_size,
     )
+
+
+def _read_size(result: pb.ImageResult) -> Size | None:
+    return (result.resized_from.height, result.resized_from.width) if result.HasField("resized_from") else None
 
 
 def _read_blocks(results: Sequence[pb.ImageResult], model: Model) -> BlockStatistics:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from resprobe import resized
 from resprobe.classes import match
 from resprobe.client import Client
 from resprobe.datasets import Dataset, read_picture
@@ -46,16 +47,20 @@ def sweep(
         model = find(client, model)
     labels, notes = fitted(source, model, resize) if isinstance(source, Dataset) else (None, ())
     paths = source.images if isinstance(source, Dataset) else source
+    files = None if isinstance(paths, np.ndarray) else tuple(str(path) for path in paths)
     results, done = [], 0
     for result in client.stream(_batches(paths, model), model=model.name, version=model.version, blocks=True, top_k=1):
         results.append(result)
         done += len(result)
         report(done, len(source))
+    if files is not None:
+        sizes = [size for result in results for size in result.resized_from]
+        notes += resized.notes(files, sizes, (model.height, model.width))
     return Frame(
         model=model,
         dataset=source.name if isinstance(source, Dataset) else FILES,
         index=source.index if isinstance(source, Dataset) else np.arange(len(source)),
-        files=None if isinstance(paths, np.ndarray) else tuple(str(path) for path in paths),
+        files=files,
         labels=labels,
         predicted=np.concatenate([result.classes[:, 0] for result in results]),
         probability=np.concatenate([result.probabilities[:, 0] for result in results]),
@@ -75,9 +80,7 @@ def fitted(source: Dataset, model: Model, resize: bool = False) -> tuple[npt.NDA
     """
     wanted = (model.height, model.width, model.channels)
     notes = [*source.notes]
-    if not isinstance(source.images, np.ndarray):
-        notes.append(f"pictures of another size than {_times(wanted)} are resized to it")
-    elif source.images.shape[1:] != wanted:
+    if isinstance(source.images, np.ndarray) and source.images.shape[1:] != wanted:
         sizes = f"images of {source.name} are {_times(source.images.shape[1:])}"
         if not resize:
             raise InvalidRequest(
@@ -104,7 +107,7 @@ def _batches(images: npt.NDArray[np.uint8] | Sequence[Path], model: Model) -> It
 def _sent(path: Path, model: Model) -> Path | npt.NDArray[np.uint8]:
     """A file as it is, or decoded here if a server would not know its format."""
     if path.suffix.lower() in SUFFIXES - SERVED:
-        return read_picture(path, model.height, model.width, model.channels)
+        return read_picture(path, model.height, model.width, model.channels).pixels
     return path
 
 

@@ -128,7 +128,7 @@ class InputReader:
             if is_encoded:
                 files = [Encoded(data, f"{name}[{index}]") for index, data in enumerate(array.flat)]
                 with self._tracing.span("decode", images=len(files)) if self._tracing else nullcontext():
-                    array = await self._decoders.decode(files, version.images(), deadline)
+                    array = (await self._decoders.decode(files, version.images(), deadline)).images
         return array if version.batched else array[np.newaxis]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from resprobe import output, table
+from resprobe import output, resized, table
 from resprobe.client import Client
 from resprobe.commands.common import Selection, console, print_notes
 from resprobe.commands.source import Source, ask
@@ -73,6 +73,7 @@ class Blocks(Selection, Source):
                 console.print(table.classes_table(sources, result, model.classes))
                 console.print()
                 console.print(table.blocks_table(result.blocks, model))
+                print_notes(resized.notes(sources, result.resized_from, (model.height, model.width)))
 
     def _dataset(self, client: Client, dataset: Dataset) -> None:
         model = client.model(self.model, self.version)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import tyro
 
-from resprobe import table
+from resprobe import resized, table
 from resprobe.client import Client
-from resprobe.commands.common import Selection, console
+from resprobe.commands.common import Selection, console, print_notes
 from resprobe.errors import InvalidImage, InvalidRequest
-from resprobe.result import Result
+from resprobe.result import Model, Result
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,22 @@ class Classify(Selection):
             if not answers:
                 raise InvalidImage(_said(failures, len(self.images)))
             last = answers[-1][1]
-            labels = client.model(last.model, last.version).classes
-        if self.json:
-            self.show([entry for sources, result in answers for entry in table.classes_json(sources, result, labels)])
-        else:
-            for sources, result in answers:
-                console.print(table.classes_table(sources, result, labels))
+            model = client.model(last.model, last.version)
+        self._show(answers, model)
         if failures:
             raise InvalidImage(_said(failures, len(self.images)))
+
+    def _show(self, answers: Sequence[tuple[list[str], Result]], model: Model) -> None:
+        if self.json:
+            self.show(
+                [one for sources, result in answers for one in table.classes_json(sources, result, model.classes)]
+            )
+            return
+        for sources, result in answers:
+            console.print(table.classes_table(sources, result, model.classes))
+        names = [name for sources, _ in answers for name in sources]
+        sizes = [size for _, result in answers for size in result.resized_from]
+        print_notes(resized.notes(names, sizes, (model.height, model.width)))
 
     def _ask(self, client: Client) -> tuple[list[tuple[list[str], Result]], list[str]]:
         """All pictures at once; one by one if one of them cannot be used. Returns answers, and what was refused."""
