@@ -45,9 +45,11 @@ def png(width: int, height: int, extra: bytes = b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def scans(count: int, side: int = 64) -> bytes:
-    """A progressive JPEG whose last scan is repeated."""
-    data = encode(Image.fromarray(np.zeros((side, side), np.uint8)), "JPEG", progressive=True)
+def scans(count: int, side: int = 64, kind: str = "JPEG") -> bytes:
+    """A progressive JPEG, or the MPO of a phone that begins with one, whose last scan is repeated."""
+    picture = Image.fromarray(np.zeros((side, side), np.uint8))
+    several = {"save_all": True, "append_images": [picture]} if kind == "MPO" else {}
+    data = encode(picture, kind, progressive=True, **several)
     last = data.rfind(b"\xff\xda")
     return data[:-2] + data[last:-2] * count + data[-2:]
 
@@ -69,6 +71,7 @@ def decoders() -> Iterator[Decoders]:
 CLAIMS = {
     "a side of 50 million": (png(1, 10_000_000), "16384 pixels a side"),
     "scans": (scans(2000), r"JPEG of 20\d\d scans; expected at most 64"),
+    "scans in an MPO": (scans(2000, kind="MPO"), r"JPEG of 20\d\d scans; expected at most 64"),
     "chunks": (png(8, 8, chunk(b"abCd", b"") * 20_000), "PNG of more than 16384 chunks"),
 }
 

@@ -95,8 +95,8 @@ class Client:
 
         Args:
             images: uint8 array [n, height, width, channels] or [height, width, channels], a path, a PIL image, the
-                bytes of a JPEG, PNG or WebP file, or a list of these. Images of another size than the model's are
-                resized by the server.
+                bytes of a JPEG, PNG, WebP or BMP file, or a list of these. Images of another size than the model's
+                are resized by the server; Result.resized_from says which.
             model: Name; empty: the only one there is.
             version: Empty: the default.
             blocks: Whether to return the statistics of every residual block.

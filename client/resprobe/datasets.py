@@ -11,10 +11,11 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from resprobe import folders
 from resprobe.errors import DatasetError
+from resprobe.formats import ALL, NAMES
 from resprobe.images import Fitted, fit
 
 Name = Literal["digits", "cifar10", "cifar100", "folder"]
@@ -186,8 +187,10 @@ def read_picture(path: Path, height: int, width: int, channels: int) -> Fitted:
         DatasetError: The file is missing or is no readable picture.
     """
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=tuple(ALL)) as picture:
             return fit(picture, height, width, channels)
+    except UnidentifiedImageError as error:
+        raise DatasetError(f"{path} cannot be read as a picture: expected a {NAMES} file") from error
     except Exception as error:  # a damaged picture makes Pillow raise in many ways
         raise DatasetError(f"{path} cannot be read as a picture: {str(error) or type(error).__name__}") from error
 

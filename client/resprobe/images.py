@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from resprobe import formats
 from resprobe.errors import InvalidImage, InvalidRequest
 
 ImageLike: TypeAlias = "npt.NDArray[np.uint8] | str | PathLike[str] | bytes | Image.Image"
@@ -110,7 +112,8 @@ def collect(images: Images) -> list[Encoded | Pixels]:
     """Everything that `Client.classify` takes, as a list with one entry for each image.
 
     Args:
-        images: uint8 array [n, h, w, c] or [h, w, c], a path, a PIL image, encoded bytes, or a list of these.
+        images: uint8 array [n, h, w, c] or [h, w, c], a path, a PIL image, encoded bytes, or a list of these. Files
+            and bytes are of the formats in formats.py.
 
     Raises:
         InvalidImage: An image has another shape or dtype, or its file cannot be read.
@@ -138,7 +141,7 @@ def _one(image: Any, index: int) -> Iterator[Encoded | Pixels]:
             _check(image, index)
             yield _pixels(image, f"image {index}")
         case bytes() | bytearray() | memoryview():
-            yield Encoded(bytes(image), f"image {index}")
+            yield _encoded(bytes(image), f"image {index}", index)
         case str() | PathLike():
             yield _file(Path(image), index)
         case Image.Image():
@@ -177,6 +180,25 @@ def _pixels(image: npt.NDArray[np.uint8], source: str) -> Pixels:
 
 def _file(path: Path, index: int) -> Encoded:
     try:
-        return Encoded(path.read_bytes(), str(path))
+        data = path.read_bytes()
     except OSError as error:
         raise InvalidImage(f"{path} cannot be read: {error.strerror}", index=index) from error
+    return _encoded(data, str(path), index)
+
+
+def _encoded(data: bytes, source: str, index: int) -> Encoded:
+    """Returns a picture file as it can be sent: as PNG if a server does not decode its format."""
+    kind = next((kind for kind, beginning in formats.BEGINNINGS.items() if data.startswith(beginning)), None)
+    if kind is None:
+        return Encoded(data, source)
+    file = BytesIO()
+    try:
+        with Image.open(BytesIO(data), formats=[kind]) as picture:
+            to_8_bits(picture).save(file, "PNG", compress_level=1)
+    except UnidentifiedImageError as error:
+        text = f"{source} is {len(data)} bytes that are not a {formats.NAMES} file"
+        raise InvalidImage(text, index=index) from error
+    except Exception as error:  # a damaged picture makes Pillow raise in many ways
+        text = f"{source} is damaged or cut short: {str(error) or type(error).__name__}"
+        raise InvalidImage(text, index=index) from error
+    return Encoded(file.getvalue(), source)

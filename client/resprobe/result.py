@@ -1,7 +1,7 @@
 """What comes back from a server, as arrays and plain values; the one place that reads response messages."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -140,6 +140,24 @@ class Result:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+def join(results: Sequence[Result]) -> Result:
+    """Returns the answers to several requests to one model version as one; there is at least one.
+
+    Its timings are the sums of theirs, and its largest batch is that of all.
+    """
+    first = results[0]
+    return replace(
+        first,
+        labels=[label for result in results for label in result.labels],
+        classes=np.concatenate([result.classes for result in results]),
+        probabilities=np.concatenate([result.probabilities for result in results]),
+        blocks=first.blocks and BlockStatistics.concatenate([one.blocks for one in results if one.blocks is not None]),
+        resized_from=[size for result in results for size in result.resized_from],
+        timings=Timings(sum(one.timings.queue for one in results), sum(one.timings.inference for one in results)),
+        batch_size=max(result.batch_size for result in results),
+    )
 
 
 def read_model(message: pb.Model) -> Model:
