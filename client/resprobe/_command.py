@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn, Protocol, Union
 import tyro
 from rich.console import Console
 
-from resprobe import _signals
+from resprobe import _signals, early
 from resprobe.errors import Error
 
 # Where a package that the base installation leaves out comes from.
@@ -73,7 +73,7 @@ def main(
             _run(prog, description, commands, arguments, default, interrupts)
         except KeyboardInterrupt:
             interrupts.say()
-            raise SystemExit(_signals.CODE) from None
+            raise SystemExit(early.CODE) from None
         finally:
             _signals.drop_output()
 
