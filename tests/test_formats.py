@@ -10,7 +10,7 @@ import resprobe
 from conftest import Serve
 from PIL import Image
 from resprobe import batches, formats
-from resprobe.datasets import read_picture
+from resprobe.datasets import read_fitted, read_picture
 from resprobe.images import Encoded, collect
 from resprobe_server.decode import Format, decode
 from test_commands import Run, run  # noqa: F401  # a fixture
@@ -26,7 +26,7 @@ def save(path: Path, mode: str = "RGB", size: tuple[int, int] = (12, 12)) -> Pat
 @pytest.mark.parametrize("suffix", [*sorted(formats.SUFFIXES), ".BMP"])
 def test_every_format_is_read_everywhere(client: resprobe.Client, tmp_path: Path, suffix: str) -> None:
     path = save(tmp_path / f"x{suffix}")
-    result = client.classify([path, path.read_bytes(), read_picture(path, 12, 12, 3).pixels], model="colour")
+    result = client.classify([path, path.read_bytes(), read_picture(path, 12, 12, 3)], model="colour")
     np.testing.assert_allclose(result.probabilities, result.probabilities[[0, 0, 0]], rtol=1e-5)
 
 
@@ -36,7 +36,7 @@ def test_a_bitmap_is_sent_as_one_sees_it(tmp_path: Path, mode: str, size: tuple[
     path = save(tmp_path / "x.bmp", mode, size)
     (sent,) = collect(path)
     assert isinstance(sent, Encoded)
-    found, expected = decode(sent, Format(12, 12, 3), 10**6), read_picture(path, 12, 12, 3)
+    found, expected = decode(sent, Format(12, 12, 3), 10**6), read_fitted(path, 12, 12, 3)
     np.testing.assert_array_equal(found.pixels, expected.pixels)
     assert found.resized_from == expected.resized_from == (None if size == (12, 12) else (30, 7))
 

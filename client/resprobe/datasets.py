@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from resprobe import folders
 from resprobe.errors import DatasetError
 from resprobe.formats import ALL, NAMES
-from resprobe.images import Fitted, fit
+from resprobe.images import Fitted, fitted
 
 Name = Literal["digits", "cifar10", "cifar100", "folder"]
 Split = Literal["train", "test"]
@@ -180,7 +180,12 @@ def _folder(directory: Path, split: Split) -> Dataset:
     return Dataset("folder", found.files, labels, found.classes, np.arange(len(labels)), found.notes)
 
 
-def read_picture(path: Path, height: int, width: int, channels: int) -> Fitted:
+def read_picture(path: Path, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
+    """Returns what `read_fitted` does, without the size: uint8 [height, width, channels]."""
+    return read_fitted(path, height, width, channels).pixels
+
+
+def read_fitted(path: Path, height: int, width: int, channels: int) -> Fitted:
     """Reads a picture file at a given size (bilinear), grey or colour.
 
     Raises:
@@ -188,7 +193,7 @@ def read_picture(path: Path, height: int, width: int, channels: int) -> Fitted:
     """
     try:
         with Image.open(path, formats=tuple(ALL)) as picture:
-            return fit(picture, height, width, channels)
+            return fitted(picture, height, width, channels)
     except UnidentifiedImageError as error:
         raise DatasetError(f"{path} cannot be read as a picture: expected a {NAMES} file") from error
     except Exception as error:  # a damaged picture makes Pillow raise in many ways
@@ -197,7 +202,7 @@ def read_picture(path: Path, height: int, width: int, channels: int) -> Fitted:
 
 def read_pictures(paths: Sequence[Path], height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
     """Reads picture files of any sizes as one array, uint8 [n, height, width, channels]; see `read_picture`."""
-    return np.stack([read_picture(path, height, width, channels).pixels for path in paths])
+    return np.stack([read_picture(path, height, width, channels) for path in paths])
 
 
 def _read(path: Path) -> bytes:

@@ -52,7 +52,12 @@ class Fitted:
     resized_from: Size | None
 
 
-def fit(picture: Image.Image, height: int, width: int, channels: int) -> Fitted:
+def fit(picture: Image.Image, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
+    """Returns what `fitted` does, without the size: uint8 [height, width, channels]."""
+    return fitted(picture, height, width, channels).pixels
+
+
+def fitted(picture: Image.Image, height: int, width: int, channels: int) -> Fitted:
     """Converts a picture to grey or colour and, where its size differs, resizes it (bilinear).
 
     The one rule for it: the exporter trains on pictures that went through here, and the server classifies them so.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from resprobe.images import Encoded, Fitted, Pixels, Size, fit
+from resprobe.images import Encoded, Fitted, Pixels, Size, fitted
 
 from resprobe_server.errors import InvalidRequest
 from resprobe_server.pictures import open_picture, reason
@@ -65,7 +65,7 @@ def decode(image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Fitted:
 def convert(picture: Image.Image, wanted: Format, source: str) -> Fitted:
     """Decodes an opened picture, which `source` names in errors; see `decode`."""
     try:
-        return fit(picture, *wanted.shape)
+        return fitted(picture, *wanted.shape)
     except Exception as error:  # whatever Pillow raises for the bytes of a picture is their fault
         raise InvalidRequest(f"{source} is damaged or cut short: {reason(error)}", source) from error
 

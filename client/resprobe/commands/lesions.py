@@ -107,6 +107,6 @@ class Lesions(Selection):
 def _decoded(dataset: datasets.Dataset, model: Model) -> tuple[datasets.Dataset, tuple[str, ...]]:
     """Returns a data set of files as one of arrays of the model's size, and what is to be said of it."""
     size, paths = (model.height, model.width), [Path(path) for path in dataset.images]
-    pictures = [datasets.read_picture(path, *size, model.channels) for path in paths]
+    pictures = [datasets.read_fitted(path, *size, model.channels) for path in paths]
     said = resized.notes([str(path) for path in paths], [one.resized_from for one in pictures], size)
     return replace(dataset, images=np.stack([one.pixels for one in pictures])), said
