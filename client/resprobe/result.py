@@ -1,7 +1,7 @@
 """What comes back from a server, as arrays and plain values; the one place that reads response messages."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ class Baseline:
     """One statistic of one block over a data set: its mean, and its quantiles by their probability."""
 
     mean: float
-    quantiles: Mapping[float, float]
+    quantiles: Mapping[float, float] = field(hash=False)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Block:
     stride: int
     shortcut: str
     response_std: float | None
-    baseline: Mapping[str, Baseline]
+    baseline: Mapping[str, Baseline] = field(hash=False)
 
     @property
     def size(self) -> int:
