@@ -17,6 +17,7 @@ import pytest
 import resprobe
 import structlog
 import torch
+from hypothesis import settings
 from resprobe_exporter import data, describe, train
 from resprobe_exporter.publish import LabelledImages, Preprocessing, publish
 from resprobe_exporter.resnet import Architecture, ResNet
@@ -27,6 +28,8 @@ from resprobe_server.grpc_server import Server
 Serve = Callable[..., AbstractContextManager[str]]
 
 
+settings.register_profile("untimed", deadline=None)  # timing decides nothing
+settings.load_profile("untimed")
 # The log of servers in this process; what it says is tested where a server has a process of its own.
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 

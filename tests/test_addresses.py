@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import resprobe
 from conftest import Serve
-from resprobe.address import parse
+from resprobe.address import SCHEMES, parse
 from resprobe_server.errors import StartError
 from test_commands import Run, run  # noqa: F401  # a fixture
 
@@ -51,15 +51,29 @@ def test_what_is_an_address(address: str) -> None:
     ],
 )
 def test_what_is_not_an_address_is_refused_by_every_side(
-    start: Serve, tmp_path: object, address: str, message: str
+    start: Serve, tmp_path: Path, address: str, message: str
 ) -> None:
     with pytest.raises(resprobe.InvalidRequest, match=message):
         resprobe.Client(address)
     with pytest.raises(resprobe.InvalidRequest, match=message):
         resprobe.AsyncClient(address)
     if not address.endswith(":0"):  # any free port
-        with pytest.raises(StartError, match=message.replace("from 1", "from 0")), start(tmp_path, at=address):
-            pass
+        for option in ("at", "health_address", "metrics_address"):
+            if not address and option != "at":  # empty: none
+                continue
+            where = {"at": "127.0.0.1:0", option: address}
+            expected = message.replace("from 1", "from 0")
+            if option == "metrics_address" and address.startswith(SCHEMES):
+                expected = "cannot serve metrics at .*: expected HOST:PORT"
+            with pytest.raises(StartError, match=expected), start(tmp_path, **where):
+                pass
+
+
+@pytest.mark.parametrize("address", ["unix:/tmp/metrics", "dns:host:1", "ipv4:127.0.0.1:0"])
+def test_metrics_are_served_at_a_host_and_a_port(start: Serve, tmp_path: Path, address: str) -> None:
+    message = f"cannot serve metrics at {address}: expected HOST:PORT"
+    with pytest.raises(StartError, match=message), start(tmp_path, metrics_address=address):
+        pass
 
 
 def test_a_command_says_so_in_a_line(run: Run) -> None:  # noqa: F811
@@ -84,7 +98,7 @@ def test_nothing_listens(address: str) -> None:
         client.models()
 
 
-@pytest.mark.parametrize("option", ["--address", "--health-address"])
+@pytest.mark.parametrize("option", ["--address", "--health-address", "--metrics-address"])
 def test_a_port_in_use_is_said_in_one_line(repository: Path, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"

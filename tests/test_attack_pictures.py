@@ -20,7 +20,7 @@ from resprobe.images import Encoded
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.config import Config
-from resprobe_server.decode import Format, decode
+from resprobe_server.decode import Decoded, Format, decode
 from resprobe_server.decode_worker import Workers
 from resprobe_server.decoders import Decoders
 from resprobe_server.errors import Expired, InvalidRequest, NotReady, QueueFull
@@ -45,9 +45,11 @@ def png(width: int, height: int, extra: bytes = b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def scans(count: int, side: int = 64) -> bytes:
-    """A progressive JPEG whose last scan is repeated."""
-    data = encode(Image.fromarray(np.zeros((side, side), np.uint8)), "JPEG", progressive=True)
+def scans(count: int, side: int = 64, kind: str = "JPEG") -> bytes:
+    """A progressive JPEG, or the MPO of a phone that begins with one, whose last scan is repeated."""
+    picture = Image.fromarray(np.zeros((side, side), np.uint8))
+    several = {"save_all": True, "append_images": [picture]} if kind == "MPO" else {}
+    data = encode(picture, kind, progressive=True, **several)
     last = data.rfind(b"\xff\xda")
     return data[:-2] + data[last:-2] * count + data[-2:]
 
@@ -69,6 +71,7 @@ def decoders() -> Iterator[Decoders]:
 CLAIMS = {
     "a side of 50 million": (png(1, 10_000_000), "16384 pixels a side"),
     "scans": (scans(2000), r"JPEG of 20\d\d scans; expected at most 64"),
+    "scans in an MPO": (scans(2000, kind="MPO"), r"JPEG of 20\d\d scans; expected at most 64"),
     "chunks": (png(8, 8, chunk(b"abCd", b"") * 20_000), "PNG of more than 16384 chunks"),
 }
 
@@ -80,14 +83,15 @@ def test_claims_beyond_the_limits_are_refused_unread(data: bytes, message: str) 
 
 
 def test_a_usual_progressive_picture_is_decoded() -> None:
-    assert decode(Encoded(scans(0), "images[0]"), WANTED, LIMIT).shape == WANTED.shape
+    assert decode(Encoded(scans(0), "images[0]"), WANTED, LIMIT).pixels.shape == WANTED.shape
 
 
 def test_a_phones_photograph_is_decoded_in_a_process(decoders: Decoders) -> None:
     photograph = encode(Image.radial_gradient("L").resize((6000, 4000)), "JPEG")
     expected = decode(Encoded(photograph, "images[0]"), WANTED, LIMIT)
     found = asyncio.run(decoders.decode([Encoded(photograph, "images[0]")] * 2, WANTED))
-    np.testing.assert_array_equal(found, np.stack([expected, expected]))
+    np.testing.assert_array_equal(found.images, np.stack([expected.pixels, expected.pixels]))
+    assert found.resized_from == [(4000, 6000), (4000, 6000)]
 
 
 def test_the_pixels_of_a_request_are_bounded_together(decoders: Decoders, webp: bytes) -> None:
@@ -106,7 +110,7 @@ def test_a_picture_that_takes_too_long_is_given_up_and_the_next_is_decoded(webp:
         workers.decode(Encoded(webp, "images[0]"), WANTED, LIMIT)
     with closing(Workers(60)) as workers:
         for _ in range(2):
-            assert workers.decode(Encoded(png(2000, 1000), "images[0]"), WANTED, LIMIT).shape == WANTED.shape
+            assert workers.decode(Encoded(png(2000, 1000), "images[0]"), WANTED, LIMIT).pixels.shape == WANTED.shape
         assert len(workers._all) == 1
     with pytest.raises(NotReady):
         workers.decode(Encoded(webp, "images[0]"), WANTED, LIMIT)
@@ -123,9 +127,9 @@ def test_what_is_decoded_at_a_time_is_bounded() -> None:
     for limits in ({"max_decode": 1}, {"max_large_pictures": 1}):
         with ThreadPoolExecutor(2) as threads, closing(Decoders(threads, Config(**limits))) as decoders:  # type: ignore[arg-type]
             answers, again = asyncio.run(twice(decoders))
-            assert any(isinstance(answer, np.ndarray) for answer in answers)
+            assert any(isinstance(answer, Decoded) for answer in answers)
             assert any(isinstance(answer, QueueFull) for answer in answers)
-            assert any(isinstance(answer, np.ndarray) for answer in again)  # what was given back can be used again
+            assert any(isinstance(answer, Decoded) for answer in again)  # what was given back can be used again
 
 
 def test_large_pictures_of_callers_who_went_hold_nothing(webp: bytes) -> None:
@@ -174,7 +178,7 @@ def test_damaged_pictures_are_the_callers_fault() -> None:
         for _ in range(generator.integers(1, 4)):
             data[generator.integers(len(data))] = generator.integers(256)
         try:
-            assert decode(Encoded(bytes(data), "images[0]"), WANTED, MEGAPIXEL).shape == WANTED.shape
+            assert decode(Encoded(bytes(data), "images[0]"), WANTED, MEGAPIXEL).pixels.shape == WANTED.shape
         except InvalidRequest:
             refused += 1
     assert 100 < refused < 3000

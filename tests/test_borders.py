@@ -102,7 +102,7 @@ def test_exporter_and_server_do_not_know_each_other() -> None:
 
 def test_only_app_imports_the_whole_server() -> None:
     users = importing("resprobe_server.service") | importing("resprobe_server.app")
-    assert users == {"server/resprobe_server/app.py", "server/resprobe_server/__main__.py"}
+    assert users == {"server/resprobe_server/app.py", "server/resprobe_server/command.py"}
 
 
 def test_files_stay_small() -> None:

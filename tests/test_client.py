@@ -34,10 +34,13 @@ def test_the_public_surface_is_what_is_documented() -> None:
     for name in ("Client", "AsyncClient"):
         methods = {one for one in vars(getattr(resprobe, name)) if not one.startswith("_")}
         assert methods == {"close", "models", "model", "classify", "stream", "lesions"}
+    assert resprobe.analysis is sys.modules["resprobe.analysis"]
+    assert not hasattr(resprobe, "no_such_name")
 
 
 def test_importing_it_needs_neither_torch_nor_onnxruntime() -> None:
-    code = "import sys, resprobe; print(sorted({'torch', 'onnxruntime', 'matplotlib', 'pyarrow'} & sys.modules.keys()))"
+    unwanted = {"torch", "onnxruntime", "matplotlib", "pyarrow"}
+    code = f"import sys; from resprobe import *; print(sorted({unwanted} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
@@ -300,7 +303,7 @@ def test_derived_statistics_are_those_of_the_tensors(values: list[float], shortc
 @given(
     st.lists(
         st.tuples(st.integers(1, 4), st.integers(1, 4), st.sampled_from([1, 3])).map(lambda shape: zeros(*shape))
-        | st.binary(min_size=1, max_size=9),
+        | st.binary(min_size=1, max_size=9).filter(lambda data: data[:2] != b"BM"),  # those are read here
         min_size=1,
     )
 )

@@ -39,11 +39,6 @@ if __name__ == "__main__":
     pool.as_completed = as_completed
     __main__.main()
 """
-EARLY = f"""{START}
-from resprobe_exporter import early
-press()
-raise SystemExit("not reached")
-"""
 
 
 def press(program: str, presses: int, *arguments: str, at: Path) -> tuple[int, str, str]:
@@ -87,14 +82,3 @@ def test_in_an_export(tmp_path: Path, presses: int) -> None:
 def test_in_a_study_with_processes(tmp_path: Path, presses: int) -> None:
     words = ["study", "--depths", "8", "14", "--seeds", "1", "--epochs", "1", "--workers", "2"]
     assert press(STUDY, presses, *words, at=tmp_path) == (130, "", "exporter: interrupted\n")
-
-
-def test_while_it_is_imported(tmp_path: Path) -> None:
-    assert press(EARLY, 1, at=tmp_path) == (130, "", "exporter: interrupted\n")
-
-
-def test_it_is_handed_over_once_all_is_imported() -> None:
-    code = "import signal, resprobe_exporter.__main__; print(signal.getsignal(signal.SIGINT))"
-    hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    done = subprocess.run([sys.executable, "-c", hears + code], capture_output=True, text=True, check=True)
-    assert "default_int_handler" in done.stdout

@@ -24,7 +24,6 @@ from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.calls import Calls
 from resprobe_server.config import Config
 from resprobe_server.device import Device
-from resprobe_server.errors import StartError
 from resprobe_server.metrics import ServerCollector
 from resprobe_server.models import Models
 from resprobe_server.ratios import BOUNDS, Ratios, Share
@@ -189,24 +188,6 @@ def test_nothing_is_sampled_where_that_is_off(start: Serve, repository: Path) ->
     with start(repository, metrics_address=where, ratio_sample=0.0) as address, resprobe.Client(address) as client:
         client.classify(np.zeros((8, 8, 1), np.uint8), model="digits", blocks=True)
         assert Scrape(where).total("resprobe_block_ratio_count") == 0
-
-
-def test_a_taken_port_is_an_error(start: Serve, repository: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        where = f"127.0.0.1:{taken.getsockname()[1]}"
-        with (
-            pytest.raises(StartError, match=f"cannot serve metrics at {where}"),
-            start(repository, metrics_address=where),
-        ):
-            pass
-
-
-@pytest.mark.parametrize("address", ["9091", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:99999"])
-def test_a_wrong_address_is_an_error(start: Serve, repository: Path, address: str) -> None:
-    with pytest.raises(StartError, match="expected a free HOST:PORT"), start(repository, metrics_address=address):
-        pass
 
 
 def test_the_log_tells_the_port(repository: Path) -> None:

@@ -30,13 +30,24 @@ def arguments(address: str) -> list[str]:
 
 @needs_full
 @pytest.mark.parametrize(
-    ("words", "code"), [(["models"], 1), (["models", "--json"], 1), (["drift"], 2), (["drift", "--json"], 2)]
+    ("words", "code"),
+    [
+        (["models"], 1),
+        (["models", "--json"], 1),
+        (["drift"], 2),
+        (["drift", "--json"], 2),
+        (["drift", "--help"], 2),
+        (["classify", "--help"], 1),
+    ],
 )
 @pytest.mark.parametrize("redirect", ["> /dev/full", ">&-"])
 def test_a_standard_output_that_takes_nothing(
     address: str, arguments: list[str], words: list[str], code: int, redirect: str
 ) -> None:
-    done = command(*words, *(arguments if words[0] == "drift" else ["--address", address]), redirect=redirect)
+    rest = [] if "--help" in words else arguments if words[0] == "drift" else ["--address", address]
+    if not rest and redirect == ">&-":
+        pytest.skip("argparse writes its help nowhere then")
+    done = command(*words, *rest, redirect=redirect)
     assert done.returncode == code
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("resprobe: ")
@@ -58,13 +69,14 @@ def test_a_table_is_shown_even_if_its_plot_is_not_written(
     arguments: list[str],
     tmp_path: Path,
 ) -> None:
-    plot, page = tmp_path / "plot.svg", tmp_path / "page.html"
-    for path in (plot, page):
+    plot, page, rows = tmp_path / "plot.svg", tmp_path / "page.html", tmp_path / "rows.parquet"
+    for path in (plot, page, rows):
         path.symlink_to(FULL)
     digits = arguments[:-2]
     for words, shown in (
         (["blocks", *arguments, "--plot", str(plot)], "on 30 images of digits: accuracy"),
         (["blocks", *arguments, "--plot", str(plot), "--json"], '"accuracy"'),
+        (["blocks", *arguments, "--out", str(rows)], "on 30 images of digits: accuracy"),
         (["lesions", *arguments, "--plot", str(plot)], "intact"),
         (["compare", "digits/1", "digits/2", *digits, "--out", str(page)], "agree on"),
     ):
@@ -72,7 +84,7 @@ def test_a_table_is_shown_even_if_its_plot_is_not_written(
         assert (code, shown in out) == (1, True)
         assert error.endswith("cannot be written: No space left on device\n")
         assert len(error.splitlines()) == 1
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["page.html", "plot.svg"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["page.html", "plot.svg", "rows.parquet"]
     assert FULL.is_char_device()
 
 
@@ -131,6 +143,12 @@ def test_a_failure_of_any_kind_is_no_verdict(
     monkeypatch.setattr(baseline, "drift", broken)
     code, _, error = run("resprobe", "drift", *arguments)
     assert (code, "a mistake of ours" in error) == (2, True)
+
+
+@pytest.mark.parametrize(("name", "message"), [("gone", "No such file or directory"), (".", "Is a directory")])
+def test_statistics_that_are_not_there(run: Run, tmp_path: Path, name: str, message: str) -> None:  # noqa: F811
+    code, out, error = run("resprobe", "drift", "--stats", str(tmp_path / name))
+    assert (code, out, error) == (2, "", f"resprobe: {tmp_path / name} cannot be read: {message}\n")
 
 
 def test_too_few_images_are_no_verdict(run: Run, arguments: list[str]) -> None:  # noqa: F811

@@ -47,8 +47,8 @@ def everywhere(picture: Image.Image, data: bytes, folder: Path, channels: int) -
     path = folder / "picture.png"
     path.write_bytes(data)
     return [
-        decode(sent, wanted, 10**6),
-        decode(Encoded(data, "images[0]"), wanted, 10**6),
+        decode(sent, wanted, 10**6).pixels,
+        decode(Encoded(data, "images[0]"), wanted, 10**6).pixels,
         read_picture(path, *wanted.shape),
     ]
 

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import dataclasses
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def test_a_description_can_be_copied_and_kept(client: resprobe.Client) -> None:
     model = client.model("digits")
     for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
         assert other == model
+    assert {model: "seen"}[client.model("digits")] == "seen"
     assert dataclasses.asdict(model)["blocks"][0]["baseline"]["ratio"]["quantiles"][0.5] > 0
 
 
@@ -88,6 +90,32 @@ def test_a_name_of_any_length_is_not_found(client: resprobe.Client, test_images:
             client.classify(test_images[:1], **options)
     with pytest.raises(resprobe.ModelNotFound, match="no model '"):
         client.model("x" * length)
+
+
+@pytest.mark.parametrize("take", [pickle.dumps, copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("kind", [resprobe.Client, resprobe.AsyncClient])
+def test_a_client_stays_where_it_is(kind: Any, take: Any) -> None:
+    async def attempt() -> None:
+        with pytest.raises(resprobe.InvalidRequest, match="a client cannot be copied or sent to another process"):
+            take(kind("127.0.0.1:1"))
+
+    asyncio.run(attempt())
+
+
+def test_outside_of_asyncio_there_is_no_async_client() -> None:
+    found: list[Exception] = []
+
+    def make() -> None:
+        try:
+            resprobe.AsyncClient("127.0.0.1:1")
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    assert isinstance(found[0], resprobe.InvalidRequest)
+    assert "inside a coroutine" in str(found[0])
 
 
 def test_a_closed_client_says_so(address: str, test_images: npt.NDArray[np.uint8]) -> None:

@@ -7,56 +7,28 @@ with resprobe.Client("localhost:50051") as client:
     print(result.labels, result.blocks.ratio)
 """
 
-from resprobe import analysis
-from resprobe.async_client import AsyncClient
-from resprobe.baseline import Drift, drift
-from resprobe.client import Client
-from resprobe.comparison import Comparison, compare
-from resprobe.errors import (
-    DatasetError,
-    DeadlineExceeded,
-    Error,
-    InvalidImage,
-    InvalidRequest,
-    ModelNotFound,
-    RequestTooLarge,
-    ServerBusy,
-    ServerError,
-    ServerUnavailable,
-    StatisticsUnavailable,
-    Unauthorized,
-)
-from resprobe.frame import Frame
-from resprobe.lesions import Lesions
-from resprobe.result import Baseline, Block, Model, Result, Timings
-from resprobe.statistics import BlockStatistics
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # from typing it would be the slowest part of this file
+    from resprobe._public import *  # noqa: F403
+    from resprobe._public import __all__ as __all__
+else:
 
-__all__ = [
-    "AsyncClient",
-    "Baseline",
-    "Block",
-    "BlockStatistics",
-    "Client",
-    "Comparison",
-    "DatasetError",
-    "DeadlineExceeded",
-    "Drift",
-    "Error",
-    "Frame",
-    "InvalidImage",
-    "InvalidRequest",
-    "Lesions",
-    "Model",
-    "ModelNotFound",
-    "RequestTooLarge",
-    "Result",
-    "ServerBusy",
-    "ServerError",
-    "ServerUnavailable",
-    "StatisticsUnavailable",
-    "Timings",
-    "Unauthorized",
-    "analysis",
-    "compare",
-    "drift",
-]
+    def __getattr__(name: str) -> object:
+        """Imports a module of this package, or all that it offers, when a name is first used.
+
+        So a command begins in a moment, and hears Ctrl-C while the rest is imported.
+        """
+        from importlib import import_module
+
+        if name.startswith("_") and name != "__all__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            return import_module(f"{__name__}.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"{__name__}.{name}":
+                raise
+        public = import_module(f"{__name__}._public")
+        globals().update({one: getattr(public, one) for one in ("__all__", *public.__all__)})
+        if name not in globals():
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return globals()[name]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn, Protocol, Union
 import tyro
 from rich.console import Console
 
-from resprobe import _signals
+from resprobe import _signals, early
 from resprobe.errors import Error
 
 # Where a package that the base installation leaves out comes from.
@@ -73,7 +73,7 @@ def main(
             _run(prog, description, commands, arguments, default, interrupts)
         except KeyboardInterrupt:
             interrupts.say()
-            raise SystemExit(_signals.CODE) from None
+            raise SystemExit(early.CODE) from None
         finally:
             _signals.drop_output()
 
@@ -86,10 +86,9 @@ def _run(
     default: Command | None,
     interrupts: _signals.Interrupts,
 ) -> None:
-    failed = 1
+    failed = _failure_code(commands, arguments)
     try:
         command = _parse(prog, description, commands, arguments, default)
-        failed = getattr(command, "FAILED", failed)
         if sys.stdout is None and default is None:  # closed by the caller
             raise Error("standard output is closed; expected it to be open, or > /dev/null")
         try:
@@ -117,6 +116,12 @@ def _run(
             raise
         traceback.print_exc()  # Python's own exit code, 1, is an answer of this command
         raise SystemExit(failed) from None
+
+
+def _failure_code(commands: Sequence[type[Command]], arguments: Sequence[str]) -> int:
+    """Returns the exit code of a failure of the command that is asked for, even if that is for its help."""
+    chosen = [command for command in commands if command.__name__.lower() in arguments[:1]]
+    return int(getattr(chosen[0], "FAILED", 1)) if chosen else 1
 
 
 def fail(prog: str, message: str, code: int = 1) -> NoReturn:

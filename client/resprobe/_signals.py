@@ -5,10 +5,9 @@ import os
 import signal
 import sys
 import threading
-from contextlib import suppress
 from types import FrameType
 
-CODE = 130  # what shells give a program that Ctrl-C ended
+from resprobe import early
 
 
 class Interrupts:
@@ -25,7 +24,7 @@ class Interrupts:
         self._active = threading.current_thread() is threading.main_thread()
         if self._active:
             self._before = signal.getsignal(signal.SIGINT)
-            self._active = self._before is signal.default_int_handler  # not where SIGINT is ignored
+            self._active = early.is_free()  # not where SIGINT is ignored
         if self._active:
             signal.signal(signal.SIGINT, self._on_signal)
             atexit.register(self._be_deaf)
@@ -49,13 +48,12 @@ class Interrupts:
         """Says once, on standard error, that the command was interrupted."""
         if not self._said:
             self._said = True
-            with suppress(OSError):
-                os.write(2, f"{self._prog}: interrupted\n".encode())
+            early.say(self._prog)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._pressed:
             self.say()
-            os._exit(CODE)
+            os._exit(early.CODE)
         self._pressed = True
         raise KeyboardInterrupt
 

@@ -9,6 +9,7 @@ from resprobe.errors import InvalidRequest
 DEFAULT = "localhost:50051"
 
 UNIX = ("unix:", "unix-abstract:")
+SCHEMES = (*UNIX, "dns:", "ipv4:", "ipv6:")  # of gRPC's resolvers
 
 
 def default() -> str:

@@ -12,7 +12,7 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
 from resprobe.address import default
-from resprobe.channel import ClosedStub, Endpoint, FilePath
+from resprobe.channel import ClosedStub, Connected, Endpoint, FilePath
 from resprobe.client import IN_FLIGHT, TIMEOUT
 from resprobe.images import Images
 from resprobe.lesions import Experiment, Lesions
@@ -23,7 +23,7 @@ from resprobe.status import raise_error
 Item = TypeVar("Item")
 
 
-class AsyncClient:
+class AsyncClient(Connected):
     """The twin of Client for asyncio; see there."""
 
     def __init__(

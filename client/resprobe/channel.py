@@ -52,11 +52,14 @@ class Endpoint:
         return grpc.secure_channel(self.address, credentials, _OPTIONS)
 
     def open_async(self) -> grpc.aio.Channel:
-        """The same for asyncio."""
+        """Returns the same for asyncio. Raises InvalidRequest also where there is no event loop."""
         credentials = self._credentials()
-        if credentials is None:
-            return grpc.aio.insecure_channel(self.address, _OPTIONS)
-        return grpc.aio.secure_channel(self.address, credentials, _OPTIONS)
+        try:
+            if credentials is None:
+                return grpc.aio.insecure_channel(self.address, _OPTIONS)
+            return grpc.aio.secure_channel(self.address, credentials, _OPTIONS)
+        except RuntimeError as error:  # gRPC looks for the loop of this thread
+            raise InvalidRequest(f"an AsyncClient is made inside a coroutine, where its loop runs: {error}") from error
 
     def _credentials(self) -> grpc.ChannelCredentials | None:
         """None: plaintext. Raises InvalidRequest for a file that cannot be read and a token that could be overheard."""
@@ -77,6 +80,16 @@ class Endpoint:
         if self.token is None:
             return credentials
         return grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(self.token))
+
+
+class Connected:
+    """Base of what holds a connection."""
+
+    def __reduce__(self) -> NoReturn:
+        """Raises InvalidRequest: pickle and copy cannot take a connection along."""
+        raise InvalidRequest(
+            "a client cannot be copied or sent to another process: open one there with the same address"
+        )
 
 
 class ClosedStub:

@@ -11,7 +11,7 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
 from resprobe.address import default
-from resprobe.channel import ClosedStub, Endpoint, FilePath
+from resprobe.channel import ClosedStub, Connected, Endpoint, FilePath
 from resprobe.images import Images
 from resprobe.lesions import Experiment, Lesions
 from resprobe.request import BlockScale, Call, Options, factors, model_request
@@ -22,7 +22,7 @@ TIMEOUT = 30.0  # seconds for a request
 IN_FLIGHT = 4  # requests of a stream that are under way at a time
 
 
-class Client:
+class Client(Connected):
     """A connection to a server. Use it as a context, or call `close`. Threads may share it."""
 
     def __init__(
@@ -95,8 +95,8 @@ class Client:
 
         Args:
             images: uint8 array [n, height, width, channels] or [height, width, channels], a path, a PIL image, the
-                bytes of a JPEG, PNG or WebP file, or a list of these. Images of another size than the model's are
-                resized by the server.
+                bytes of a JPEG, PNG, WebP or BMP file, or a list of these. Images of another size than the model's
+                are resized by the server; Result.resized_from says which.
             model: Name; empty: the only one there is.
             version: Empty: the default.
             blocks: Whether to return the statistics of every residual block.

@@ -11,11 +11,12 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from resprobe import folders
 from resprobe.errors import DatasetError
-from resprobe.images import fit
+from resprobe.formats import ALL, NAMES
+from resprobe.images import Fitted, fitted
 
 Name = Literal["digits", "cifar10", "cifar100", "folder"]
 Split = Literal["train", "test"]
@@ -180,17 +181,21 @@ def _folder(directory: Path, split: Split) -> Dataset:
 
 
 def read_picture(path: Path, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
-    """Reads a picture file at a given size (bilinear), grey or colour.
+    """Returns what `read_fitted` does, without the size: uint8 [height, width, channels]."""
+    return read_fitted(path, height, width, channels).pixels
 
-    Returns:
-        uint8 [height, width, channels].
+
+def read_fitted(path: Path, height: int, width: int, channels: int) -> Fitted:
+    """Reads a picture file at a given size (bilinear), grey or colour.
 
     Raises:
         DatasetError: The file is missing or is no readable picture.
     """
     try:
-        with Image.open(path) as picture:
-            return fit(picture, height, width, channels)
+        with Image.open(path, formats=tuple(ALL)) as picture:
+            return fitted(picture, height, width, channels)
+    except UnidentifiedImageError as error:
+        raise DatasetError(f"{path} cannot be read as a picture: expected a {NAMES} file") from error
     except Exception as error:  # a damaged picture makes Pillow raise in many ways
         raise DatasetError(f"{path} cannot be read as a picture: {str(error) or type(error).__name__}") from error
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from resprobe.errors import DatasetError
+from resprobe.formats import SUFFIXES
 
-SERVED = frozenset({".jpg", ".jpeg", ".png", ".webp"})  # a server decodes these
-SUFFIXES = SERVED | {".bmp"}  # decoded here, for training and for a server alike
 _PARTS = {
     "train": "train",
     "training": "train",

@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from resprobe import formats
 from resprobe.errors import InvalidImage, InvalidRequest
 
 ImageLike: TypeAlias = "npt.NDArray[np.uint8] | str | PathLike[str] | bytes | Image.Image"
 Images: TypeAlias = "ImageLike | Sequence[ImageLike]"
+Size: TypeAlias = tuple[int, int]  # height and width, in pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +38,39 @@ class Pixels:
     source: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A picture as a model takes it.
+
+    Attributes:
+        pixels: uint8 [height, width, channels].
+        resized_from: Height and width of the picture as one sees it, which is after its EXIF orientation was applied.
+            None if it had the model's size.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    resized_from: Size | None
+
+
 def fit(picture: Image.Image, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
+    """Returns what `fitted` does, without the size: uint8 [height, width, channels]."""
+    return fitted(picture, height, width, channels).pixels
+
+
+def fitted(picture: Image.Image, height: int, width: int, channels: int) -> Fitted:
     """Converts a picture to grey or colour and, where its size differs, resizes it (bilinear).
 
     The one rule for it: the exporter trains on pictures that went through here, and the server classifies them so.
-
-    Returns:
-        uint8 [height, width, channels].
 
     Raises:
         ValueError: See `to_8_bits`.
     """
     picture = to_8_bits(picture).convert("L" if channels == 1 else "RGB")
+    size = None
     if picture.size != (width, height):
+        size = picture.height, picture.width
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(picture).reshape(height, width, channels)
+    return Fitted(np.asarray(picture).reshape(height, width, channels), size)
 
 
 def to_8_bits(picture: Image.Image) -> Image.Image:
@@ -96,7 +117,8 @@ def collect(images: Images) -> list[Encoded | Pixels]:
     """Everything that `Client.classify` takes, as a list with one entry for each image.
 
     Args:
-        images: uint8 array [n, h, w, c] or [h, w, c], a path, a PIL image, encoded bytes, or a list of these.
+        images: uint8 array [n, h, w, c] or [h, w, c], a path, a PIL image, encoded bytes, or a list of these. Files
+            and bytes are of the formats in formats.py.
 
     Raises:
         InvalidImage: An image has another shape or dtype, or its file cannot be read.
@@ -124,7 +146,7 @@ def _one(image: Any, index: int) -> Iterator[Encoded | Pixels]:
             _check(image, index)
             yield _pixels(image, f"image {index}")
         case bytes() | bytearray() | memoryview():
-            yield Encoded(bytes(image), f"image {index}")
+            yield _encoded(bytes(image), f"image {index}", index)
         case str() | PathLike():
             yield _file(Path(image), index)
         case Image.Image():
@@ -163,6 +185,25 @@ def _pixels(image: npt.NDArray[np.uint8], source: str) -> Pixels:
 
 def _file(path: Path, index: int) -> Encoded:
     try:
-        return Encoded(path.read_bytes(), str(path))
+        data = path.read_bytes()
     except OSError as error:
         raise InvalidImage(f"{path} cannot be read: {error.strerror}", index=index) from error
+    return _encoded(data, str(path), index)
+
+
+def _encoded(data: bytes, source: str, index: int) -> Encoded:
+    """Returns a picture file as it can be sent: as PNG if a server does not decode its format."""
+    kind = next((kind for kind, beginning in formats.BEGINNINGS.items() if data.startswith(beginning)), None)
+    if kind is None:
+        return Encoded(data, source)
+    file = BytesIO()
+    try:
+        with Image.open(BytesIO(data), formats=[kind]) as picture:
+            to_8_bits(picture).save(file, "PNG", compress_level=1)
+    except UnidentifiedImageError as error:
+        text = f"{source} is {len(data)} bytes that are not a {formats.NAMES} file"
+        raise InvalidImage(text, index=index) from error
+    except Exception as error:  # a damaged picture makes Pillow raise in many ways
+        text = f"{source} is damaged or cut short: {str(error) or type(error).__name__}"
+        raise InvalidImage(text, index=index) from error
+    return Encoded(file.getvalue(), source)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from resprobe.batches import BATCH
 from resprobe.classes import match
 from resprobe.errors import InvalidRequest, StatisticsUnavailable
 from resprobe.images import Images, collect
 from resprobe.request import Call, Options
 from resprobe.result import Model, Result
 
-BATCH = 128  # images in a request
 Floats = npt.NDArray[np.float64]
 
 

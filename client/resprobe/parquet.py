@@ -76,8 +76,9 @@ def write(frame: Frame, path: Path) -> None:
     Raises:
         Error: It cannot be written.
     """
-    with output.replacing(path) as part:
-        pq.write_table(table(frame), part)
+    # pyarrow is given no path, because it removes what it cannot write, be it a device.
+    with output.replacing(path) as part, part.open("wb") as file:
+        pq.write_table(table(frame), file)
 
 
 def read(path: Path) -> Frame:
@@ -87,6 +88,7 @@ def read(path: Path) -> Frame:
         Error: It cannot be read, or is no such file.
     """
     try:
+        path.open("rb").close()  # what the system says of it is clearer than what pyarrow says
         found = pq.read_table(path)
     except OSError as error:
         raise Error(f"{path} cannot be read: {error.strerror or error}") from error

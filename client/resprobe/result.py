@@ -1,12 +1,13 @@
 """What comes back from a server, as arrays and plain values; the one place that reads response messages."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 from resprobe_protos import resprobe_pb2 as pb
 
+from resprobe.images import Size
 from resprobe.statistics import BlockStatistics
 
 
@@ -15,7 +16,7 @@ class Baseline:
     """One statistic of one block over a data set: its mean, and its quantiles by their probability."""
 
     mean: float
-    quantiles: Mapping[float, float]
+    quantiles: Mapping[float, float] = field(hash=False)
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Block:
     stride: int
     shortcut: str
     response_std: float | None
-    baseline: Mapping[str, Baseline]
+    baseline: Mapping[str, Baseline] = field(hash=False)
 
     @property
     def size(self) -> int:
@@ -116,6 +117,9 @@ class Result:
         classes: int64 [n, k], best first; k is `top_k`, or the number of classes where that is smaller.
         probabilities: float32 [n, k].
         blocks: Statistics of every block; None unless they were asked for.
+        resized_from: For each image the height and width in pixels that it had before the server resized it to the
+            model's size; for a picture file that is the size that one sees, after its EXIF orientation was applied.
+            None for an image that was not resized.
         model: That answered.
         version: That answered.
         provider: That ran it.
@@ -127,6 +131,7 @@ class Result:
     classes: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float32]
     blocks: BlockStatistics | None
+    resized_from: list[Size | None]
     model: str
     version: str
     provider: str
@@ -135,6 +140,24 @@ class Result:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+def join(results: Sequence[Result]) -> Result:
+    """Returns the answers to several requests to one model version as one; there is at least one.
+
+    Its timings are the sums of theirs, and its largest batch is that of all.
+    """
+    first = results[0]
+    return replace(
+        first,
+        labels=[label for result in results for label in result.labels],
+        classes=np.concatenate([result.classes for result in results]),
+        probabilities=np.concatenate([result.probabilities for result in results]),
+        blocks=first.blocks and BlockStatistics.concatenate([one.blocks for one in results if one.blocks is not None]),
+        resized_from=[size for result in results for size in result.resized_from],
+        timings=Timings(sum(one.timings.queue for one in results), sum(one.timings.inference for one in results)),
+        batch_size=max(result.batch_size for result in results),
+    )
 
 
 def read_model(message: pb.Model) -> Model:
@@ -191,12 +214,17 @@ def read_result(response: pb.ClassifyResponse, model: Model | None) -> Result:
         classes=np.array([[one.index for one in result.classes] for result in results], np.int64),
         probabilities=np.array([[one.probability for one in result.classes] for result in results], np.float32),
         blocks=None if model is None else _read_blocks(results, model),
+        resized_from=[_read_size(result) for result in results],
         model=response.model,
         version=response.version,
         provider=response.provider,
         timings=Timings(response.timings.queue.ToNanoseconds() / 1e9, response.timings.inference.ToNanoseconds() / 1e9),
         batch_size=response.batch_size,
     )
+
+
+def _read_size(result: pb.ImageResult) -> Size | None:
+    return (result.resized_from.height, result.resized_from.width) if result.HasField("resized_from") else None
 
 
 def _read_blocks(results: Sequence[pb.ImageResult], model: Model) -> BlockStatistics:

@@ -65,7 +65,8 @@ def raise_error(error: grpc.RpcError, address: str, sources: Sequence[str] = ())
     elif kind is errors.RequestTooLarge and "metadata" in message:
         kind, message = errors.ServerError, f"what {address} says beside its answer is too long to be read: {message}"
     elif kind is errors.RequestTooLarge:
-        message = f"{_sizes(message)}; send fewer images at a time, as Client.stream does"
+        smaller = "send it smaller" if len(sources) == 1 else "send fewer images at a time, as Client.stream does"
+        message = f"{_sizes(message)}; {smaller}"
     elif kind is errors.DeadlineExceeded:
         message = f"no answer from {address} in the time given: {message}"
     raise kind(message, status=code.name, **extra) from error

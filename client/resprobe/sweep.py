@@ -6,17 +6,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from resprobe import resized
+from resprobe.batches import BATCH, batches
 from resprobe.classes import match
 from resprobe.client import Client
-from resprobe.datasets import Dataset, read_picture
+from resprobe.datasets import Dataset
 from resprobe.errors import InvalidRequest
-from resprobe.folders import SERVED, SUFFIXES
 from resprobe.frame import Frame
-from resprobe.images import Images
 from resprobe.result import Model
 from resprobe.statistics import BlockStatistics
 
-BATCH = 128  # images in a request
 FILES = "picture files"  # what a frame calls images that belong to no data set
 
 
@@ -46,16 +45,20 @@ def sweep(
         model = find(client, model)
     labels, notes = fitted(source, model, resize) if isinstance(source, Dataset) else (None, ())
     paths = source.images if isinstance(source, Dataset) else source
+    files = None if isinstance(paths, np.ndarray) else tuple(str(path) for path in paths)
     results, done = [], 0
-    for result in client.stream(_batches(paths, model), model=model.name, version=model.version, blocks=True, top_k=1):
+    for result in client.stream(_parts(paths), model=model.name, version=model.version, blocks=True, top_k=1):
         results.append(result)
         done += len(result)
         report(done, len(source))
+    if files is not None:
+        sizes = [size for result in results for size in result.resized_from]
+        notes += resized.notes(files, sizes, (model.height, model.width))
     return Frame(
         model=model,
         dataset=source.name if isinstance(source, Dataset) else FILES,
         index=source.index if isinstance(source, Dataset) else np.arange(len(source)),
-        files=None if isinstance(paths, np.ndarray) else tuple(str(path) for path in paths),
+        files=files,
         labels=labels,
         predicted=np.concatenate([result.classes[:, 0] for result in results]),
         probability=np.concatenate([result.probabilities[:, 0] for result in results]),
@@ -75,9 +78,7 @@ def fitted(source: Dataset, model: Model, resize: bool = False) -> tuple[npt.NDA
     """
     wanted = (model.height, model.width, model.channels)
     notes = [*source.notes]
-    if not isinstance(source.images, np.ndarray):
-        notes.append(f"pictures of another size than {_times(wanted)} are resized to it")
-    elif source.images.shape[1:] != wanted:
+    if isinstance(source.images, np.ndarray) and source.images.shape[1:] != wanted:
         sizes = f"images of {source.name} are {_times(source.images.shape[1:])}"
         if not resize:
             raise InvalidRequest(
@@ -95,17 +96,12 @@ def find(client: Client, name: str) -> Model:
     return client.model(*name.partition("/")[::2])
 
 
-def _batches(images: npt.NDArray[np.uint8] | Sequence[Path], model: Model) -> Iterator[Images]:
-    for start in range(0, len(images), BATCH):
-        part = images[start : start + BATCH]
-        yield part if isinstance(part, np.ndarray) else [_sent(path, model) for path in part]
-
-
-def _sent(path: Path, model: Model) -> Path | npt.NDArray[np.uint8]:
-    """A file as it is, or decoded here if a server would not know its format."""
-    if path.suffix.lower() in SUFFIXES - SERVED:
-        return read_picture(path, model.height, model.width, model.channels)
-    return path
+def _parts(images: npt.NDArray[np.uint8] | Sequence[Path]) -> Iterator[npt.NDArray[np.uint8] | list[Path]]:
+    """Yields what goes into each request."""
+    if isinstance(images, np.ndarray):
+        yield from (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+    else:
+        yield from map(list, batches(images))
 
 
 def _times(shape: Sequence[int]) -> str:

@@ -84,16 +84,19 @@ def classes_table(sources: Sequence[str], result: Result, labels: Sequence[str])
 
 
 def classes_json(sources: Sequence[str], result: Result, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """The same for programs."""
+    """The same for programs, and the size of each image before it was resized: null if it was not."""
     return [
         {
             "image": source,
+            "resized_from": None if size is None else {"height": size[0], "width": size[1]},
             "classes": [
                 {"index": int(index), "label": labels[index], "probability": float(probability)}
                 for index, probability in zip(indices, probabilities, strict=True)
             ],
         }
-        for source, indices, probabilities in zip(sources, result.classes, result.probabilities, strict=True)
+        for source, size, indices, probabilities in zip(
+            sources, result.resized_from, result.classes, result.probabilities, strict=True
+        )
     ]
 
 

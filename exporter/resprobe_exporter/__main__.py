@@ -1,14 +1,6 @@
 """The command `exporter`. What its subcommands do is in commands/."""
 
-from resprobe_exporter import early  # isort: skip  # first: it hears Ctrl-C while the rest is imported
-
-from resprobe import _command
-
-from resprobe_exporter.commands.build import Build
-from resprobe_exporter.commands.convert import Convert
-from resprobe_exporter.commands.inspect import Inspect
-from resprobe_exporter.commands.probe import Probe
-from resprobe_exporter.commands.study import Study
+from resprobe import early
 
 DESCRIPTION = """Writes models for resprobe-server: trains residual and plain nets, or takes checkpoints and ONNX files.
 
@@ -20,12 +12,18 @@ Examples:
   exporter study"""
 
 
-early.hand_over()
-
-
 def main() -> None:
     """Entry point of the command `exporter`."""
-    _command.main("exporter", DESCRIPTION, (Build, Convert, Probe, Inspect, Study))
+    with early.Heard("exporter"):
+        from resprobe import _command
+
+        from resprobe_exporter.commands.build import Build
+        from resprobe_exporter.commands.convert import Convert
+        from resprobe_exporter.commands.inspect import Inspect
+        from resprobe_exporter.commands.probe import Probe
+        from resprobe_exporter.commands.study import Study
+
+        _command.main("exporter", DESCRIPTION, (Build, Convert, Probe, Inspect, Study))
 
 
 if __name__ == "__main__":

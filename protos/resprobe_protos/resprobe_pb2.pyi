@@ -134,7 +134,7 @@ class Image(_message.Message):
     encoded: _builtins.bytes
     """A JPEG, PNG or WebP file. Its EXIF orientation is applied, 16 bits are scaled to 8, what is transparent is laid
     over white, and of several frames the first is used; then it is converted to the model's grey or colour, and
-    resized (bilinear) where its size differs.
+    resized (bilinear) where its size differs, as ImageResult.resized_from then says.
     """
     @_builtins.property
     def pixels(self) -> Global___Pixels: ...
@@ -241,6 +241,7 @@ class ImageResult(_message.Message):
 
     CLASSES_FIELD_NUMBER: _builtins.int
     STATISTICS_FIELD_NUMBER: _builtins.int
+    RESIZED_FROM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoredClass]:
         """Best first."""
@@ -249,19 +250,50 @@ class ImageResult(_message.Message):
     def statistics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Statistic]:
         """Only with VIEW_BLOCKS: one for each name in Model.statistics, in that order."""
 
+    @_builtins.property
+    def resized_from(self) -> Global___Size:
+        """Size of the picture before it was resized to what the model takes: the size that one sees, so after its EXIF
+        orientation was applied. Unset: the picture had the model's size and was not resized.
+        """
+
     def __init__(
         self,
         *,
         classes: _abc.Iterable[Global___ScoredClass] | None = ...,
         statistics: _abc.Iterable[Global___Statistic] | None = ...,
+        resized_from: Global___Size | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resized_from", b"resized_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "statistics", b"statistics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "resized_from", b"resized_from", "statistics", b"statistics"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImageResult: _TypeAlias = ImageResult  # noqa: Y015
+
+@_typing.final
+class Size(_message.Message):
+    """Of a picture, in pixels."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    height: _builtins.int
+    width: _builtins.int
+    def __init__(
+        self,
+        *,
+        height: _builtins.int = ...,
+        width: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height", b"height", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Size: _TypeAlias = Size  # noqa: Y015
 
 @_typing.final
 class ScoredClass(_message.Message):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from resprobe.images import Encoded, Pixels, fit
+from resprobe.images import Encoded, Fitted, Pixels, Size, fitted
 
 from resprobe_server.errors import InvalidRequest
 from resprobe_server.pictures import open_picture, reason
@@ -28,22 +28,32 @@ class Format:
         return self.height, self.width, self.channels
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """The images of a request in the format of a model.
+
+    Attributes:
+        images: uint8 [n, height, width, channels].
+        resized_from: For each its height and width before it was resized; None where it was not.
+    """
+
+    images: Array
+    resized_from: list[Size | None]
+
+
 def check_images(count: int, most: int) -> None:
     """Raises InvalidRequest for a request of more images than are taken at a time."""
     if count > most:
         raise InvalidRequest(f"the request has {count} images; expected at most {most}", "images")
 
 
-def decode(image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Array:
-    """One image in the wanted format: decoded, converted to grey or colour, and resized where it differs.
+def decode(image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Fitted:
+    """Decodes an image, converts it to grey or colour, and resizes it where its size is not the wanted one.
 
     Args:
         image: Its `source` names it in errors and in the field of InvalidRequest.
         wanted: What the model takes.
         max_pixels: Of an encoded picture; checked before it is decoded.
-
-    Returns:
-        uint8 [height, width, channels].
 
     Raises:
         InvalidRequest: It is no picture, is damaged, is too large, or its bytes do not match its shape.
@@ -52,10 +62,10 @@ def decode(image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Array:
     return convert(picture, wanted, image.source)
 
 
-def convert(picture: Image.Image, wanted: Format, source: str) -> Array:
+def convert(picture: Image.Image, wanted: Format, source: str) -> Fitted:
     """Decodes an opened picture, which `source` names in errors; see `decode`."""
     try:
-        return fit(picture, *wanted.shape)
+        return fitted(picture, *wanted.shape)
     except Exception as error:  # whatever Pillow raises for the bytes of a picture is their fault
         raise InvalidRequest(f"{source} is damaged or cut short: {reason(error)}", source) from error
 

@@ -11,12 +11,12 @@ import subprocess
 import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from resprobe.images import Encoded, Pixels
+from resprobe.images import Encoded, Fitted, Pixels
 
-from resprobe_server.decode import Array, Format, decode
+from resprobe_server.decode import Format, decode
 from resprobe_server.errors import InvalidRequest, NotReady
 
 
@@ -31,13 +31,14 @@ class Worker:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
         self._connection = Connection(ours.detach())
 
-    def decode(self, image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Array:
+    def decode(self, image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Fitted:
         """Decodes a picture; see decode.decode. Raises EOFError or OSError if the process ended instead."""
         self._connection.send((image, wanted, max_pixels))
         reply = self._connection.recv()
         if isinstance(reply, InvalidRequest):
             raise reply
-        return cast(Array, np.frombuffer(reply, np.uint8).reshape(wanted.shape))
+        data, resized_from = reply
+        return Fitted(np.frombuffer(data, np.uint8).reshape(wanted.shape), resized_from)
 
     def kill(self) -> None:
         """Ends the process, whatever it is at, and waits for its end; `decode` then raises. On any thread."""
@@ -60,7 +61,7 @@ class Workers:
         self._all: set[Worker] = set()
         self._closed = False
 
-    def decode(self, image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Array:
+    def decode(self, image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Fitted:
         """Decodes a picture in a process.
 
         Raises:
@@ -115,7 +116,8 @@ def serve(connection: Connection, seconds: float) -> None:
             return
         signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
-            reply: Any = decode(*job).tobytes()
+            found = decode(*job)
+            reply: Any = found.pixels.tobytes(), found.resized_from
         except InvalidRequest as error:
             reply = error
         signal.setitimer(signal.ITIMER_REAL, 0)

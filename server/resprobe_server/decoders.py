@@ -12,11 +12,11 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
-from resprobe.images import Encoded, Pixels
+from resprobe.images import Encoded, Fitted, Pixels
 
 from resprobe_server.budget import Budget
 from resprobe_server.config import Config
-from resprobe_server.decode import Array, Format, convert, decode
+from resprobe_server.decode import Decoded, Format, convert, decode
 from resprobe_server.decode_worker import Workers
 from resprobe_server.errors import Expired, InvalidRequest, QueueFull
 from resprobe_server.pictures import open_picture
@@ -49,16 +49,13 @@ class Decoders:
         self._large.shutdown(wait=False, cancel_futures=True)
         self._workers.close()
 
-    async def decode(self, images: Sequence[Image], wanted: Format, deadline: float = math.inf) -> Array:
+    async def decode(self, images: Sequence[Image], wanted: Format, deadline: float = math.inf) -> Decoded:
         """Decodes the images of a request.
 
         Args:
             images: At least one.
             wanted: What the model takes.
             deadline: On the clock of time.monotonic.
-
-        Returns:
-            uint8 [n, height, width, channels].
 
         Raises:
             InvalidRequest: An image is not one, is damaged, or is too large, alone or with the others.
@@ -73,7 +70,7 @@ class Decoders:
         with self.budget.holding(size, FIRST_GUESS):
             return await asyncio.get_running_loop().run_in_executor(self.threads, work)
 
-    async def decode_large(self, image: Image, wanted: Format) -> Array:
+    async def decode_large(self, image: Image, wanted: Format) -> Fitted:
         """Decodes a large picture in a process. Raises as `decode`."""
         if self._large_waiting >= self._config.max_large_pictures:
             delay = FIRST_GUESS * self._large_waiting
@@ -89,7 +86,7 @@ class Decoders:
         job.add_done_callback(self._large_done)
         return await asyncio.shield(job)  # it goes on without its caller, and counts until it ends
 
-    def _large_done(self, job: "asyncio.Future[Array]") -> None:
+    def _large_done(self, job: "asyncio.Future[Fitted]") -> None:
         self._large_waiting -= 1
         self._slots.release()
         if not job.cancelled():
@@ -103,11 +100,11 @@ class _Request:
         self, decoders: Decoders, config: Config, images: Sequence[Image], wanted: Format, deadline: float
     ) -> None:
         self._decoders, self._images, self._wanted, self._deadline = decoders, images, wanted, deadline
-        self._rows: list[Array | None] = [None] * len(images)
+        self._rows: list[Fitted | None] = [None] * len(images)
         self._pixels, self._most = 0, config.request_pixel_limit
         self._max_pixels, self._side_by_side = config.pixel_limit, config.decode_threads
 
-    async def run(self) -> Array:
+    async def run(self) -> Decoded:
         """Decodes them, in a few threads at a time."""
         starts = iter(range(0, len(self._images), AT_ONCE))
         lines = [asyncio.ensure_future(self._line(starts)) for _ in range(self._side_by_side)]
@@ -117,7 +114,8 @@ class _Request:
             for line in lines:
                 line.cancel()
             raise
-        return np.stack([row for row in self._rows if row is not None])
+        rows = [row for row in self._rows if row is not None]
+        return Decoded(np.stack([row.pixels for row in rows]), [row.resized_from for row in rows])
 
     async def _line(self, starts: Iterator[int]) -> None:
         loop = asyncio.get_running_loop()

@@ -129,7 +129,7 @@ class InputReader:
                 files = [Encoded(data, f"{name}[{index}]") for index, data in enumerate(array.flat)]
                 with self._tracing.span("decode", images=len(files)) if self._tracing else nullcontext():
                     assert version.format is not None
-                    array = await self._decoders.decode(files, version.format, deadline)
+                    array = (await self._decoders.decode(files, version.format, deadline)).images
         return array if version.batched else array[np.newaxis]
 
 

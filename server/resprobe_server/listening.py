@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 from grpc_health.v1 import health_pb2_grpc
-from resprobe.address import UNIX, is_loopback, parse
+from resprobe.address import SCHEMES, is_loopback, parse
 from resprobe.errors import InvalidRequest
 
 from resprobe_server.arrivals import Arrivals
@@ -31,7 +31,7 @@ def listen(server: Server, config: Config) -> int:
         StartError: It cannot listen there, it would talk plaintext with other machines, or there is something wrong
             with its certificate.
     """
-    address = _parse(config.address)
+    address = parse_listening(config.address)
     if config.tls_cert is not None and config.tls_key is not None:
         credentials = server_credentials(config.tls_cert, config.tls_key, config.tls_client_ca)
         return _bind(address, lambda: server.add_secure_port(address, credentials))
@@ -65,7 +65,7 @@ async def probes(config: Config, health: Health) -> AsyncIterator[None]:
         return
     server = Server(options(config), [health], arrivals=Arrivals(config.request_timeout))
     server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
-    port = _bind(_parse(address), lambda: server.add_insecure_port(address))
+    port = _bind(parse_listening(address), lambda: server.add_insecure_port(address))
     await server.start()
     log.info("answering health checks", address=address, port=port)
     try:
@@ -74,17 +74,18 @@ async def probes(config: Config, health: Health) -> AsyncIterator[None]:
         await server.stop(0)
 
 
-def _parse(address: str) -> str:
+def parse_listening(address: str) -> str:
+    """Returns an address to listen at. Raises StartError if it is not one."""
     try:
         return parse(address, listening=True)
     except InvalidRequest as error:
         raise StartError(f"cannot listen at {address}: {error}") from error
 
 
-def _check_free(address: str) -> None:
+def check_free(address: str) -> None:
     """Raises StartError if nothing can listen there: gRPC says why in a line of its own, and to us not at all."""
     host, _, port = address.rpartition(":")
-    if address.startswith((*UNIX, "dns:", "ipv4:", "ipv6:")) or int(port) == 0:
+    if address.startswith(SCHEMES) or int(port) == 0:
         return
     try:
         places = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
@@ -106,7 +107,7 @@ def _check_free(address: str) -> None:
 
 
 def _bind(address: str, add: Callable[[], int]) -> int:
-    _check_free(address)
+    check_free(address)
     try:
         port = add()
     except RuntimeError as error:

@@ -8,6 +8,7 @@ import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from resprobe.address import SCHEMES
 
 from resprobe_server import ratios
 from resprobe_server.batching import Batcher
@@ -15,6 +16,7 @@ from resprobe_server.calls import Calls
 from resprobe_server.config import Config
 from resprobe_server.counters import SECONDS
 from resprobe_server.errors import NotReady, StartError
+from resprobe_server.listening import check_free, parse_listening
 from resprobe_server.models import Models
 from resprobe_server.version import Version
 
@@ -144,7 +146,7 @@ def listen(config: Config, collector: Collector) -> Iterator[None]:
         collector: What to tell; figures of the process are added.
 
     Raises:
-        StartError: It cannot listen there.
+        StartError: It is not HOST:PORT, or it cannot listen there.
     """
     address = config.metrics_address
     if not address:
@@ -153,11 +155,14 @@ def listen(config: Config, collector: Collector) -> Iterator[None]:
     registry = CollectorRegistry()
     registry.register(collector)
     ProcessCollector(registry=registry)
-    host, _, port = address.rpartition(":")
+    if address.startswith(SCHEMES):
+        raise StartError(f"cannot serve metrics at {address}: expected HOST:PORT, for example 127.0.0.1:9091")
+    host, _, port = parse_listening(address).rpartition(":")
+    check_free(address)
     try:
         server, thread = start_http_server(int(port), host.strip("[]"), registry)
-    except (OSError, ValueError, OverflowError) as error:
-        raise StartError(f"cannot serve metrics at {address}, expected a free HOST:PORT: {error}") from error
+    except OSError as error:
+        raise StartError(f"cannot listen at {address}: {error.strerror or error}") from error
     log.info("metrics", address=address, port=server.server_port)
     try:
         yield

@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
+from resprobe.formats import SERVED
 from resprobe.images import Encoded
 
 from resprobe_server.errors import InvalidRequest
 
-FORMATS = ("JPEG", "PNG", "WEBP")
 LONGEST_SIDE = 16_384  # pixels
 MOST_SCANS = 64  # of a JPEG; a progressive one has about ten, and each is a pass over the whole picture
 MOST_CHUNKS = 16_384  # of a PNG, each of which Pillow handles in Python
-SCAN, PNG_SIGNATURE, CHUNK_HEAD = b"\xff\xda", 8, 8
+JPEG_SIGNATURE, SCAN = b"\xff\xd8", b"\xff\xda"  # whatever Pillow calls it: several in one file are an MPO
+PNG_SIGNATURE, CHUNK_HEAD = 8, 8
 SMALL_PIXELS, SMALL_BYTES, FEW_SCANS = 1_000_000, 1 << 20, 16  # decoded in milliseconds
 
 
@@ -44,7 +45,7 @@ def open_picture(image: Encoded, max_pixels: int) -> Opened:
     data, source = image.data, image.source
     _check_chunks(data, source)
     try:
-        picture = Image.open(BytesIO(data), formats=FORMATS)
+        picture = Image.open(BytesIO(data), formats=tuple(SERVED))
     except UnidentifiedImageError as error:
         kinds = "a JPEG, PNG or WebP file"
         found = f"{len(data)} bytes that are not {kinds}" if data else f"empty; expected {kinds}"
@@ -56,7 +57,9 @@ def open_picture(image: Encoded, max_pixels: int) -> Opened:
         most = f"{max_pixels / 1e6:g} megapixels" if width * height > max_pixels else f"{LONGEST_SIDE} pixels a side"
         text = f"{source} has {width}×{height} pixels; at most {most} are decoded here: send it smaller"
         raise InvalidRequest(text, source)
-    scans = data.count(SCAN) if picture.format == "JPEG" else 0  # not in its compressed data, where FF is escaped
+    scans = (
+        data.count(SCAN) if data.startswith(JPEG_SIGNATURE) else 0
+    )  # not in its compressed data, where FF is escaped
     if scans > MOST_SCANS:
         raise InvalidRequest(f"{source} is a JPEG of {scans} scans; expected at most {MOST_SCANS}", source)
     is_small = width * height <= SMALL_PIXELS and len(data) <= SMALL_BYTES and scans <= FEW_SCANS

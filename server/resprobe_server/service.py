@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 import grpc
 import numpy as np
-from resprobe.images import Encoded, Pixels
+from resprobe.images import Encoded, Pixels, Size
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
 from resprobe_server.authorization import require
 from resprobe_server.batching import Batcher
 from resprobe_server.config import Config
-from resprobe_server.decode import Array, Format, check_images, read_scale
+from resprobe_server.decode import Array, Decoded, Format, check_images, read_scale
 from resprobe_server.decoders import Decoders
 from resprobe_server.errors import InvalidRequest
 from resprobe_server.grpc_call import Call
@@ -87,11 +87,12 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         deadline = deadline_of(context)
         version = self._models.get(request.model, request.version)
         plan = self._plan(request, version, len(request.images), context)
-        images = stack(request.images, plan.wanted)
+        images, sizes = stack(request.images, plan.wanted), []
         if images is None:
-            images = await self._decode(request.images, plan.wanted, deadline)
+            decoded = await self._decode(request.images, plan.wanted, deadline)
+            images, sizes = decoded.images, decoded.resized_from
         outcome = await plan.batcher.submit({**plan.scale, IMAGE: images}, deadline, request.ByteSize())
-        return await asyncio.to_thread(plan.respond, outcome) if plan.is_large else plan.respond(outcome)
+        return await asyncio.to_thread(plan.respond, outcome, sizes) if plan.is_large else plan.respond(outcome, sizes)
 
     def _plan(self, request: pb.ClassifyRequest, version: Version, images: int, context: Context) -> "Plan":
         """How this version answers a request with so many images."""
@@ -117,7 +118,7 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
             values += len(version.description.blocks) * len(version.description.statistics)
         return Plan(request.id, version, batcher, scale, wanted, top_k, images * values > MOST_VALUES)
 
-    async def _decode(self, images: Sequence[pb.Image], wanted: Format, deadline: float) -> Array:
+    async def _decode(self, images: Sequence[pb.Image], wanted: Format, deadline: float) -> Decoded:
         sources = [_source(image, f"images[{index}]") for index, image in enumerate(images)]
         with self._tracing.span("decode", images=len(sources)) if self._tracing else nullcontext():
             return await self._decoders.decode(sources, wanted, deadline)
@@ -145,10 +146,13 @@ class Plan:
     top_k: int
     is_large: bool
 
-    def respond(self, outcome: Outcome) -> pb.ClassifyResponse:
-        """The response."""
+    def respond(self, outcome: Outcome, sizes: Sequence[Size | None]) -> pb.ClassifyResponse:
+        """Makes the response; `sizes` are as in Decoded.resized_from, and empty if nothing was decoded."""
         response = _response(self.identifier, self.version, outcome, self.top_k)
         response.MergeFromString(self.version.signature)
+        for result, size in zip(response.results, sizes, strict=False):
+            if size is not None:
+                result.resized_from.height, result.resized_from.width = size
         return response
 
     def serialize(self, outcome: Outcome) -> bytes:

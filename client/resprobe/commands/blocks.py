@@ -8,6 +8,7 @@ import tyro
 
 from resprobe import output, table
 from resprobe.client import Client
+from resprobe.commands import pictures
 from resprobe.commands.common import Selection, console, print_notes
 from resprobe.commands.source import Source, ask
 from resprobe.datasets import Dataset
@@ -59,10 +60,9 @@ class Blocks(Selection, Source):
             plot.check_path(self.plot)
 
     def _files(self, client: Client) -> None:
-        sources = [str(path) for path in self.images]
-        result = client.classify(list(self.images), model=self.model, version=self.version, blocks=True, top_k=1)
+        answers = pictures.ask(client, self.images, self.model, self.version, 1, blocks=True)
+        sources, result, model = answers.sources, answers.result, answers.model
         assert result.blocks is not None
-        model = client.model(result.model, result.version)
         what = sources[0] if len(sources) == 1 else f"{len(sources)} images"
         try:
             self._draw(result.blocks, model, what)
@@ -73,6 +73,8 @@ class Blocks(Selection, Source):
                 console.print(table.classes_table(sources, result, model.classes))
                 console.print()
                 console.print(table.blocks_table(result.blocks, model))
+                print_notes(answers.notes)
+        answers.check()
 
     def _dataset(self, client: Client, dataset: Dataset) -> None:
         model = client.model(self.model, self.version)

@@ -1,21 +1,19 @@
 """`resprobe classify`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
 from resprobe import table
-from resprobe.client import Client
-from resprobe.commands.common import Selection, console
-from resprobe.errors import InvalidImage, InvalidRequest
-from resprobe.result import Result
+from resprobe.commands.common import Selection, console, print_notes
+from resprobe.commands.pictures import ask
+from resprobe.errors import InvalidRequest
 
 
 @dataclass(frozen=True)
 class Classify(Selection):
-    """Classify pictures: JPEG, PNG or WebP files.
+    """Classify pictures: JPEG, PNG, WebP or BMP files. If one is damaged it is named, the others are answered.
 
     Examples:
       resprobe classify cat.jpg dog.png
@@ -32,40 +30,10 @@ class Classify(Selection):
         if not self.images:
             raise InvalidRequest("no images were given; see resprobe classify --help")
         with self.client() as client:
-            answers, failures = self._ask(client)
-            if not answers:
-                raise InvalidImage(_said(failures, len(self.images)))
-            last = answers[-1][1]
-            labels = client.model(last.model, last.version).classes
+            answers = ask(client, self.images, self.model, self.version, self.top_k)
         if self.json:
-            self.show([entry for sources, result in answers for entry in table.classes_json(sources, result, labels)])
+            self.show(table.classes_json(answers.sources, answers.result, answers.model.classes))
         else:
-            for sources, result in answers:
-                console.print(table.classes_table(sources, result, labels))
-        if failures:
-            raise InvalidImage(_said(failures, len(self.images)))
-
-    def _ask(self, client: Client) -> tuple[list[tuple[list[str], Result]], list[str]]:
-        """All pictures at once; one by one if one of them cannot be used. Returns answers, and what was refused."""
-        try:
-            return [self._classify(client, self.images)], []
-        except InvalidImage as error:
-            if len(self.images) == 1:
-                return [], [str(error)]
-        answers, failures = [], []
-        for path in self.images:
-            try:
-                answers.append(self._classify(client, [path]))
-            except InvalidImage as error:
-                failures.append(str(error))
-        return answers, failures
-
-    def _classify(self, client: Client, paths: Sequence[Path]) -> tuple[list[str], Result]:
-        result = client.classify(list(paths), model=self.model, version=self.version, top_k=self.top_k)
-        return [str(path) for path in paths], result
-
-
-def _said(failures: Sequence[str], count: int) -> str:
-    if count == 1:
-        return failures[0]
-    return f"{len(failures)} of {count} pictures were not classified: {'; '.join(failures)}"
+            console.print(table.classes_table(answers.sources, answers.result, answers.model.classes))
+            print_notes(answers.notes)
+        answers.check()

@@ -1,18 +1,19 @@
 """`resprobe lesions`."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from resprobe import datasets, table
+from resprobe import datasets, resized, table
 from resprobe.client import Client
 from resprobe.commands.common import Selection, console, print_notes, progress_bar
 from resprobe.errors import InvalidRequest
 from resprobe.lesions import Lesions as Found
+from resprobe.result import Model
 from resprobe.statistics import summarise
 from resprobe.sweep import fitted, sweep
 
@@ -60,12 +61,12 @@ class Lesions(Selection):
     def _ask(self, client: Client, dataset: datasets.Dataset) -> None:
         model, begin = client.model(self.model, self.version), time.perf_counter()
         labels, notes = fitted(dataset, model, self.resize)
-        images = dataset.images
-        if not isinstance(images, np.ndarray):  # decoded once, not for every lesion
-            images = datasets.read_pictures(images, model.height, model.width, model.channels)
+        if not isinstance(dataset.images, np.ndarray):  # decoded once, not for every lesion
+            dataset, resizes = _decoded(dataset, model)
+            notes += resizes
         with progress_bar(f"{model.name} on {dataset.name}") as report:
             lesions = client.lesions(
-                images,
+                dataset.images,
                 labels,
                 model=model.name,
                 version=model.version,
@@ -101,3 +102,11 @@ class Lesions(Selection):
             f"accuracy {lesions.accuracy:.4f} intact, {seconds:.1f} s"
         )
         print_notes(notes)
+
+
+def _decoded(dataset: datasets.Dataset, model: Model) -> tuple[datasets.Dataset, tuple[str, ...]]:
+    """Returns a data set of files as one of arrays of the model's size, and what is to be said of it."""
+    size, paths = (model.height, model.width), [Path(path) for path in dataset.images]
+    pictures = [datasets.read_fitted(path, *size, model.channels) for path in paths]
+    said = resized.notes([str(path) for path in paths], [one.resized_from for one in pictures], size)
+    return replace(dataset, images=np.stack([one.pixels for one in pictures])), said

@@ -1,0 +1,131 @@
+"""What the command `resprobe-server` does."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import tyro
+from resprobe import _command
+from resprobe.errors import Error
+from rich.console import Console
+
+from resprobe_server import sources
+from resprobe_server.config import Config
+
+PROG = "resprobe-server"
+DESCRIPTION = """Serves the models of a repository over gRPC: classes of images, and what each residual block did.
+
+Stops on SIGTERM or Ctrl-C after finishing what was accepted; a second signal stops it at once.
+
+Each option of the server can also be set in the environment (RESPROBE_SERVER_MAX_BATCH=64) or in a TOML file
+(max_batch = 64); a flag goes before the environment, and the environment before the file.
+
+Examples:
+  resprobe-server models
+  resprobe-server models --device cuda --max-batch 64
+  resprobe-server models --address 0.0.0.0:50051 --tls-cert server.crt --tls-key server.key
+  resprobe-server models --mode explicit --load resnet20
+  resprobe-server models --self-test
+  resprobe-server --print-config > server.toml
+  resprobe-server --config server.toml"""
+
+
+@dataclass(frozen=True)
+class Serve(Config):
+    """Options of the command."""
+
+    config: Path | None = None
+    """TOML file with values for these options; the environment variable RESPROBE_SERVER_CONFIG names one too."""
+    print_config: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print the configuration as such a file, and exit."""
+    self_test: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Load every version, run each of its graphs, print what it took, and exit: with 1 if a version failed."""
+    json: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Print the self-test as JSON."""
+
+    def run(self) -> None:
+        """Serves until a signal comes."""
+        if self.print_config:
+            print(sources.to_toml(self), end="")
+            return
+        _configure_log()
+        import uvloop
+
+        from resprobe_server.errors import StartError
+
+        try:
+            self.check()
+            uvloop.run(_self_test(self) if self.self_test else _serve(self))
+            _leave_threads()
+        except StartError as error:
+            raise Error(str(error)) from error
+
+
+async def _self_test(options: Serve) -> None:
+    from resprobe_server.selftest import self_test, table
+
+    rows = await self_test(options)
+    if options.json:
+        print(json.dumps([asdict(row) for row in rows]))
+    else:
+        Console(soft_wrap=True).print(table(rows))
+    if failed := [f"{row.model} version {row.version}" for row in rows if row.failure]:
+        raise Error(f"failed to load: {', '.join(failed)}")
+
+
+async def _serve(config: Config) -> None:
+    from resprobe_server.app import serve
+
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    async with serve(config):
+        await stop.wait()
+
+
+def _leave_threads() -> None:
+    """Ends the process without waiting for threads that are still at something nobody waits for, such as a picture."""
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def _configure_log() -> None:
+    """Lines for people in a terminal, JSON elsewhere; on standard error."""
+    import structlog
+
+    person = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer() if person else structlog.processors.dict_tracebacks,
+            *([] if person else [structlog.processors.JSONRenderer()]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def main() -> None:
+    """Reads the options and serves."""
+    try:
+        default = Serve(**sources.read(sys.argv[1:], os.environ))
+    except Error as error:
+        _command.fail(PROG, str(error))
+    _command.main(PROG, DESCRIPTION, (Serve,), default=default)
