@@ -35,7 +35,7 @@ class Options:
     """Batch sizes."""
 
 
-def write_model(depth: int, size: int, root: Path) -> Path:
+def write_model(depth: int, size: int, root: Path, name: str = "net") -> Path:
     """An untrained net with calibrated batch norms; the directory of its version."""
     torch.manual_seed(0)
     net = ResNet(Architecture(depth=depth, height=size, width=size))
@@ -44,7 +44,7 @@ def write_model(depth: int, size: int, root: Path) -> Path:
     mean, std = (0.5,) * 3, (0.29,) * 3
     train.train(net, data.Data("noise", noise, noise, labels, mean, std, False), train.Recipe(0), 0, lambda _: None)
     origin = describe.Origin("benchmark")
-    return publish(net, Preprocessing(mean, std), labels, origin, None, root, "net", lambda _: None)[1]
+    return publish(net, Preprocessing(mean, std), labels, origin, None, root, name, lambda _: None)[1]
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:

@@ -57,11 +57,11 @@ class Clock:
             self.latencies.append(now - sent)
 
 
-def requests_of(model: pb.Model) -> tuple[pb.ClassifyRequest, pb.ClassifyRequest]:
-    """A request of one image of noise without and with blocks."""
+def requests_of(model: pb.Model, count: int = 1) -> tuple[pb.ClassifyRequest, pb.ClassifyRequest]:
+    """A request of so many images of noise without and with blocks."""
     shape = model.image.height, model.image.width, model.image.channels
     data = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8).tobytes()
-    images = [pb.Image(pixels=pb.Pixels(height=shape[0], width=shape[1], channels=shape[2], data=data))]
+    images = [pb.Image(pixels=pb.Pixels(height=shape[0], width=shape[1], channels=shape[2], data=data))] * count
     plain = pb.ClassifyRequest(model=model.name, images=images)
     return plain, pb.ClassifyRequest(model=model.name, images=images, view=pb.VIEW_BLOCKS)
 
@@ -75,7 +75,7 @@ async def unary(
         while (sent := time.perf_counter()) < clock.end:
             at = (at + 1) % len(requests)
             response = await stub.Classify(requests[at])
-            assert len(response.results) == 1
+            assert len(response.results) == len(requests[at].images)
             clock.note(sent)
 
     await asyncio.gather(*(caller(at) for at in range(in_flight)))

@@ -11,28 +11,26 @@ and how many images were answered. Exit code 1 where the last is more than 5 % o
 import asyncio
 import itertools
 import os
-import re
-import subprocess
-import sys
-import threading
 import time
-from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 import numpy as np
 import tyro
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
+from server_process import start
 
 if TYPE_CHECKING:  # the stub's two faces are one class at run time
     from resprobe_protos.resprobe_pb2_grpc import ResidualServiceAsyncStub
 
 MIB = 1 << 20
 PAGE = os.sysconf("SC_PAGE_SIZE")
+Seen = TypeVar("Seen")
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,8 @@ class Options:
     """Seconds of load before the first look."""
     callers: int = 32
     """Requests in flight."""
+    interval: float = 1.0
+    """Seconds between two looks."""
 
 
 class Load:
@@ -98,8 +98,8 @@ def resident(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE / MIB
 
 
-async def measure(options: Options, port: int, pid: int) -> tuple[list[float], int]:
-    """Resident sizes in MiB, one a second, and images answered."""
+async def measure(options: Options, port: int, look: Callable[[], Seen]) -> tuple[list[Seen], int]:
+    """What is seen at every look under load, and images answered meanwhile."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = ResidualServiceStub(channel)
         model = await stub.GetModel(pb.GetModelRequest(name=options.model))
@@ -108,34 +108,25 @@ async def measure(options: Options, port: int, pid: int) -> tuple[list[float], i
         tasks = [asyncio.create_task(load.call()) for _ in range(options.callers - half)]
         tasks.append(asyncio.create_task(load.stream(half)))
         await asyncio.sleep(options.warm_up)
-        sizes, end, load.answered = [], time.monotonic() + 60 * options.minutes, 0
+        seen, end, load.answered = [], time.monotonic() + 60 * options.minutes, 0
         while time.monotonic() < end:
-            sizes.append(resident(pid))
-            await asyncio.sleep(1)
+            seen.append(await asyncio.to_thread(look))
+            await asyncio.sleep(options.interval)
             for task in tasks:
                 if task.done():
                     task.result()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        return sizes, load.answered
+        return seen, load.answered
 
 
 def main() -> None:
     """Measures and prints."""
     options = tyro.cli(Options, description=__doc__)
-    free = ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0", "--threads", "1"]
-    command = [sys.executable, "-m", "resprobe_server", str(options.repository), *free]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        started = next(line for line in server.stderr if '"started"' in line)
-        found = re.search(r'"port": (\d+)', started)
-        assert found is not None
-        threading.Thread(target=deque, args=(server.stderr, 0)).start()  # a log that nobody reads would hold it up
-        try:
-            sizes, answered = asyncio.run(measure(options, int(found[1]), server.pid))
-        finally:
-            server.terminate()
+    free = ["--metrics-address", "127.0.0.1:0", "--threads", "1"]
+    with start(options.repository, *free) as server:
+        sizes, answered = asyncio.run(measure(options, server.port, partial(resident, server.pid)))
     tenth = max(1, len(sizes) // 10)
     first, last = float(np.median(sizes[:tenth])), float(np.median(sizes[-tenth:]))
     slope = np.polyfit(np.arange(len(sizes)) / 60, sizes, 1)[0] if len(sizes) > 1 else 0.0

@@ -1,0 +1,1 @@
+"""What benchmarks/gpu.py runs: settings, results, processes, and in parts/ a module for each part."""

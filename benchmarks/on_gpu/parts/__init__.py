@@ -1,0 +1,27 @@
+"""The parts. Each module has `run(settings, results)`, which measures and adds tables; order and limits are here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part: what it measures, its time limit in seconds, and whether it reads the models that `models` writes."""
+
+    what: str
+    limit: float
+    reads_models: bool = True
+
+
+PARTS: Mapping[str, Part] = {
+    "machine": Part("What it ran on", 60, False),
+    "models": Part("Models that were written", 150, False),
+    "numerics": Part("Numbers on the device against the CPU", 100),
+    "speed": Part("ONNX Runtime and PyTorch", 110),
+    "served": Part("The server against ONNX Runtime", 150),
+    "cost": Part("What statistics and lesions cost", 80),
+    "training": Part("Training", 90, False),
+    "memory": Part("Memory under load", 130),
+    "compiled": Part("torch.compile", 90),
+}
+"""In the order in which they run: what takes longest for the least comes last."""

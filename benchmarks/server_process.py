@@ -1,0 +1,58 @@
+"""Starts the server as a process of its own, on a free port, and ends it."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+TICK = os.sysconf("SC_CLK_TCK")  # a second
+
+
+@dataclass(frozen=True)
+class ServerProcess:
+    """A server that has loaded its models: its port on 127.0.0.1, the id of its process, and its log up to there."""
+
+    port: int
+    pid: int
+    log: tuple[str, ...]
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT."""
+        return f"127.0.0.1:{self.port}"
+
+    def cpu_seconds(self) -> float:
+        """Seconds that its threads have spent on cores so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+
+@contextmanager
+def start(repository: Path, *options: str) -> Iterator[ServerProcess]:
+    """Serves a repository while the context is open.
+
+    Raises:
+        RuntimeError: The server ended before it had loaded its models; the text has the last lines of its log.
+    """
+    command = [sys.executable, "-m", "resprobe_server", str(repository), "--address", "127.0.0.1:0", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        try:
+            log: list[str] = []
+            for line in server.stderr:
+                log.append(line)
+                if '"started"' in line:
+                    break
+            else:
+                raise RuntimeError(f"the server did not start: {' '.join(''.join(log[-5:]).split())}")
+            # a log that nobody reads would hold the server up
+            threading.Thread(target=deque, args=(server.stderr, 0), daemon=True).start()
+            yield ServerProcess(json.loads(log[-1])["port"], server.pid, tuple(log))
+        finally:
+            server.terminate()
