@@ -12,7 +12,6 @@ import numpy.typing as npt
 import onnxruntime
 import pytest
 from conftest import Serve
-from foreign_graphs import HALF, REAL, TEXT, node, write
 from google.protobuf import descriptor_pool, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from hypothesis import given, settings
@@ -21,6 +20,7 @@ from PIL import Image
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from resprobe_server.config import Config
+from served_graphs import HALF, REAL, TEXT, node, write
 
 INVALID, MISSING = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 UNSUPPORTED = grpc.StatusCode.FAILED_PRECONDITION

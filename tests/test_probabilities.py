@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import resprobe
 from conftest import Serve
-from foreign_graphs import HALF, REAL, UINT8, node, write
 from hypothesis import given
 from hypothesis import strategies as st
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from resprobe_server.results import are_probabilities
+from served_graphs import HALF, REAL, UINT8, node, write
 
 CLASSES = 5
 WEIGHTS = np.random.default_rng(0).standard_normal((16, CLASSES)).astype(np.float32) / 100

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pytest
 import resprobe
 from conftest import Serve
-from foreign_graphs import HALF, INT64, REAL, TEXT, UINT8, node, write
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from resprobe_server import rows, triton
@@ -20,6 +19,7 @@ from resprobe_server.config import Config
 from resprobe_server.providers import Provider
 from resprobe_server.selftest import self_test
 from resprobe_server.session import Session
+from served_graphs import HALF, INT64, REAL, TEXT, UINT8, node, write
 
 Array = npt.NDArray[Any]
 POINTS, IMAGES = ["n", 3], ["n", 8, 8, 1]

@@ -11,7 +11,6 @@ import grpc
 import pytest
 import resprobe
 from conftest import Serve
-from foreign_graphs import INT64, REAL, node, write
 from prometheus_client import CollectorRegistry
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
@@ -21,6 +20,7 @@ from resprobe_server.errors import LoadFailed
 from resprobe_server.metrics import ServerCollector
 from resprobe_server.models import Models
 from resprobe_server.selftest import self_test
+from served_graphs import INT64, REAL, node, write
 from tables import table
 
 IMAGES = "version 1, which serves, takes images of 8×8×1, and this one images of 12×12×3 and calls its classes"

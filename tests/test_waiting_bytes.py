@@ -9,7 +9,6 @@ import grpc
 import numpy as np
 import pytest
 from conftest import Serve
-from foreign_graphs import REAL, node, write
 from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +19,7 @@ from resprobe_server.device import Device
 from resprobe_server.errors import QueueFull
 from resprobe_server.session import Arrays
 from resprobe_server.work import size_of
+from served_graphs import REAL, node, write
 
 
 @given(sizes=st.lists(st.integers(0, 50), max_size=30), order=st.randoms())

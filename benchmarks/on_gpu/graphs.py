@@ -49,6 +49,7 @@ def as_served(path: Path, provider: Provider) -> Session:
     """
     with structlog.testing.capture_logs() as said:
         session = Session(path, provider)
+        session.bind()
     for line in said:
         raise RuntimeError(f"{line['event']}: {line.get('reason')}")
     return session

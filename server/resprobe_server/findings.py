@@ -74,9 +74,9 @@ def conclude(
         f"images are not classified: it {unclassified}": images is not None and unclassified,
         f"its {LOGITS} are probabilities already, and are served as they are": probabilities,
     }
-    said_notes = [note for note, applies in notes.items() if applies]
+    true_notes = [note for note, applies in notes.items() if applies]
     taken = images if batched else None
-    return Findings(trials, batched, most, taken, scores, unclassified, probabilities, said_notes)
+    return Findings(trials, batched, most, taken, scores, unclassified, probabilities, true_notes)
 
 
 def _takes_one(lean: Session, trial: check.Trial) -> bool:
