@@ -88,8 +88,8 @@ def read(path: Path) -> Frame:
         Error: It cannot be read, or is no such file.
     """
     try:
-        path.open("rb").close()  # what the system says of it is clearer than what pyarrow says
-        found = pq.read_table(path)
+        with path.open("rb") as file:  # the system's reasons are clearer than pyarrow's
+            found = pq.read_table(file)
     except OSError as error:
         raise Error(f"{path} cannot be read: {error.strerror or error}") from error
     except pa.ArrowInvalid as error:
