@@ -202,7 +202,7 @@ def test_other_additions_are_named(
         model.graph.output[0].name = "both"
 
     assert len(describe.read(take(written(tmp_path, change), tmp_path / "models", adopt.Options())).blocks) == 3
-    assert "not taken for F(x) + s(x): both" in capsys.readouterr().err
+    assert "left out, as no F(x) + s(x) of images: both" in capsys.readouterr().err
 
 
 def no_additions(model: onnx.ModelProto) -> None:
@@ -252,7 +252,7 @@ def two_outputs(model: onnx.ModelProto) -> None:
             lambda _: None,
             adopt.Options(Preprocessing(MEAN, STD), ("a", "b")),
             ExporterError,
-            r"has 5 classes, and there are 2 labels",
+            r"has 5 classes, and --classes names 2",
         ),
     ],
     ids=["no additions", "mixes images", "takes one image", "two outputs", "mean", "labels"],

@@ -1,0 +1,166 @@
+"""What somebody's graph takes and returns, made what is served: pixels in, scores out. What was assumed is said."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import onnx_ir.passes.common as common_passes
+
+from resprobe_exporter import progress, scores
+from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.export import LOGITS
+from resprobe_exporter.foreign import Foreign, spatial_axes
+from resprobe_exporter.graph.lesion import INPUT as BLOCK_SCALE
+from resprobe_exporter.graph.pixels import INPUT, TakePixels
+from resprobe_exporter.graph.probe import OUTPUT as BLOCKS
+from resprobe_exporter.publish import CHECK_IMAGES, Preprocessing
+from resprobe_exporter.runtime import Graph
+
+Array = npt.NDArray[np.generic]
+ImageShape = tuple[int, int, int]  # height, width, channels
+
+
+def keep_names_free(file: Foreign) -> None:
+    """Renames what is called as something that is added. Raises ExporterError if statistics are there already."""
+    graph = file.levelled.graph
+    if any(output.name == BLOCKS for output in graph.outputs):
+        raise ExporterError(f"{file.path} returns {BLOCKS} already; give the graph that it was made from, model.onnx")
+    made = (value for node in graph for value in node.outputs if value not in graph.outputs)
+    for value in [*made, *graph.initializers.values()]:
+        if value.name in (INPUT, LOGITS, BLOCKS, BLOCK_SCALE):
+            value.name = f"{value.name}/{file.path.stem}"
+
+
+def take_images(file: Foreign, preprocessing: Preprocessing | None) -> ImageShape | None:
+    """Puts the preprocessing in front of the graph.
+
+    Returns:
+        The images that it takes as bytes then; None: it takes what it took.
+
+    Raises:
+        ExporterError: It does not take normalised images of a known size.
+    """
+    graph = file.levelled.graph
+    (taken,) = graph.inputs
+    sizes = list(taken.shape or ())
+    if preprocessing is None:
+        ours = taken.name == INPUT and taken.dtype == ir.DataType.UINT8 and graph.outputs[0].name == LOGITS
+        return _image_shape(taken, sizes[1:]) if ours else None
+    if spatial_axes(sizes) is None or taken.dtype is None or not taken.dtype.is_floating_point():
+        raise ExporterError(
+            f"input {taken.name} of {file.path} is {taken.dtype} {taken.shape}; --mean and --std are for normalised "
+            "images, [n, c, h, w] or [n, h, w, c] with 1 or 3 channels"
+        )
+    shape = _image_shape(taken, sizes[1:] if file.channels_last else [*sizes[2:], sizes[1]])
+    preprocessing.check(shape[2])
+    mean, std = (list(map(float, values)) for values in (preprocessing.mean, preprocessing.std))
+    TakePixels(mean, std, file.channels_last)(file.levelled)
+    layout = "[n, h, w, c]" if file.channels_last else "[n, c, h, w]"
+    order = "red, green, blue; " if shape[2] == 3 else ""
+    progress.note(
+        f"{file.path.name} takes {taken.name} as {layout} of {'×'.join(map(str, shape))} images ({order}pixels / 255, "
+        f"minus {_text(mean)}, divided by {_text(std)})"
+    )
+    return shape
+
+
+def _text(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.6g}" for value in values)
+
+
+def _image_shape(taken: ir.Value, sizes: Sequence[object]) -> ImageShape:
+    known = [size for size in sizes if isinstance(size, int)]
+    if len(known) != 3:
+        raise ExporterError(f"input {taken.name} is {taken.shape}; --size says what it leaves open")
+    height, width, channels = known
+    return height, width, channels
+
+
+def noise(file: Foreign) -> Array:
+    """Inputs for a graph that takes anything."""
+    (taken,) = file.levelled.graph.inputs
+    sizes = list(taken.shape or ())[1:]
+    known = [size for size in sizes if isinstance(size, int)]
+    if taken.dtype is None or len(known) < len(sizes):
+        raise ExporterError(f"input {taken.name} of {file.path} is {taken.shape}; --size says what it leaves open")
+    shape = CHECK_IMAGES, *known
+    random = np.random.default_rng(0)
+    if taken.dtype.is_floating_point():
+        return random.standard_normal(shape).astype(taken.dtype.numpy())
+    return random.integers(0, 256, shape).astype(taken.dtype.numpy())
+
+
+def run(file: Foreign, inputs: Array, preprocessing: Preprocessing | None) -> Mapping[str, Array]:
+    """What the file returns as it came, by name.
+
+    Raises:
+        ExporterError: ONNX Runtime cannot run it, or it returns numbers that are not finite.
+    """
+    tensors = inputs if preprocessing is None else _normalise(inputs, preprocessing, file)
+    graph, rows = Graph(file.model.SerializeToString(), file.path.name), file.rows
+    parts = []
+    for part in (tensors[start : start + rows] for start in range(0, len(tensors), rows)):
+        outputs = graph.run(np.resize(part, (rows, *part.shape[1:])))  # repeats what it has
+        parts.append({name: array[: len(part)] for name, array in outputs.items()})
+    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    for name, array in found.items():
+        if not np.isfinite(array.astype(np.float64)).all():
+            raise ExporterError(
+                f"{file.path} returns {name} with numbers that are not finite, for noise or real images"
+            )
+    return found
+
+
+def _normalise(images: npt.NDArray[Any], preprocessing: Preprocessing, file: Foreign) -> Array:
+    mean, std = (np.array(list(map(float, one))) for one in (preprocessing.mean, preprocessing.std))
+    pixels: npt.NDArray[Any] = (images / 255 - mean) / std
+    return (pixels if file.channels_last else np.moveaxis(pixels, -1, 1)).astype(file.dtype)
+
+
+def return_scores(file: Foreign, found: Mapping[str, Array]) -> Array:
+    """Makes the graph return scores, of which the server makes the probabilities that the file returns.
+
+    Args:
+        file: What it returns is changed.
+        found: What it returns as it came.
+
+    Returns:
+        The scores for the same inputs, [n, classes].
+
+    Raises:
+        ExporterError: It does not return scores or probabilities of classes.
+    """
+    graph, (name, given) = file.levelled.graph, next(iter(found.items()))
+    if len(found) > 1 + (file.scores is not None) or given.ndim != 2 or given.dtype.kind != "f":
+        shapes = ", ".join(f"{output.name} {output.shape}" for output in graph.outputs if output.name != file.scores)
+        raise ExporterError(
+            f"{file.path} returns {shapes}; --mean and --std are for nets that return numbers [n, classes]: "
+            "--output says which output that is"
+        )
+    if given.shape[1] < 2:
+        raise ExporterError(f"{file.path} returns one number for each image; expected one for each class, two or more")
+    before = None if file.scores is None else found[file.scores]
+    if before is not None and before.shape == given.shape and scores.give(before, given):
+        del graph.outputs[0]
+        what, given = "the scores before its Softmax", before
+    else:
+        del graph.outputs[1:]
+        what, given = _logarithm(file, given)
+    common_passes.RemoveUnusedNodesPass()(file.levelled)
+    graph.outputs[0].name = LOGITS
+    progress.note(f"{file.path.name} returns {name} of {given.shape[1]} classes; served are {what}")
+    return given
+
+
+def _logarithm(file: Foreign, given: Array) -> tuple[str, Array]:
+    """What is served of an output that has no Softmax that could be left out, in words and in numbers."""
+    if scores.are_probabilities(given):
+        scores.TakeLogarithm()(file.levelled)
+        return "their logarithms, as they are not negative and sum to 1: they are probabilities", scores.logarithm(
+            given
+        )
+    if (np.abs(given.astype(float) - 0.5) <= 0.5).all():
+        return "these as scores: they lie in 0…1 but do not sum to 1, so probabilities are their softmax", given
+    return "these as scores", given
