@@ -1,29 +1,32 @@
 """Somebody's ONNX file as a new version: checked against the file itself, with block statistics and lesions."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 import onnx_ir as ir
 
-from resprobe_exporter import describe, facts, intake, labels, progress, repository, succession
+from resprobe_exporter import describe, facts, intake, labels, progress, repository, succession, trial
 from resprobe_exporter.build import Built
 from resprobe_exporter.check import check
 from resprobe_exporter.doubt import doubt
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.export import LOGITS
 from resprobe_exporter.foreign import Foreign
+from resprobe_exporter.graph.linear import QUANTISING
 from resprobe_exporter.graph.residual import Other, ResidualAddition, find, sums
 from resprobe_exporter.graph.shortcut import PadShortcutToConv
+from resprobe_exporter.graph.untie import UntieQuantised
 from resprobe_exporter.intake import Array, ImageShape
 from resprobe_exporter.levelling import explained
 from resprobe_exporter.publish import LabelledImages, Preprocessing, check_images, finish, write_graphs
 from resprobe_exporter.reference import of_graph
 from resprobe_exporter.resnet import BlockInfo
+from resprobe_exporter.rows import check_rows
 
-TOLERANCES = {ir.DataType.FLOAT16: 2e-2}  # relative; of others: 1e-4
+FINE, COARSE = 1e-4, 2e-2  # relative errors: of float32, and of half precision and quantised numbers
 HINTS = ("--mean and --std", "the order of --classes", "whether the net takes red, green, blue in this order")
 SHOWN = 5  # additions that are left out for one reason, by name
 
@@ -73,25 +76,41 @@ def adopt(
             raise ExporterError("--dataset needs a graph that takes images: give --mean and --std")
         blocks, additions = _blocks(file, image is not None)
         test_set = None if image is None or load is None else load(image)
-        inputs = intake.noise(file) if image is None else check_images(image, test_set)
-        expected = intake.run(file, inputs, options.preprocessing)
+        inputs = trial.noise(file) if image is None else check_images(image, test_set)
+        expected = trial.run(file, inputs, options.preprocessing)
         if image is not None:
             expected = {LOGITS: intake.return_scores(file, expected)}
+        intake.declare_outputs(file, expected)
         classes = _classes(file, options, test_set, expected.get(LOGITS))
         succession.check(root, name, image, classes)
         known = facts.Facts(options.family, depth, parameters, image, blocks)
         with repository.new_version(root, name) as draft:
-            progress.say(f"writing {len(blocks)} blocks")
-            write_graphs(file.levelled, draft.directory, residual=True)
-            progress.say(f"comparing with {file.path.name}")
-            names = [block.name for block in blocks]
-            tolerance = TOLERANCES.get(additions[0].branch.dtype or ir.DataType.FLOAT, 1e-4)
-            check(of_graph(file.levelled, names, inputs, expected, draft.directory, tolerance), inputs, draft.directory)
+            _write(file, known, inputs, expected, draft.directory)
             description = describe.describe(draft, known, additions, classes, describe.Origin(file.path.name))
             finish(draft, description, test_set, progress.say)
     if test_set is not None:
         doubt(description, len(test_set.classes), HINTS)
     return Built(description, draft.target, 0.0, time.perf_counter() - begin)
+
+
+def _write(file: Foreign, known: facts.Facts, inputs: Array, expected: Mapping[str, Array], directory: Path) -> None:
+    """Writes the graphs, and checks that they can be served and compute what the file does."""
+    progress.say(f"writing {len(known.blocks)} blocks")
+    write_graphs(file.levelled, directory, residual=True)
+    progress.say(f"comparing with {file.path.name}")
+    tolerance = _tolerance(file.levelled.graph)
+    check_rows(directory / repository.LEAN, inputs, str(file.path), tolerance)
+    names = [block.name for block in known.blocks]
+    check(of_graph(file.levelled, names, inputs, expected, directory, tolerance), inputs, directory)
+
+
+def _tolerance(graph: ir.Graph) -> float:
+    """Relative error that rounding makes: a number that is rounded elsewhere is a whole step off."""
+    coarse = any(
+        node.op_type in QUANTISING or any(value.dtype == ir.DataType.FLOAT16 for value in node.outputs)
+        for node in graph
+    )
+    return COARSE if coarse else FINE
 
 
 def _classes(file: Foreign, options: Options, test_set: LabelledImages | None, scores: Array | None) -> tuple[str, ...]:
@@ -114,7 +133,8 @@ def _blocks(file: Foreign, takes_images: bool) -> tuple[list[BlockInfo], list[Re
         blocks = facts.blocks(graph, list(find(graph)), takes_images or file.channels_last)
     except ir.passes.PreconditionError as error:
         raise ExporterError(f"{file.path}: {error}; --size gives the size of images that a file leaves open") from error
-    PadShortcutToConv()(file.levelled)
+    for step in (PadShortcutToConv, UntieQuantised):
+        step()(file.levelled)
     return blocks, list(find(graph))
 
 

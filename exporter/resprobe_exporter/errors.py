@@ -2,6 +2,8 @@
 
 from resprobe import Error
 
+LONGEST = 300  # characters of what a library says
+
 
 class ExporterError(Error):
     """A wrong option, an unusable file, or a graph that failed its check. Nothing was written."""
@@ -21,3 +23,9 @@ class CheckFailed(ExporterError):
 
 class TrainingDiverged(ExporterError):
     """The loss is not finite any more; the text says since which step."""
+
+
+def one_line(error: BaseException) -> str:
+    """What a library's error says, in one line."""
+    text = " ".join(str(error).split())
+    return (text if len(text) <= LONGEST else f"{text[:LONGEST]}…") or type(error).__name__

@@ -1,7 +1,6 @@
 """What somebody's graph takes and returns, made what is served: pixels in, scores out. What was assumed is said."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +14,7 @@ from resprobe_exporter.foreign import Foreign, spatial_axes
 from resprobe_exporter.graph.lesion import INPUT as BLOCK_SCALE
 from resprobe_exporter.graph.pixels import INPUT, TakePixels
 from resprobe_exporter.graph.probe import OUTPUT as BLOCKS
-from resprobe_exporter.publish import CHECK_IMAGES, Preprocessing
-from resprobe_exporter.runtime import Graph
+from resprobe_exporter.publish import Preprocessing
 
 Array = npt.NDArray[np.generic]
 ImageShape = tuple[int, int, int]  # height, width, channels
@@ -78,45 +76,18 @@ def _image_shape(taken: ir.Value, sizes: Sequence[object]) -> ImageShape:
     return height, width, channels
 
 
-def noise(file: Foreign) -> Array:
-    """Inputs for a graph that takes anything."""
-    (taken,) = file.levelled.graph.inputs
-    sizes = list(taken.shape or ())[1:]
-    known = [size for size in sizes if isinstance(size, int)]
-    if taken.dtype is None or len(known) < len(sizes):
-        raise ExporterError(f"input {taken.name} of {file.path} is {taken.shape}; --size says what it leaves open")
-    shape = CHECK_IMAGES, *known
-    random = np.random.default_rng(0)
-    if taken.dtype.is_floating_point():
-        return random.standard_normal(shape).astype(taken.dtype.numpy())
-    return random.integers(0, 256, shape).astype(taken.dtype.numpy())
+def declare_outputs(file: Foreign, found: Mapping[str, Array]) -> None:
+    """Writes down the shapes of what the graph returns, which have the batch axis of what it takes.
 
-
-def run(file: Foreign, inputs: Array, preprocessing: Preprocessing | None) -> Mapping[str, Array]:
-    """What the file returns as it came, by name.
-
-    Raises:
-        ExporterError: ONNX Runtime cannot run it, or it returns numbers that are not finite.
+    Args:
+        file: Its outputs get their shapes.
+        found: What it returned, by name, each [n, …].
     """
-    tensors = inputs if preprocessing is None else _normalise(inputs, preprocessing, file)
-    graph, rows = Graph(file.model.SerializeToString(), file.path.name), file.rows
-    parts = []
-    for part in (tensors[start : start + rows] for start in range(0, len(tensors), rows)):
-        outputs = graph.run(np.resize(part, (rows, *part.shape[1:])))  # repeats what it has
-        parts.append({name: array[: len(part)] for name, array in outputs.items()})
-    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    for name, array in found.items():
-        if not np.isfinite(array.astype(np.float64)).all():
-            raise ExporterError(
-                f"{file.path} returns {name} with numbers that are not finite, for noise or real images"
-            )
-    return found
-
-
-def _normalise(images: npt.NDArray[Any], preprocessing: Preprocessing, file: Foreign) -> Array:
-    mean, std = (np.array(list(map(float, one))) for one in (preprocessing.mean, preprocessing.std))
-    pixels: npt.NDArray[Any] = (images / 255 - mean) / std
-    return (pixels if file.channels_last else np.moveaxis(pixels, -1, 1)).astype(file.dtype)
+    graph = file.levelled.graph
+    (taken,) = graph.inputs
+    assert taken.shape is not None
+    for output in graph.outputs:
+        output.shape = ir.Shape([taken.shape[0], *found[str(output.name)].shape[1:]])
 
 
 def return_scores(file: Foreign, found: Mapping[str, Array]) -> Array:

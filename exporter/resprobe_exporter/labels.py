@@ -48,6 +48,7 @@ def choose(
         progress.note(f"classes are called as those of {name}, in their order: {classes[0]!r} first")
         return tuple(classes)
     if names is None:
+        progress.note(f"classes have no names (--classes gives some): they are called 0 to {count - 1}, by position")
         return tuple(map(str, range(count)))
     check_count(names, count, what)
     if data_set is not None and (note := match(data_set[1], names, "the data set").note):

@@ -16,7 +16,7 @@ import onnx_ir.passes.common as common_passes
 from onnxscript.optimizer import fold_constants
 from resprobe import Error
 
-from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.errors import ExporterError, one_line
 from resprobe_exporter.graph.batch import FreeBatch
 from resprobe_exporter.graph.sums import SumToAdd
 from resprobe_exporter.graph.training import training_nodes
@@ -44,11 +44,10 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def summary(error: BaseException) -> str:
-    """What an error says, in one line that is not longer than a line may be."""
+    """What an error says, in one line; of one in a pass, its cause."""
     while isinstance(error, ir.passes.PassError) and error.__cause__ is not None:
         error = error.__cause__
-    lines = " ".join(str(error).split())
-    return (lines if len(lines) <= 300 else f"{lines[:300]}…") or type(error).__name__
+    return one_line(error)
 
 
 def sort(model: onnx.ModelProto) -> onnx.ModelProto:

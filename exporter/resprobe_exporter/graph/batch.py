@@ -10,7 +10,7 @@ PRIME = 7919  # a batch size that no other size is a multiple of, so that it is 
 
 
 class FreeBatch(ir.passes.InPlacePass):
-    """Makes the first size of what the graph takes and returns free, and infers every other shape from that.
+    """Makes the first size of what the graph takes free, and infers every other shape from that.
 
     A Reshape in which the batch size is written out copies it from its input instead; so does one that leaves it to be
     worked out (-1) from the other sizes, so that shapes say that rows stay rows.
@@ -36,9 +36,6 @@ class FreeBatch(ir.passes.InPlacePass):
                 _copy_batch(graph, node)
         batch = ir.SymbolicDim("n") if isinstance(size, int) or size.value is None else size
         _infer(model, [batch, *sizes])
-        for output in graph.outputs:
-            if output.shape and not isinstance(output.shape[0], int):
-                output.shape = ir.Shape([batch, *output.shape[1:]])
         return ir.passes.PassResult(model, True)
 
 
