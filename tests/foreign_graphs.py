@@ -1,6 +1,6 @@
 """ONNX files as other tools write them, node by node."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class File:
         self.weights: list[onnx.TensorProto] = []
         self._random = np.random.default_rng(0)
 
-    def op(self, kind: str, *inputs: str, domain: str = "", **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         name = f"{kind}{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [name], name, domain=domain, **attributes))
         return name
@@ -70,6 +70,17 @@ class File:
         )
         opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+
+
+def net(tail: Callable[[File, str], str] = lambda _, scores: scores) -> File:
+    """A net of one block, and what follows its scores; `file.nodes[-1].output[0]` is the last tensor."""
+    file = File()
+    tail(file, file.head(file.block(file.stem(), 4), 4))
+    return file
+
+
+def model_of(file: File, **options: object) -> onnx.ModelProto:
+    return file.model(file.nodes[-1].output[0], **options)  # type: ignore[arg-type]
 
 
 def save(model: onnx.ModelProto, path: Path) -> Path:

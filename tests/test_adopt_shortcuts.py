@@ -118,7 +118,7 @@ def test_each_kind_of_shortcut_is_found_and_has_the_files_numbers(
     model = file.model(file.head(file.block(file.op("Relu", total), sizes[0]), sizes[0]))
     built = take(save(model, tmp_path / "net.onnx"), tmp_path / "models")
     first, second = built.description.blocks
-    assert first.shortcut == describe.KINDS[kind]  # type: ignore[index]
+    assert first.shortcut == describe.KINDS[kind]
     assert (first.channels, first.height, first.width, first.stride) == (sizes[0], *sizes[1:2] * 2, sizes[2])
     assert second.shortcut == describe.KINDS["identity"]
     pixels = images()

@@ -1,5 +1,6 @@
 """Somebody's ONNX file: read, and what it takes and returns."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from google.protobuf.message import DecodeError
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.levelling import explained, level, sort, summary
 from resprobe_exporter.scores import add_scores
+
+LARGEST = 2**26  # numbers in what a graph takes at a time: more than any image has
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,12 @@ def read(path: Path, size: tuple[int, int] | None = None, output: str | None = N
     """
     with explained(path):
         model = _load(path)
+        if not model.graph.output:
+            raise ExporterError(f"{path} returns nothing; expected a score for each class")
         _set_channels(model)
         if size is not None:
             _set_size(_input(model), size)
+        _check_size(_input(model))
         if output is not None:
             _keep_output(model, output, path)
         before_softmax = add_scores(model) if scores and len(model.graph.output) == 1 else None
@@ -137,6 +143,12 @@ def _set_size(value: onnx.ValueInfoProto, size: tuple[int, int]) -> None:
         if sizes[axis].dim_value not in (0, length):
             raise ExporterError(f"input {value.name} is {_text(sizes)}; --size {size[0]} {size[1]} does not fit it")
         sizes[axis].dim_value = length
+
+
+def _check_size(value: onnx.ValueInfoProto) -> None:
+    sizes = value.type.tensor_type.shape.dim
+    if math.prod(one.dim_value or 1 for one in sizes) > LARGEST:
+        raise ExporterError(f"input {value.name} is {_text(sizes)}; expected at most {LARGEST:,} numbers")
 
 
 def _text(sizes: Sequence[onnx.TensorShapeProto.Dimension]) -> str:

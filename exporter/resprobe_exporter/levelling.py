@@ -22,12 +22,15 @@ from resprobe_exporter.graph.sums import SumToAdd
 from resprobe_exporter.graph.training import training_nodes
 
 OPSET = 18  # the first in which the passes' operators are what they are now
+IR_VERSION = 8  # that of this opset; before 4, weights had to be inputs too
 LEVELLING: Sequence[type[ir.passes.InPlacePass]] = (
     common_passes.InlinePass,
     common_passes.RemoveInitializersFromInputsPass,
     common_passes.IdentityEliminationPass,
     SumToAdd,
 )
+for library in ("onnx_ir", "onnxscript"):  # what they leave alone is reported by who needs it
+    logging.getLogger(library).setLevel(logging.ERROR)
 LARGEST_FILLING = 2**24  # numbers that are worth to be stored instead of made in each run
 SHOWN = 3  # nodes in an error
 
@@ -44,23 +47,37 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def summary(error: BaseException) -> str:
-    """What an error says, in one line; of one in a pass, its cause."""
-    while isinstance(error, ir.passes.PassError) and error.__cause__ is not None:
+    """What an error says, in one line; of one that onnx_ir only passes on, its cause."""
+    while type(error).__module__.startswith("onnx_ir") and error.__cause__ is not None:
         error = error.__cause__
     return one_line(error)
 
 
 def sort(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its nodes in an order in which they can run; ONNX Runtime's own tools leave them in any."""
+    """The model with its nodes in an order in which they can run; ONNX Runtime's own tools leave them in any.
+
+    Raises:
+        ValueError: There is none, or a node takes what nothing makes.
+    """
     known = {value.name for value in model.graph.input} | {weight.name for weight in model.graph.initializer} | {""}
     known |= {weight.values.name for weight in model.graph.sparse_initializer}
     for node in model.graph.node:
         if not known.issuperset(node.input):
+            _check_names(model, known)
             levelled = ir.from_proto(model)
             common_passes.TopologicalSortPass()(levelled)
             return ir.to_proto(levelled)
         known.update(node.output)
     return model
+
+
+def _check_names(model: onnx.ModelProto, known: set[str]) -> None:
+    made = known.union(*(node.output for node in model.graph.node))
+    for node in model.graph.node:
+        if missing := [name for name in node.input if name not in made]:
+            raise ValueError(
+                f"the {node.op_type} {node.name or node.output[0]} takes {missing[0]}, which nothing makes"
+            )
 
 
 def level(model: onnx.ModelProto, path: Path) -> ir.Model:
@@ -83,14 +100,15 @@ def level(model: onnx.ModelProto, path: Path) -> ir.Model:
                 f"{path} is of opset {version} and cannot be converted to {OPSET}: {summary(error)}; export it with "
                 f"opset {OPSET} or later"
             ) from error
-    for library in ("onnx_ir", "onnxscript"):  # what they leave alone is reported by who needs it
-        logging.getLogger(library).setLevel(logging.ERROR)
     levelled = ir.from_proto(model)
+    levelled.ir_version = max(levelled.ir_version, IR_VERSION)
     for step in LEVELLING:
         step()(levelled)
     fold_constants(levelled, should_fold=_is_filling)  # some compute what a Reshape or a Pad is to do
     common_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(levelled)
     common_passes.RemoveUnusedNodesPass()(levelled)
+    if not len(levelled.graph):
+        raise ExporterError(f"{path} computes nothing: what it returns is in it or is what it takes")
     for graph_input in levelled.graph.inputs:
         if graph_input.shape is None or not len(graph_input.shape):
             raise ExporterError(f"input {graph_input.name} of {path} has no batch axis; expected [n, c, h, w]")

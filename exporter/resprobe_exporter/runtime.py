@@ -59,3 +59,8 @@ def _explained(name: str) -> Iterator[None]:
         yield
     except Exception as error:  # ONNX Runtime has no class of its own for what it raises
         raise ExporterError(f"ONNX Runtime cannot run {name}: {one_line(error)}") from error
+
+
+def count(rows: int) -> str:
+    """So many images, in words."""
+    return "1 image" if rows == 1 else f"{rows} images"

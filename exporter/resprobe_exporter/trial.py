@@ -9,7 +9,7 @@ import numpy.typing as npt
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.foreign import Foreign
 from resprobe_exporter.publish import CHECK_IMAGES, Preprocessing
-from resprobe_exporter.runtime import Graph, Outputs
+from resprobe_exporter.runtime import Graph, Outputs, count
 
 Array = npt.NDArray[np.generic]
 
@@ -54,7 +54,7 @@ def _check(outputs: Outputs, rows: int, file: Foreign) -> None:
     for name, array in outputs.items():
         if array.shape[:1] != (rows,):
             raise ExporterError(
-                f"{file.path} returns {name} {list(array.shape)} for {rows} images; expected a row for each "
+                f"{file.path} returns {name} {list(array.shape)} for {count(rows)}; expected a row for each "
                 "(--output says which output is wanted)"
             )
         if not np.isfinite(array.astype(np.float64)).all():
