@@ -116,6 +116,13 @@ def sorts_rows(file: File, scores: str) -> str:
     return file.op("Add", scores, file.op("Gather", scores, rows, axis=0))
 
 
+def quantises_the_batch(file: File, scores: str) -> str:
+    """The scale is that of the largest number of all rows, as onnxruntime.quantization.quantize_dynamic has it."""
+    quantised = file.op("DynamicQuantizeLinear", scores)
+    file.nodes[-1].output.extend(["scale", "zero"])
+    return file.op("DequantizeLinear", quantised, "scale", "zero")
+
+
 @pytest.mark.parametrize(
     ("tail", "rows", "message"),
     [
@@ -123,6 +130,7 @@ def sorts_rows(file: File, scores: str) -> str:
         (halves_the_batch, 2, "returns out \\[1, 5\\] for 2 images; expected a row for each"),
         (mixes_rows, "n", "logits of one image depends on the others that run with it"),
         (mixes_rows, 4, "logits of one image depends on the others that run with it"),
+        (quantises_the_batch, "n", "the scale of DynamicQuantizeLinear is that of a whole batch"),
         (sorts_rows, "n", "logits of one image depends on the others that run with it"),
         (takes_one, "n", "net.onnx cannot be served, as it does not work with 2 images at a time"),
     ],

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from foreign_graphs import File, images, normalised, returned, save, take
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from resprobe_exporter import describe
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.runtime import Graph
@@ -186,3 +187,40 @@ def test_a_graph_with_none_but_others_is_refused(tmp_path: Path) -> None:
     path = save(file.model(file.head(spread(file, file.stem()), 4)), tmp_path / "net.onnx")
     with pytest.raises(ExporterError, match=r"net\.onnx has no residual additions F\(x\) \+ s\(x\) of images"):
         take(path, tmp_path / "models")
+
+
+class Noise(CalibrationDataReader):  # type: ignore[misc]
+    """Images to find the scales of a net's tensors with."""
+
+    def __init__(self) -> None:
+        self._left = [{"data": normalised(images())}]
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return self._left.pop() if self._left else None
+
+
+def write(path: Path) -> Path:
+    """A net as onnxruntime.quantization takes it: two blocks, one with a projection."""
+    file = File()
+    x = file.block(file.stem(), 4)
+    x = file.op("Relu", file.op("Add", file.branch(x, 4, 8, 2), file.conv(x, 4, 8, 2, kernel=1)))
+    return save(file.model(file.head(x, 8), opset=13), path)
+
+
+@pytest.mark.parametrize("activations", [QuantType.QInt8, QuantType.QUInt8])
+def test_what_onnx_runtimes_own_quantiser_writes_has_the_files_numbers(tmp_path: Path, activations: QuantType) -> None:
+    quantize_static(write(tmp_path / "net.onnx"), tmp_path / "q.onnx", Noise(), activation_type=activations)
+    built = take(tmp_path / "q.onnx", tmp_path / "models")
+    kinds = [describe.KINDS["identity"], describe.KINDS["projection"]]
+    assert [block.shortcut for block in built.description.blocks] == kinds
+    expected = Graph(tmp_path / "q.onnx").run(normalised(images()))["out"]
+    for name in ("model", "probe"):  # with the same kernels, which differ from those of float32 by more than that
+        found = Graph(built.directory / f"{name}.onnx").run(images())["logits"]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_additions_inside_other_operators_are_named(tmp_path: Path) -> None:
+    format_ = QuantFormat.QOperator
+    quantize_static(write(tmp_path / "net.onnx"), tmp_path / "q.onnx", Noise(), quant_format=format_)
+    with pytest.raises(ExporterError, match="it adds inside QLinearAdd: give the file from before it was optimised"):
+        take(tmp_path / "q.onnx", tmp_path / "models")

@@ -27,6 +27,8 @@ from resprobe_exporter.resnet import BlockInfo
 from resprobe_exporter.rows import check_rows
 
 FINE, COARSE = 1e-4, 2e-2  # relative errors: of float32, and of half precision and quantised numbers
+# Operators of ONNX Runtime's own that add inside.
+FUSED = frozenset({"FusedConv", "NhwcFusedConv", "QLinearAdd", "SkipLayerNormalization"})
 HINTS = ("--mean and --std", "the order of --classes", "whether the net takes red, green, blue in this order")
 SHOWN = 5  # additions that are left out for one reason, by name
 
@@ -128,7 +130,9 @@ def _blocks(file: Foreign, takes_images: bool) -> tuple[list[BlockInfo], list[Re
     for reason, group in groupby(sorted(others, key=lambda one: one.reason), key=lambda one: one.reason):
         progress.note(f"left out, as no F(x) + s(x) of images: {_names(list(group))} ({reason})")
     if len(others) == len(found):
-        raise ExporterError(f"{file.path} has no residual additions F(x) + s(x) of images, [n, c, h, w]")
+        fused = sorted({node.op_type for node in graph if node.op_type in FUSED})
+        hint = f"; it adds inside {', '.join(fused)}: give the file from before it was optimised" if fused else ""
+        raise ExporterError(f"{file.path} has no residual additions F(x) + s(x) of images, [n, c, h, w]{hint}")
     try:
         blocks = facts.blocks(graph, list(find(graph)), takes_images or file.channels_last)
     except ir.passes.PreconditionError as error:

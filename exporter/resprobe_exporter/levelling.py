@@ -88,19 +88,11 @@ def level(model: onnx.ModelProto, path: Path) -> ir.Model:
         path: Of its file, for errors.
 
     Raises:
-        ExporterError: It is in training mode, its opset cannot be converted, or what it takes has no batch axis.
+        ExporterError: It is in training mode or quantised dynamically, it computes nothing, its opset cannot be converted, or what it takes has no batch axis.
     """
     version = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), OPSET)
     _refuse_training(model, version, path)
-    if version < OPSET:
-        try:
-            model = onnx.version_converter.convert_version(model, OPSET)
-        except RuntimeError as error:
-            raise ExporterError(
-                f"{path} is of opset {version} and cannot be converted to {OPSET}: {summary(error)}; export it with "
-                f"opset {OPSET} or later"
-            ) from error
-    levelled = ir.from_proto(model)
+    levelled = ir.from_proto(model if version >= OPSET else _convert(model, version, path))
     levelled.ir_version = max(levelled.ir_version, IR_VERSION)
     for step in LEVELLING:
         step()(levelled)
@@ -109,6 +101,7 @@ def level(model: onnx.ModelProto, path: Path) -> ir.Model:
     common_passes.RemoveUnusedNodesPass()(levelled)
     if not len(levelled.graph):
         raise ExporterError(f"{path} computes nothing: what it returns is in it or is what it takes")
+    _refuse_batch_scales(levelled.graph, path)
     for graph_input in levelled.graph.inputs:
         if graph_input.shape is None or not len(graph_input.shape):
             raise ExporterError(f"input {graph_input.name} of {path} has no batch axis; expected [n, c, h, w]")
@@ -119,6 +112,16 @@ def level(model: onnx.ModelProto, path: Path) -> ir.Model:
     return levelled
 
 
+def _convert(model: onnx.ModelProto, version: int, path: Path) -> onnx.ModelProto:
+    try:
+        return onnx.version_converter.convert_version(model, OPSET)
+    except RuntimeError as error:
+        raise ExporterError(
+            f"{path} is of opset {version} and cannot be converted to {OPSET}: {summary(error)}; export it with "
+            f"opset {OPSET} or later"
+        ) from error
+
+
 def _refuse_training(model: onnx.ModelProto, opset: int, path: Path) -> None:
     inlined = ir.from_proto(model)
     common_passes.InlinePass()(inlined)
@@ -127,6 +130,15 @@ def _refuse_training(model: onnx.ModelProto, opset: int, path: Path) -> None:
         raise ExporterError(
             f"{path} was exported in training mode ({', '.join(nodes[:SHOWN])}{more}): its numbers depend on chance or "
             "on the other images of a batch; export it after net.eval(), in inference mode"
+        )
+
+
+def _refuse_batch_scales(graph: ir.Graph, path: Path) -> None:
+    """A scale for a whole batch changes an image's numbers by less than rounding does, so trying does not find it."""
+    if any(node.op_type == "DynamicQuantizeLinear" for node in graph.all_nodes()):
+        raise ExporterError(
+            f"{path} is quantised dynamically: the scale of DynamicQuantizeLinear is that of a whole batch, so what an "
+            "image gets would depend on the others that run with it; quantise it statically, or give the file from before"
         )
 
 

@@ -60,7 +60,10 @@ def _is_batch(value: ir.Value | None) -> bool:
 
 def _copy_batch(graph: ir.Graph, node: ir.Node) -> None:
     shape = np.array([0, *(integers(node.inputs[1]) or [])[1:]])
-    copied = ir.Value(name=f"{node.outputs[0].name}/shape", const_value=ir.tensor(shape))
+    name = f"{node.outputs[0].name}/shape"
+    while name in graph.initializers:
+        name += "'"
+    copied = ir.Value(name=name, const_value=ir.tensor(shape, name=name))
     copied.shape, copied.dtype = ir.Shape(shape.shape), ir.DataType.INT64
     graph.register_initializer(copied)
     node.replace_input_with(1, copied)

@@ -106,7 +106,8 @@ def _origin(value: ir.Value) -> str:
     if node is None:
         return f"the input {value.name}"
     kernel = node.attributes.get_ints("kernel_shape", []) if node.op_type == "MaxPool" else []
-    return f"a {node.op_type}{' of ' if kernel else ''}{'×'.join(map(str, kernel))}"
+    article = "an" if node.op_type[0] in "AEIO" else "a"
+    return f"{article} {node.op_type}{' of ' if kernel else ''}{'×'.join(map(str, kernel))}"
 
 
 def _ancestors(value: ir.Value, linear: Linear, order: Mapping[ir.Node, int], oldest: ir.Value) -> set[ir.Value]:
