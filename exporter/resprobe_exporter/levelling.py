@@ -88,7 +88,8 @@ def level(model: onnx.ModelProto, path: Path) -> ir.Model:
         path: Of its file, for errors.
 
     Raises:
-        ExporterError: It is in training mode or quantised dynamically, it computes nothing, its opset cannot be converted, or what it takes has no batch axis.
+        ExporterError: It is in training mode or quantised dynamically, it computes nothing, its opset cannot be
+            converted, or what it takes has no batch axis.
     """
     version = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), OPSET)
     _refuse_training(model, version, path)
@@ -138,7 +139,7 @@ def _refuse_batch_scales(graph: ir.Graph, path: Path) -> None:
     if any(node.op_type == "DynamicQuantizeLinear" for node in graph.all_nodes()):
         raise ExporterError(
             f"{path} is quantised dynamically: the scale of DynamicQuantizeLinear is that of a whole batch, so what an "
-            "image gets would depend on the others that run with it; quantise it statically, or give the file from before"
+            "image gets would depend on the others that run with it; quantise it statically"
         )
 
 
