@@ -162,3 +162,27 @@ def test_damaged_bytes_are_refused(tmp_path: Path) -> None:
                 content[chance.randrange(len(content))] = chance.randrange(256)
         path.write_bytes(content)
         outcome(path, tmp_path / str(number), OPTIONS)
+
+
+def rename(model: onnx.ModelProto, before: str, after: str) -> onnx.ModelProto:
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [after if name == before else name for name in names]
+    for value in (*model.graph.input, *model.graph.initializer):
+        value.name = after if value.name == before else value.name
+    return model
+
+
+@pytest.mark.parametrize("name", ["image", "logits", "blocks", "block_scale", "untie/0", "image/mean"])
+@pytest.mark.parametrize("tensor", ["w0", "Relu1"])
+def test_weights_and_tensors_may_have_names_that_are_ours(tmp_path: Path, tensor: str, name: str) -> None:
+    path = save(rename(seed(), tensor, name), tmp_path / "net.onnx")
+    for root, options in (("typed", OPTIONS), ("tensors", adopt.Options())):
+        assert outcome(path, tmp_path / root, options) == "taken"
+
+
+@pytest.mark.parametrize("name", ["blocks", "block_scale"])
+def test_what_a_graph_takes_may_not_be_called_as_what_is_added(tmp_path: Path, name: str) -> None:
+    path = save(rename(seed(), "data", name), tmp_path / "net.onnx")
+    with pytest.raises(ExporterError, match=f"has an input or output {name}, as one that is added; rename it"):
+        take(path, tmp_path / "models", adopt.Options())

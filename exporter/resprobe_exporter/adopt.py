@@ -132,7 +132,7 @@ def _blocks(file: Foreign, takes_images: bool) -> tuple[list[BlockInfo], list[Re
     if len(others) == len(found):
         fused = sorted({node.op_type for node in graph if node.op_type in FUSED})
         hint = f"; it adds inside {', '.join(fused)}: give the file from before it was optimised" if fused else ""
-        raise ExporterError(f"{file.path} has no residual additions F(x) + s(x) of images, [n, c, h, w]{hint}")
+        raise ExporterError(f"{file.path} has no residual additions F(x) + s(x) of images{hint}")
     try:
         blocks = facts.blocks(graph, list(find(graph)), takes_images or file.channels_last)
     except ir.passes.PreconditionError as error:

@@ -17,18 +17,33 @@ from resprobe_exporter.graph.probe import OUTPUT as BLOCKS
 from resprobe_exporter.publish import Preprocessing
 
 Array = npt.NDArray[np.generic]
+OURS = (INPUT, LOGITS, BLOCKS, BLOCK_SCALE, "untie")  # what names of added tensors begin with
 ImageShape = tuple[int, int, int]  # height, width, channels
 
 
 def keep_names_free(file: Foreign) -> None:
-    """Renames what is called as something that is added. Raises ExporterError if statistics are there already."""
+    """Renames what is called as something that is added.
+
+    Raises:
+        ExporterError: Statistics are there already, or what it takes or returns, whose name stays, is called so.
+    """
     graph = file.levelled.graph
     if any(output.name == BLOCKS for output in graph.outputs):
         raise ExporterError(f"{file.path} returns {BLOCKS} already; give the graph that it was made from, model.onnx")
-    made = (value for node in graph for value in node.outputs if value not in graph.outputs)
-    for value in [*made, *graph.initializers.values()]:
-        if value.name in (INPUT, LOGITS, BLOCKS, BLOCK_SCALE):
-            value.name = f"{value.name}/{file.path.stem}"
+    for value in (*graph.inputs, *graph.outputs):
+        if value.name in (BLOCKS, BLOCK_SCALE):
+            raise ExporterError(f"{file.path} has an input or output {value.name}, as one that is added; rename it")
+    for value in graph.initializers.copy().values():
+        if _is_ours(value) and value.const_value is not None:
+            value.const_value = ir.tensor(value.const_value.numpy(), name=value.name)  # the file shares the other
+            value.name = f"file/{value.name}"
+    for value in (value for node in graph for value in node.outputs):
+        if _is_ours(value) and not value.is_graph_output():
+            value.name = f"file/{value.name}"
+
+
+def _is_ours(value: ir.Value) -> bool:
+    return (value.name or "").split("/")[0] in OURS
 
 
 def take_images(file: Foreign, preprocessing: Preprocessing | None) -> ImageShape | None:
