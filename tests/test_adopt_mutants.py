@@ -168,8 +168,10 @@ def rename(model: onnx.ModelProto, before: str, after: str) -> onnx.ModelProto:
     for node in model.graph.node:
         for names in (node.input, node.output):
             names[:] = [after if name == before else name for name in names]
-    for value in (*model.graph.input, *model.graph.initializer):
+    for value in model.graph.input:
         value.name = after if value.name == before else value.name
+    for weight in model.graph.initializer:
+        weight.name = after if weight.name == before else weight.name
     return model
 
 
