@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import small_net
-from resprobe_exporter import checkpoint, conversion, data, describe, train
+from resprobe_exporter import checkpoint, conversion, data, describe, doubt, train
 from resprobe_exporter.errors import CheckpointError, ExporterError
 from resprobe_exporter.labels import read_labels
 from resprobe_exporter.publish import LabelledImages, Preprocessing
@@ -105,8 +105,8 @@ def test_an_accuracy_near_chance_is_suspicious(
     assert "suspicious: an accuracy of 0." in said
     assert "near chance, 0.1 for 10 classes; check --shortcut (A-append, A-avgpool, A-append-avgpool)" in said
     assert "--mean and --std, the order of --classes" in said
-    assert conversion.suspicious_below(10) > 0.192
-    assert conversion.suspicious_below(2) > 0.5
+    assert doubt.suspicious_below(10) > 0.192
+    assert doubt.suspicious_below(2) > 0.5
 
 
 @pytest.mark.parametrize("option", ["A", "A-append", "A-avgpool", "A-append-avgpool"])

@@ -170,7 +170,7 @@ def test_a_padded_shortcut_as_one_convolution_gives_the_same_numbers(
 def test_a_float16_graph_takes_a_float32_scale() -> None:
     build = Builder()
     build.input.dtype = ir.DataType.FLOAT16
-    branch = build.op("Mul", build.op("Relu", build.input), build.constant(np.array(3, np.float16)))
+    branch = build.op("Mul", build.op("Relu", build.input), build.constant(np.full((4, 1, 1), 3, np.float16)))
     model = build.model(build.op("Add", branch, build.input))
     AddBlockScale()(model)
     UntieBranches()(model)
@@ -281,7 +281,7 @@ def test_small_ratios_keep_their_digits() -> None:
 def test_a_float16_graph_sums_in_float32() -> None:
     build = Builder()
     build.input.dtype = ir.DataType.FLOAT16
-    scale = build.constant(np.array(100, np.float16))
+    scale = build.constant(np.full((4, 1, 1), 100, np.float16))
     branch = build.op("Mul", build.op("Relu", build.input), scale)
     model = build.model(build.op("Add", branch, build.input))
     AddBlockStatistics()(model)

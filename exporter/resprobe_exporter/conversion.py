@@ -4,11 +4,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from resprobe.classes import match
-
 from resprobe_exporter import checkpoint, describe, labels, progress, succession
 from resprobe_exporter.blocks import Shortcut
 from resprobe_exporter.build import Built
+from resprobe_exporter.doubt import doubt
 from resprobe_exporter.errors import CheckpointError
 from resprobe_exporter.publish import LabelledImages, Preprocessing, publish
 from resprobe_exporter.resnet import Architecture, Family, ResNet
@@ -72,14 +71,15 @@ def convert(
     begin = time.perf_counter()
     name = name or f"{architecture.family}{architecture.depth}"
     preprocessing.check(architecture.channels)
-    classes = _classes(weights, architecture, names, test_set)
+    data_set = (test_set.name, test_set.classes) if test_set is not None else None
+    classes = labels.choose(names, architecture.classes, str(weights.path), data_set)
     shape = architecture.height, architecture.width, architecture.channels
     succession.check(root, name, shape, classes)
     net = ResNet(architecture)
     checkpoint.fill(net, weights)
     origin = describe.Origin(weights.path.name, converted_as=_say(weights, architecture))
     description, directory = publish(net, preprocessing, classes, origin, test_set, root, name, progress.say)
-    if description.HasField("evaluation"):
+    if test_set is not None:
         _doubt(description, architecture, test_set)
     return Built(description, directory, 0.0, time.perf_counter() - begin)
 
@@ -115,27 +115,6 @@ def architecture_of(weights: checkpoint.Weights, wanted: Wanted) -> Architecture
     )
 
 
-def _classes(
-    weights: checkpoint.Weights,
-    architecture: Architecture,
-    names: tuple[str, ...] | None,
-    test_set: LabelledImages | None,
-) -> tuple[str, ...]:
-    """Names of the net's classes; those of the test set are looked for among them."""
-    count = architecture.classes
-    if names is None and test_set is not None:
-        what = f"{weights.path}, for which --classes names none,"
-        labels.check_count(test_set.classes, count, what, f"the data set {test_set.name}")
-        progress.note(f"classes are called as those of {test_set.name}, in their order: {test_set.classes[0]!r} first")
-        return test_set.classes
-    if names is None:
-        return tuple(map(str, range(count)))
-    labels.check_count(names, count, str(weights.path))
-    if test_set is not None and (note := match(test_set.classes, names, "the data set").note):
-        progress.note(note)
-    return names
-
-
 def _say(weights: checkpoint.Weights, architecture: Architecture) -> dict[str, str]:
     """Says what the weights were read as, and returns it for the description."""
     shortcut = architecture.shortcut
@@ -155,22 +134,10 @@ def _say(weights: checkpoint.Weights, architecture: Architecture) -> dict[str, s
     return read_as
 
 
-def _doubt(description: describe.Model, architecture: Architecture, test_set: LabelledImages | None) -> None:
+def _doubt(description: describe.Model, architecture: Architecture, test_set: LabelledImages) -> None:
     """Says so if the accuracy is one that wrongly read weights have."""
-    count = len(test_set.classes) if test_set is not None else len(description.classes)
-    accuracy = description.evaluation.accuracy
-    if accuracy >= suspicious_below(count):
-        return
     hints = ["--mean and --std", "the order of --classes"]
     if architecture.family == "plain" or architecture.shortcut in VARIANTS:
         others = [option for option in VARIANTS if option != architecture.shortcut]
         hints.insert(0, f"--shortcut ({', '.join(others)}) and --family")
-    progress.note(
-        f"suspicious: an accuracy of {accuracy:.4f} on {description.evaluation.dataset} is near chance, "
-        f"{1 / count:.3g} for {count} classes; check {', '.join(hints)}"
-    )
-
-
-def suspicious_below(classes: int) -> float:
-    """Accuracy below which a trained net was probably read wrongly: chance, and a fifth of the way to 1."""
-    return 1 / classes + (1 - 1 / classes) / 5
+    doubt(description, len(test_set.classes), hints)

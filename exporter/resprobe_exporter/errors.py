@@ -1,6 +1,11 @@
 """What the exporter raises for a user to mend; part of the tree in resprobe.errors."""
 
+import re
+
 from resprobe import Error
+
+LONGEST = 300  # characters of what a library says
+NOISE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |\S*/\S*\.(?:cc|cpp|h|hpp):?\d*:? ?")  # places in their sources
 
 
 class ExporterError(Error):
@@ -21,3 +26,9 @@ class CheckFailed(ExporterError):
 
 class TrainingDiverged(ExporterError):
     """The loss is not finite any more; the text says since which step."""
+
+
+def one_line(error: BaseException) -> str:
+    """What a library's error says, in one line."""
+    text = " ".join(NOISE.sub("", str(error)).split())
+    return (text if len(text) <= LONGEST else f"{text[:LONGEST]}…") or type(error).__name__

@@ -1,10 +1,6 @@
-"""Somebody's ONNX file: read, and brought into the form that the passes take.
+"""Somebody's ONNX file: read, and what it takes and returns."""
 
-What varies from one exporter to the next is levelled out here: the opset, weights that are listed as inputs, constants
-that are nodes, additions that are a Sum of two, a batch size that is written out.
-"""
-
-import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnx_ir.passes.common as common_passes
 from google.protobuf.message import DecodeError
-from onnxscript.optimizer import fold_constants
 
 from resprobe_exporter.errors import ExporterError
-from resprobe_exporter.graph.batch import FreeBatch
-from resprobe_exporter.graph.sums import SumToAdd
+from resprobe_exporter.levelling import explained, level, sort, summary
+from resprobe_exporter.scores import add_scores
 
-OPSET = 18  # the first in which the passes' operators are what they are now
-LEVELLING: Sequence[type[ir.passes.InPlacePass]] = (
-    common_passes.InlinePass,
-    common_passes.RemoveInitializersFromInputsPass,
-    common_passes.IdentityEliminationPass,
-    SumToAdd,
-)
+LARGEST = 2**26  # numbers in what a graph takes at a time: more than any image has
 
 
 @dataclass(frozen=True)
@@ -38,11 +26,13 @@ class Foreign:
         path: Of the file.
         model: As it came, with the outputs that are wanted.
         levelled: The same computation for any number of images, ready for the passes.
+        scores: Name of the last output, if that was added: what the Softmax at the end of the graph is given.
     """
 
     path: Path
     model: onnx.ModelProto
     levelled: ir.Model
+    scores: str | None = None
 
     @property
     def rows(self) -> int:
@@ -71,26 +61,49 @@ def read(path: Path, size: tuple[int, int] | None = None, output: str | None = N
         path: Of it. Weights may lie beside it.
         size: Height and width of its images, where it leaves them open.
         output: The only one that is wanted; None: all.
-        scores: Whether scores are wanted instead of the probabilities that a Softmax at the end makes of them.
+        scores: Whether scores are wanted, also where a Softmax at the end makes probabilities of them.
 
     Raises:
         ExporterError: It is no ONNX model, takes more than one tensor, or has no such output.
     """
+    with explained(path):
+        model = _load(path)
+        if not model.graph.output:
+            raise ExporterError(f"{path} returns nothing; expected a score for each class")
+        _set_channels(model)
+        if size is not None:
+            _set_size(_input(model), size)
+        _check_size(_input(model))
+        if output is not None:
+            _keep_output(model, output, path)
+        before_softmax = add_scores(model) if scores and len(model.graph.output) == 1 else None
+        return Foreign(path, model, level(model, path), before_softmax)
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    """The model with its weights, its nodes sorted, checked."""
     try:
-        model = onnx.load(path)
-        onnx.checker.check_model(model)
+        model = onnx.load(path, load_external_data=False)
     except OSError as error:
         raise ExporterError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (DecodeError, onnx.checker.ValidationError) as error:
-        raise ExporterError(f"{path} is no ONNX model: {str(error).splitlines()[0]}") from error
-    _set_channels(model)
-    if size is not None:
-        _set_size(_input(model), size)
-    if output is not None:
-        _keep_output(model, output, path)
-    if scores:
-        _leave_softmax_out(model)
-    return Foreign(path, model, _level(model, path))
+    except DecodeError as error:
+        raise ExporterError(f"{path} is no ONNX model: {summary(error)}") from error
+    try:
+        onnx.load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise ExporterError(
+            f"the weights of {path}, which lie in other files, cannot be read: {summary(error)}"
+        ) from error
+    try:
+        model = sort(model)
+        onnx.checker.check_model(model)
+    except (ValueError, onnx.checker.ValidationError) as error:
+        raise ExporterError(f"{path} is no ONNX model: {summary(error)}") from error
+    for value in model.graph.input:
+        for one in value.type.tensor_type.shape.dim:
+            if one.HasField("dim_value") and one.dim_value < 1:  # how some write that it is free
+                one.ClearField("dim_value")
+    return model
 
 
 def _input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
@@ -132,6 +145,12 @@ def _set_size(value: onnx.ValueInfoProto, size: tuple[int, int]) -> None:
         sizes[axis].dim_value = length
 
 
+def _check_size(value: onnx.ValueInfoProto) -> None:
+    sizes = value.type.tensor_type.shape.dim
+    if math.prod(one.dim_value or 1 for one in sizes) > LARGEST:
+        raise ExporterError(f"input {value.name} is {_text(sizes)}; expected at most {LARGEST:,} numbers")
+
+
 def _text(sizes: Sequence[onnx.TensorShapeProto.Dimension]) -> str:
     return f"[{', '.join(str(one.dim_value or one.dim_param or '?') for one in sizes)}]"
 
@@ -143,42 +162,3 @@ def _keep_output(model: onnx.ModelProto, output: str, path: Path) -> None:
         raise ExporterError(f"{path} has no output {output!r}; its outputs: {names}")
     del model.graph.output[:]
     model.graph.output.extend(known)
-
-
-def _leave_softmax_out(model: onnx.ModelProto) -> None:
-    for output in model.graph.output:
-        for node in model.graph.node:
-            if node.op_type == "Softmax" and node.output[0] == output.name:
-                output.name = node.input[0]
-
-
-def _is_filling(node: ir.Node) -> bool | None:
-    """Has zeros folded too, of which paddings are made; the rest as it is by default."""
-    return True if node.op_type == "ConstantOfShape" else None
-
-
-def _level(model: onnx.ModelProto, path: Path) -> ir.Model:
-    versions = {one.domain: one.version for one in model.opset_import}
-    if versions.get("", OPSET) < OPSET:
-        try:
-            model = onnx.version_converter.convert_version(model, OPSET)
-        except RuntimeError as error:
-            raise ExporterError(
-                f"{path} is of opset {versions['']} and cannot be converted to {OPSET}: {error}; export it with "
-                f"opset {OPSET} or later"
-            ) from error
-    levelled = ir.from_proto(model)
-    for step in LEVELLING:
-        step()(levelled)
-    fold_constants(levelled, should_fold=_is_filling)  # some compute what a Reshape or a Pad is to do
-    common_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(levelled)
-    common_passes.RemoveUnusedNodesPass()(levelled)
-    for graph_input in levelled.graph.inputs:
-        if graph_input.shape is None or not len(graph_input.shape):
-            raise ExporterError(f"input {graph_input.name} of {path} has no batch axis; expected [n, c, h, w]")
-    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # a shape that cannot be inferred is reported by who needs it
-    FreeBatch()(levelled)
-    for node in levelled.graph:
-        node.doc_string = None
-        node.metadata_props.clear()  # file names of somebody's machine
-    return levelled

@@ -1,8 +1,12 @@
 """Labels of classes from the command line."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+from resprobe.classes import match
+
+from resprobe_exporter import progress
 from resprobe_exporter.errors import ExporterError
 
 
@@ -21,6 +25,35 @@ def read_labels(text: str) -> tuple[str, ...]:
         where = " and ".join(str(place + 1) for place, label in enumerate(labels) if label == repeated[0])
         raise ExporterError(f"--classes {text}: label {repeated[0]!r} is there twice ({where}); expected each once")
     return labels
+
+
+def choose(
+    names: tuple[str, ...] | None, count: int, what: str, data_set: tuple[str, Sequence[str]] | None
+) -> tuple[str, ...]:
+    """Names of a net's classes; those of a data set to measure with are looked for among them.
+
+    Args:
+        names: That were given. If None, those of the data set, or else numbers.
+        count: How many classes the net has.
+        what: The net, as errors call it.
+        data_set: Its name and its classes, if there is one.
+
+    Raises:
+        ExporterError: There are more or fewer names than classes.
+        InvalidRequest: The net lacks classes of the data set.
+    """
+    if names is None and data_set is not None:
+        name, classes = data_set
+        check_count(tuple(classes), count, f"{what}, for which --classes names none,", f"the data set {name}")
+        progress.note(f"classes are called as those of {name}, in their order: {classes[0]!r} first")
+        return tuple(classes)
+    if names is None:
+        progress.note(f"classes have no names (--classes gives some): they are called 0 to {count - 1}, by position")
+        return tuple(map(str, range(count)))
+    check_count(names, count, what)
+    if data_set is not None and (note := match(data_set[1], names, "the data set").note):
+        progress.note(note)
+    return names
 
 
 def check_count(labels: tuple[str, ...], count: int, what: str, whose: str = "--classes") -> None:

@@ -1,6 +1,7 @@
 """One net, one new version: exports, adds the taps, checks, measures, describes, and renames into place."""
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,9 @@ class Preprocessing:
         """Raises ExporterError for what fits no images."""
         if len(self.mean) != len(self.std):
             raise ExporterError(f"--mean has {len(self.mean)} values and --std {len(self.std)}; expected one a channel")
+        for what, values in (("mean", self.mean), ("std", self.std)):
+            if strange := [float(value) for value in values if not math.isfinite(value)]:
+                raise ExporterError(f"--{what} {strange[0]}: expected numbers of 0 to 1, for pixels in [0, 1]")
         if (smallest := min(map(float, self.std))) <= 0:
             raise ExporterError(f"--std {smallest}: expected numbers above 0")
         for what, values in (("mean", self.mean), ("std", self.std)):

@@ -1,6 +1,6 @@
 """Runs the written graphs on ONNX Runtime, to check and to measure them. CPU only: a reference needs no speed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.errors import ExporterError, one_line
 from resprobe_exporter.graph.lesion import INPUT as BLOCK_SCALE
 
 Outputs = Mapping[str, npt.NDArray[np.float32]]
@@ -18,6 +18,9 @@ class Graph:
     """A graph that takes one tensor, [n, …], and perhaps `block_scale`, float32 [n, L].
 
     Where ONNX Runtime cannot load or run it, an ExporterError has the reason.
+
+    Attributes:
+        shapes: Of what it takes and returns, by name; a size that is free is None or has a name.
     """
 
     def __init__(self, source: Path | bytes, name: str = "") -> None:
@@ -32,8 +35,11 @@ class Graph:
         self._name = name or (source.name if isinstance(source, Path) else "the file")
         with _explained(self._name):
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
-        self._names = [output.name for output in self._session.get_outputs()]
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        self._input = inputs[0].name
+        self.shapes: Mapping[str, Sequence[int | str | None]]
+        self.shapes = {value.name: value.shape for value in (*inputs, *outputs)}
+        self._names = [output.name for output in outputs]
 
     def run(self, tensor: npt.NDArray[np.generic], block_scale: npt.NDArray[np.float32] | None = None) -> Outputs:
         """The outputs by name, each [n, …]."""
@@ -52,4 +58,9 @@ def _explained(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # ONNX Runtime has no class of its own for what it raises
-        raise ExporterError(f"ONNX Runtime cannot run {name}: {str(error).splitlines()[0]}") from error
+        raise ExporterError(f"ONNX Runtime cannot run {name}: {one_line(error)}") from error
+
+
+def count(rows: int) -> str:
+    """So many images, in words."""
+    return "1 image" if rows == 1 else f"{rows} images"

@@ -39,14 +39,18 @@ class Probe(Taken):
 
     def run(self) -> None:
         """Reads, writes and checks."""
-        from resprobe_exporter import adopt, foreign
+        from resprobe_exporter import adopt, foreign, repository
         from resprobe_exporter.errors import ExporterError
         from resprobe_exporter.publish import Preprocessing
 
         if bool(self.mean) != bool(self.std):
             raise ExporterError("--mean and --std go together")
         preprocessing = Preprocessing(self.mean, self.std) if self.mean else None
+        if preprocessing is not None:
+            preprocessing.check_values()  # what can be said before the file is read
+        name = self.name or self.file.stem
+        repository.check_writable(self.repository, name)
         file = foreign.read(self.file, self.size, self.output, scores=preprocessing is not None)
         load = None if self.dataset is None else self.test_set
         options = adopt.Options(preprocessing, self.labels(), self.family)
-        print_built(adopt.adopt(file, options, load, self.repository, self.name or self.file.stem), self.json)
+        print_built(adopt.adopt(file, options, load, self.repository, name), self.json)

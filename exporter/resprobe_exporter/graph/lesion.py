@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from resprobe_exporter.graph.parts import additions_to_tap, branch_dtype, branch_shape, constant, replace_branch
+from resprobe_exporter.graph.parts import additions_to_tap, branch_dtype, branch_shape, constant, replace_operand
 from resprobe_exporter.graph.residual import ResidualAddition
 
 INPUT = "block_scale"
@@ -54,8 +54,8 @@ def _scale(graph: ir.Graph, addition: ResidualAddition, factor: ir.Value, name: 
     if dtype != ir.DataType.FLOAT:
         factor = tape.op("Cast", [factor], {"to": dtype})
     plane = tape.op("Expand", [factor, constant(graph, f"{INPUT}/{height}×{width}", np.array([1, 1, height, width]))])
-    ones = constant(graph, f"{INPUT}/ones{channels}", np.ones((channels, 1, 1, 1), dtype.numpy()))
+    ones = constant(graph, f"{INPUT}/ones{channels}/{dtype}", np.ones((channels, 1, 1, 1), dtype.numpy()))
     factors = tape.op("Conv", [plane, ones], {"kernel_shape": [1, 1]})
     scaled = tape.op("Mul", [addition.branch, factors], name=name)
     graph.insert_before(addition.node, tape.nodes)
-    replace_branch(addition, scaled)
+    replace_operand(addition, addition.branch, scaled)

@@ -49,9 +49,9 @@ def integers(value: ir.Value | None) -> list[int] | None:
     return [int(number) for number in value.const_value.numpy().reshape(-1)]
 
 
-def replace_branch(addition: ResidualAddition, value: ir.Value) -> None:
-    """Makes the addition add this instead of its branch."""
-    value.shape, value.dtype = addition.branch.shape, branch_dtype(addition)
-    for index, operand in enumerate(addition.node.inputs):
-        if operand is addition.branch:
+def replace_operand(addition: ResidualAddition, operand: ir.Value, value: ir.Value) -> None:
+    """Makes the addition add this instead of one of its operands."""
+    value.shape, value.dtype = operand.shape, branch_dtype(addition)
+    for index, one in enumerate(addition.node.inputs):
+        if one is operand:
             addition.node.replace_input_with(index, value)

@@ -1,35 +1,21 @@
 """Finds the residual additions of a graph: y = F(x) + s(x) (He et al. 2015, eq. 1 and 2).
 
-A residual addition is an Add of two computed tensors with a common ancestor x: one operand, the shortcut, comes from
-x directly or through operators without a non-linearity; the other, the branch, comes on a longer path.
+An Add is a residual addition where all of this holds; `linear.py` says what is computed, and has the operators:
+
+1. Both operands are computed; otherwise it adds a bias, which nobody asks about.
+2. Both have one shape of four axes, [n, c, h, w] or [n, h, w, c]: neither is spread over the other.
+3. One operand, the shortcut s(x), is a value x or comes from it without a non-linearity.
+4. The other, the branch F(x), is computed from the same x through a layer with weights: x + 0.04 · x³ is a part of
+   GELU. Where both operands could be the shortcut, the branch is the one with more operators behind it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Literal
 
 import onnx_ir as ir
 
-# Without a non-linearity, and with one computed input: a shortcut may go through these.
-LINEAR = frozenset(
-    {
-        "AveragePool",
-        "BatchNormalization",
-        "Cast",
-        "Concat",
-        "Conv",
-        "Dropout",
-        "GlobalAveragePool",
-        "Identity",
-        "Mul",
-        "Pad",
-        "Reshape",
-        "Slice",
-        "Transpose",
-    }
-)
-ShortcutKind = Literal["identity", "pad", "projection"]
+from resprobe_exporter.graph.linear import Linear, ShortcutKind
 
 
 @dataclass(frozen=True)
@@ -42,6 +28,7 @@ class ResidualAddition:
         shortcut: s(x), its other operand.
         kind: What s does: nothing, pad or subsample, or convolve.
         source: x, the common ancestor.
+        path: From the shortcut back to x, without x; empty where the shortcut is x.
     """
 
     node: ir.Node
@@ -49,58 +36,81 @@ class ResidualAddition:
     shortcut: ir.Value
     kind: ShortcutKind
     source: ir.Value
+    path: Sequence[ir.Value]
+
+
+@dataclass(frozen=True)
+class Other:
+    """An addition of computed tensors that is no residual one, and why not."""
+
+    node: ir.Node
+    reason: str
 
 
 def find(graph: ir.Graph) -> Iterator[ResidualAddition]:
-    """The residual additions of images, [n, c, h, w], in the order of the graph.
+    """The residual additions, in the order of the graph, which must be topologically sorted."""
+    return (one for one in sums(graph) if isinstance(one, ResidualAddition))
 
-    Args:
-        graph: Topologically sorted.
+
+def sums(graph: ir.Graph) -> Iterator[ResidualAddition | Other]:
+    """Every addition of computed tensors, in the order of the graph, which must be topologically sorted.
 
     Each search stays between the addition and its x, so the whole is linear in the number of nodes for blocks in a
     row.
     """
+    linear = Linear(graph)
     order = {node: position for position, node in enumerate(graph)}
-    for node, left, right in sums(graph):
-        addition = _as_residual(node, left, right, order)
-        if addition is not None and _of_images(addition.branch):
-            yield addition
-
-
-def sums(graph: ir.Graph) -> Iterator[tuple[ir.Node, ir.Value, ir.Value]]:
-    """Every addition of two computed tensors, and these two, in the order of the graph."""
     for node in graph:
-        if node.op_type == "Add" and node.domain == "":
-            left, right = node.inputs
-            if left is not None and right is not None and _computed(left) and _computed(right):
-                yield node, left, right
+        if node.op_type not in ("Add", "Sum") or node.domain:
+            continue
+        operands = linear.inputs(node)
+        if node.op_type == "Add" and len(operands) == 2:
+            yield _examine(node, operands[0], operands[1], linear, order)
+        elif len(operands) > 1:
+            yield Other(node, f"a Sum of {len(node.inputs)}")
 
 
-def _as_residual(
-    node: ir.Node, left: ir.Value, right: ir.Value, order: Mapping[ir.Node, int]
-) -> ResidualAddition | None:
-    # Where both paths are linear down to the same x, the shorter one is the shortcut.
-    for shortcut, branch in sorted(((right, left), (left, right)), key=lambda pair: len(linear_path(pair[0]))):
-        path = linear_path(shortcut)
-        ancestors = _ancestors(branch, order, oldest=path[-1])
-        for length, source in enumerate(path):
+def _examine(
+    node: ir.Node, left: ir.Value, right: ir.Value, linear: Linear, order: Mapping[ir.Node, int]
+) -> ResidualAddition | Other:
+    if (reason := _unlike(left, right)) is not None:
+        return Other(node, reason)
+    paths = {operand: linear.path(operand) for operand in (right, left)}
+    for shortcut, branch in sorted(((right, left), (left, right)), key=lambda pair: len(paths[pair[0]].values)):
+        path = paths[shortcut]
+        ancestors = _ancestors(branch, linear, order, oldest=path.values[-1])
+        for length, source in enumerate(path.values):
             if source in ancestors:
-                return ResidualAddition(node, branch, shortcut, _kind(path[:length]), source)
+                behind = {branch, *_ancestors(branch, linear, order, oldest=source)} - {source}
+                if not any(linear.has_weights(value) for value in behind):
+                    return Other(node, "no layer with weights between x and F(x)")
+                return ResidualAddition(node, branch, shortcut, path.kind(length), source, path.values[:length])
+    ends = " and ".join(dict.fromkeys(_origin(paths[operand].values[-1]) for operand in (left, right)))
+    return Other(node, f"no operand is a shortcut of what the other is computed from: they come from {ends}")
+
+
+def _unlike(left: ir.Value, right: ir.Value) -> str | None:
+    """Why two operands cannot be branch and shortcut, by their shapes; None: they can, as far as shapes are known."""
+    shapes = [operand.shape for operand in (left, right) if operand.shape is not None]
+    if strange := [shape for shape in shapes if len(shape) != 4]:
+        return f"no images: {strange[0]}"
+    if len(shapes) == 2:
+        pairs = [pair for pair in zip(*shapes, strict=True) if all(isinstance(size, int) for size in pair)]
+        if any(one != other for one, other in pairs):
+            return f"one operand is spread over the other: {shapes[0]} and {shapes[1]}"
     return None
 
 
-def linear_path(value: ir.Value) -> list[ir.Value]:
-    """The value and its ancestors through linear operators, down to the first that comes from something else."""
-    path = [value]
-    while (node := path[-1].producer()) is not None and node.op_type in LINEAR:
-        computed = [operand for operand in node.inputs if operand is not None and _computed(operand)]
-        if len(computed) != 1:
-            break
-        path.append(computed[0])
-    return path
+def _origin(value: ir.Value) -> str:
+    node = value.producer()
+    if node is None:
+        return f"the input {value.name}"
+    kernel = node.attributes.get_ints("kernel_shape", []) if node.op_type == "MaxPool" else []
+    article = "an" if node.op_type[0] in "AEIO" else "a"
+    return f"{article} {node.op_type}{' of ' if kernel else ''}{'×'.join(map(str, kernel))}"
 
 
-def _ancestors(value: ir.Value, order: Mapping[ir.Node, int], oldest: ir.Value) -> set[ir.Value]:
+def _ancestors(value: ir.Value, linear: Linear, order: Mapping[ir.Node, int], oldest: ir.Value) -> set[ir.Value]:
     """All that the value is computed from, as far back as `oldest`; without the value itself."""
     limit = _position(oldest, order)
     found: set[ir.Value] = set()
@@ -115,32 +125,13 @@ def _ancestors(value: ir.Value, order: Mapping[ir.Node, int], oldest: ir.Value) 
 
     visit(value)
     while waiting:
-        for operand in nodes[-heappop(waiting)].inputs:
-            if operand is not None and operand not in found:
+        for operand in linear.inputs(nodes[-heappop(waiting)]):
+            if operand not in found:
                 found.add(operand)
                 visit(operand)
     return found
 
 
-def _of_images(value: ir.Value) -> bool:
-    """Whether it may be [n, c, h, w]."""
-    return value.shape is None or len(value.shape) == 4
-
-
 def _position(value: ir.Value, order: Mapping[ir.Node, int]) -> int:
     node = value.producer()
     return -1 if node is None else order[node]
-
-
-def _computed(value: ir.Value) -> bool:
-    """Whether it depends on the graph's inputs (weights and constants do not)."""
-    node = value.producer()
-    return value.is_graph_input() if node is None else node.op_type != "Constant"
-
-
-def _kind(path: list[ir.Value]) -> ShortcutKind:
-    """What the operators on the shortcut's path do, without x itself."""
-    types = {node.op_type for value in path if (node := value.producer()) is not None}
-    if "Conv" in types:
-        return "projection"
-    return "pad" if types else "identity"

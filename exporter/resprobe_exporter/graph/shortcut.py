@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from resprobe_exporter.graph.parts import integers
-from resprobe_exporter.graph.residual import ResidualAddition, find, linear_path
+from resprobe_exporter.graph.residual import ResidualAddition, find
 
 SPATIAL = (2, 3)
 
@@ -35,10 +35,8 @@ class PadShortcutToConv(ir.passes.InPlacePass):
 
 
 def _as_convolution(addition: ResidualAddition) -> tuple[ir.Node, ir.Value] | None:
-    path = linear_path(addition.shortcut)
-    path = path[: path.index(addition.source)]
     stride, before = (1, 1), 0
-    for value in path:
+    for value in addition.path:
         node = value.producer()
         assert node is not None
         if node.op_type == "Slice" and (steps := _steps(node)) is not None:
