@@ -96,6 +96,22 @@ def test_more_calls_than_a_connection_may_have_wait_in_the_client(start: Serve, 
         assert len(waiting.result().results) == 1
 
 
+def test_a_client_with_more_calls_than_a_connection_may_have_loses_none(start: Serve, repository: Path) -> None:
+    places, answered = threading.Semaphore(64), []
+    with start(repository, max_streams=8) as address, grpc.insecure_channel(address) as channel:
+        classify = ResidualServiceStub(channel).Classify
+
+        def end(call: grpc.Future) -> None:
+            answered.append(call.exception())
+            places.release()
+
+        for _ in range(1000):
+            assert places.acquire(timeout=60)
+            classify.future(REQUEST).add_done_callback(end)
+        assert all(places.acquire(timeout=60) for _ in range(64))
+    assert answered == [None] * 1000
+
+
 def test_requests_of_a_stream_beyond_its_limit_are_not_begun(start: Serve, repository: Path) -> None:
     long = pb.ClassifyRequest(id="long", model="digits", images=[PIXELS] * 200, view=pb.VIEW_BLOCKS)
     urgent = pb.ClassifyRequest(id="urgent", model="digits", images=[PIXELS])

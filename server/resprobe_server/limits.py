@@ -101,6 +101,8 @@ def options(config: Config) -> list[tuple[str, int]]:
         "grpc.max_receive_message_length": config.max_message * MIB,
         "grpc.max_send_message_length": config.max_message * MIB,
         "grpc.max_concurrent_streams": config.max_streams,
+        # With it, core counts streams that have ended too for a while, and refuses those of clients who keep the limit.
+        "grpc.http.overload_protection": 0,
         # What core may read ahead of a stream that reads no more; with probing for the bandwidth it is without a bound.
         "grpc.http2.bdp_probe": 0,
         "grpc.http2.lookahead_bytes": READ_AHEAD,
