@@ -101,7 +101,7 @@ def test_a_client_with_more_calls_than_a_connection_may_have_loses_none(start: S
     with start(repository, max_streams=8) as address, grpc.insecure_channel(address) as channel:
         classify = ResidualServiceStub(channel).Classify
 
-        def end(call: grpc.Future) -> None:
+        def end(call: Any) -> None:
             answered.append(call.exception())
             places.release()
 
