@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TRITON := .venv-triton
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 CODE := protos exporter server client benchmarks examples tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format protos clean
+.PHONY: help install demo test test-long lint format protos clean
 
 help:  ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
 
 install: $(VENV)/.installed  ## Make the environment in .venv and nothing else
 
@@ -28,7 +29,10 @@ demo: install  ## Train, serve, classify, show block statistics and draw them
 	$(BIN)/python examples/demo.py
 
 test: lint $(TRITON)/.installed  ## Lint, types, stubs, tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(PYTEST) -m 'not long'
+
+test-long: install  ## The tests that take longer: published nets, hot reloads, torchrun, the README's tour
+	$(PYTEST) -m long
 
 lint: install  ## Check format, lint and types
 	$(BIN)/ruff format --check $(CODE)

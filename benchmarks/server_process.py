@@ -43,6 +43,8 @@ def start(repository: Path, *options: str) -> Iterator[ServerProcess]:
     command = [sys.executable, "-m", "resprobe_server", str(repository), "--address", "127.0.0.1:0", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
+        # a log that nobody reads would hold the server up
+        reader = threading.Thread(target=deque, args=(server.stderr, 0), daemon=True)
         try:
             log: list[str] = []
             for line in server.stderr:
@@ -51,8 +53,9 @@ def start(repository: Path, *options: str) -> Iterator[ServerProcess]:
                     break
             else:
                 raise RuntimeError(f"the server did not start: {' '.join(''.join(log[-5:]).split())}")
-            # a log that nobody reads would hold the server up
-            threading.Thread(target=deque, args=(server.stderr, 0), daemon=True).start()
+            reader.start()
             yield ServerProcess(json.loads(log[-1])["port"], server.pid, tuple(log))
         finally:
             server.terminate()
+            if reader.ident is not None:
+                reader.join()  # at the end of the log

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 COMPARING = """
 import torch
@@ -51,12 +53,14 @@ def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*TORCHRUN, *arguments], capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.long
 def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
     (tmp_path / "comparing.py").write_text(COMPARING)
     done = torchrun(str(tmp_path / "comparing.py"))
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_a_build_in_two_processes_is_written_once(tmp_path: Path) -> None:
     models, log = tmp_path / "models", tmp_path / "run.jsonl"
     build = ["build", "--depth", "8", "--epochs", "1", "--json", "--repository", str(models), "--log-file", str(log)]
@@ -69,6 +73,7 @@ def test_a_build_in_two_processes_is_written_once(tmp_path: Path) -> None:
     assert events[0]["processes"] == 2
 
 
+@pytest.mark.long
 def test_if_one_process_fails_all_end(tmp_path: Path) -> None:
     (tmp_path / "failing.py").write_text(FAILING)
     done = torchrun(str(tmp_path / "failing.py"))

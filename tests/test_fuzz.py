@@ -3,22 +3,22 @@
 import hashlib
 from pathlib import Path
 
-from conftest import Serve
 from fuzz import run, targets_of
+from server_process import start
 
 MESSAGES = 20_000
 TOKENS = "a" * 32, "b" * 32
 RIGHTS = ["classify", "analyse"], ["classify"]
 
 
-def test_random_messages_of_two_callers_with_different_rights(start: Serve, repository: Path, tmp_path: Path) -> None:
+def test_random_messages_of_two_callers_with_different_rights(repository: Path, tmp_path: Path) -> None:
     tokens = tmp_path / "tokens.toml"
     tables = [
         f'[{token[0]}]\nsha256 = "{hashlib.sha256(token.encode()).hexdigest()}"\nrights = {rights}\n'
         for token, rights in zip(TOKENS, RIGHTS, strict=True)
     ]
     tokens.write_text("".join(tables).replace("'", '"'))
-    with start(repository, tokens=tokens) as address:
-        targets = targets_of(address, ("digits", "colour"), TOKENS[0])
+    with start(repository, "--device", "cpu", "--threads", "1", "--tokens", str(tokens)) as server:
+        targets = targets_of(server.address, ("digits", "colour"), TOKENS[0])
         assert len({target.shape for target in targets}) == 2
-        assert run(address, targets, seed=1, tokens=TOKENS, most=MESSAGES, seconds=float("inf")) >= MESSAGES
+        assert run(server.address, targets, seed=1, tokens=TOKENS, most=MESSAGES, seconds=float("inf")) >= MESSAGES

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from on_gpu import processes
 from on_gpu.parts import PARTS
 from on_gpu.settings import Settings
@@ -16,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 LIMIT = 230.0  # seconds, far more than it takes
 
 
+@pytest.mark.long
 def test_every_part_runs_on_the_cpu(tmp_path: Path) -> None:
     command = [sys.executable, "benchmarks/gpu.py", "--device", "cpu", "--quick", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=LIMIT, check=False)

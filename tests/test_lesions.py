@@ -274,6 +274,7 @@ def test_every_number_of_blocks_can_be_drawn(tmp_path: Path, per_stage: int, ran
 
 
 @pytest.mark.skipif("RESPROBE_TEST_DATA" not in os.environ, reason="needs RESPROBE_TEST_DATA")
+@pytest.mark.long
 def test_the_published_resnet_56_without_single_blocks(start: Serve, tmp_path: Path) -> None:
     root = Path(os.environ["RESPROBE_TEST_DATA"])
     (path,) = (root / "checkpoints").glob("resnet56-*.th")

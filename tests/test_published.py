@@ -18,7 +18,7 @@ from resprobe_exporter.build import load_test_set
 from resprobe_exporter.publish import Preprocessing
 
 ROOT = os.environ.get("RESPROBE_TEST_DATA")
-pytestmark = pytest.mark.skipif(ROOT is None, reason="RESPROBE_TEST_DATA is not set")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(ROOT is None, reason="RESPROBE_TEST_DATA is not set")]
 CHECKPOINTS = {20: "resnet20-12fca82f.th", 56: "resnet56-4bfd9763.th"}
 # Mean over the images of the test set, from forward hooks in float64.
 RATIO_20 = [0.621, 0.653, 0.644, 0.952, 0.629, 0.598, 1.681, 1.227, 2.043]

@@ -53,6 +53,7 @@ def states(models: Models) -> dict[int, str]:
     return {one.version: str(one.state) for one in models.index()}
 
 
+@pytest.mark.long
 def test_no_request_fails_during_a_hundred_swaps(start: Serve, root: Path) -> None:
     done = False
 
