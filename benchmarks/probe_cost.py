@@ -16,9 +16,10 @@ import numpy as np
 import onnxruntime
 import torch
 import tyro
-from resprobe_exporter import data, describe, train
-from resprobe_exporter.publish import Preprocessing, publish
-from resprobe_exporter.resnet import Architecture, ResNet
+from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.training import data, trainer
+from resprobe_exporter.versions import metadata
+from resprobe_exporter.versions.writer import Preprocessing, publish
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ def write_model(depth: int, size: int, root: Path, name: str = "net") -> Path:
     noise = data.Part(torch.randint(0, 256, (64, 3, size, size), dtype=torch.uint8), torch.zeros(64, dtype=torch.int64))
     labels = tuple("0123456789")
     mean, std = (0.5,) * 3, (0.29,) * 3
-    train.train(net, data.Data("noise", noise, noise, labels, mean, std, False), train.Recipe(0), 0, lambda _: None)
-    origin = describe.Origin("benchmark")
+    trainer.train(net, data.Data("noise", noise, noise, labels, mean, std, False), trainer.Recipe(0), 0, lambda _: None)
+    origin = metadata.Origin("benchmark")
     return publish(net, Preprocessing(mean, std), labels, origin, None, root, name, lambda _: None)[1]
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import torch
 import tyro
-from resprobe_exporter import data, train
-from resprobe_exporter.batches import Batches
-from resprobe_exporter.recipe import RECIPES, Recipe
-from resprobe_exporter.resnet import Architecture, ResNet
+from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.training import data, trainer
+from resprobe_exporter.training.batches import Batches
+from resprobe_exporter.training.recipes import RECIPES, Recipe
 from torch.nn import functional
 
 
@@ -59,10 +59,10 @@ def main() -> None:
     noise = data.Data("noise", part, part, tuple("0123456789"), (0.5,) * 3, (0.29,) * 3, True)
     recipe = replace(RECIPES["cifar10"], iterations=options.steps, learning_rate=0.01)
     nets = [ResNet(Architecture(depth=options.depth, height=options.size, width=options.size)) for _ in range(2)]
-    how = train.Options(compiled=options.compile)
+    how = trainer.Options(compiled=options.compile)
     loops: tuple[Callable[[], None], ...] = (
         lambda: plain(nets[0], noise, recipe),
-        lambda: train.train(nets[1], noise, recipe, 0, lambda _: None, options=how),
+        lambda: trainer.train(nets[1], noise, recipe, 0, lambda _: None, options=how),
     )
     rates: list[list[float]] = [[], []]
     for turn in range(options.rounds + 1):  # the first warms up

@@ -18,12 +18,13 @@ import resprobe
 import structlog
 import torch
 from hypothesis import settings
-from resprobe_exporter import data, describe, train
-from resprobe_exporter.publish import LabelledImages, Preprocessing, publish
-from resprobe_exporter.resnet import Architecture, ResNet
+from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.training import data, trainer
+from resprobe_exporter.versions import metadata
+from resprobe_exporter.versions.writer import LabelledImages, Preprocessing, publish
 from resprobe_server.app import serve
 from resprobe_server.config import Config
-from resprobe_server.grpc_server import Server
+from resprobe_server.rpc.server import Server
 
 Serve = Callable[..., AbstractContextManager[str]]
 
@@ -60,7 +61,7 @@ def publish_net(net: ResNet, root: Path, name: str, test_set: LabelledImages | N
     channels = net.architecture.channels
     preprocessing = Preprocessing((0.4,) * channels, (0.3,) * channels)
     labels = tuple(f"class{index}" for index in range(net.architecture.classes))
-    origin = describe.Origin("test")
+    origin = metadata.Origin("test")
     return publish(net, preprocessing, labels, origin, test_set, root, name, lambda _: None)[1]
 
 
@@ -70,14 +71,14 @@ def repository(tmp_path_factory: pytest.TempPathFactory, digits: data.Data) -> P
     root = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
     net = ResNet(Architecture(depth=8, height=8, width=8, channels=1))
-    train.train(net, digits, train.Recipe(epochs=2), 0, lambda _: None)
+    trainer.train(net, digits, trainer.Recipe(epochs=2), 0, lambda _: None)
     images = digits.test.images.permute(0, 2, 3, 1).contiguous().numpy()
     test_set = LabelledImages("digits", images, digits.test.labels.numpy(), digits.classes)
     publish(
         net,
         Preprocessing(digits.mean, digits.std),
         digits.classes,
-        describe.Origin("trained here", 0, 2),
+        metadata.Origin("trained here", 0, 2),
         test_set,
         root,
         "digits",

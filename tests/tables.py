@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from resprobe_server.config import Config
-from resprobe_server.device import Device
-from resprobe_server.models import Models
+from resprobe_server.models.registry import Models
+from resprobe_server.scheduling.worker import Device
 
 
 class Health:

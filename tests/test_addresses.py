@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import resprobe
 from conftest import Serve
-from resprobe.address import SCHEMES, parse
+from resprobe._wire.address import SCHEMES, parse
 from resprobe_server.errors import StartError
 from test_commands import Run, run  # noqa: F401  # a fixture
 

@@ -13,17 +13,18 @@ import resprobe
 import torch
 from conftest import Serve, publish_net, small_net
 from foreign_nets import FREE, MEAN, NORMS, OPEN, SIZE, STD, Bottleneck, export, hooked, make, old
-from resprobe_exporter import adopt, describe, foreign
-from resprobe_exporter.build import load_test_set
 from resprobe_exporter.errors import CheckFailed, ExporterError
-from resprobe_exporter.publish import Preprocessing
-from resprobe_exporter.resnet import response_std
-from resprobe_exporter.runtime import Graph
+from resprobe_exporter.importing import onnx_source
+from resprobe_exporter.nets.resnet import response_std
+from resprobe_exporter.verification.ort import Graph
+from resprobe_exporter.versions import import_onnx, metadata
+from resprobe_exporter.versions.build import load_test_set
+from resprobe_exporter.versions.writer import Preprocessing
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from torch import nn
 
-TYPED = adopt.Options(Preprocessing(MEAN, STD))
+TYPED = import_onnx.Options(Preprocessing(MEAN, STD))
 EXPORTS: dict[str, tuple[dict[str, bool], dict[str, Any]]] = {
     "torch.export": ({}, {"dynamo": True, "dynamic_shapes": {"x": {0: torch.export.Dim("b")}}, "verbose": False}),
     "one image, opset 9": ({}, old(9)),
@@ -36,10 +37,10 @@ EXPORTS: dict[str, tuple[dict[str, bool], dict[str, Any]]] = {
 }
 
 
-def take(path: Path, root: Path, options: adopt.Options = TYPED, **more: Any) -> Path:
+def take(path: Path, root: Path, options: import_onnx.Options = TYPED, **more: Any) -> Path:
     size = (SIZE, SIZE)
-    file = foreign.read(path, size, scores=options.preprocessing is not None)
-    return adopt.adopt(file, options, None, root, more.get("name", "net")).directory
+    file = onnx_source.read(path, size, scores=options.preprocessing is not None)
+    return import_onnx.adopt(file, options, None, root, more.get("name", "net")).directory
 
 
 @pytest.mark.parametrize(("net", "options"), EXPORTS.values(), ids=EXPORTS)
@@ -49,12 +50,12 @@ def test_whoever_wrote_it_the_numbers_are_pytorchs(
     module = make(**net)
     shape = (1, SIZE, SIZE, 3) if module.channels_last else (1, 3, SIZE, SIZE)
     directory = take(export(module, tmp_path / "net.onnx", shape, **options), tmp_path / "models")
-    model = describe.read(directory)
+    model = metadata.read(directory)
     assert (model.family, model.depth, len(model.classes)) == ("onnx", 11, 5)
     assert (model.image.height, model.image.width, model.image.channels) == (SIZE, SIZE, 3)
     assert [block.name for block in model.blocks] == ["stage1.block0", "stage1.block1", "stage2.block0"]
     assert [block.stride for block in model.blocks] == [1, 1, 2]
-    kinds = describe.KINDS
+    kinds = metadata.KINDS
     assert [block.shortcut for block in model.blocks] == [kinds["projection"], kinds["identity"], kinds["projection"]]
     images = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
     found = Graph(directory / "probe.onnx").run(images)
@@ -66,7 +67,7 @@ def test_whoever_wrote_it_the_numbers_are_pytorchs(
 def test_where_batch_norms_are_left_the_closed_form_is_known(tmp_path: Path) -> None:
     net = make()
     path = export(net, tmp_path / "net.onnx", **old(13, **NORMS))
-    model = describe.read(take(path, tmp_path / "models"))
+    model = metadata.read(take(path, tmp_path / "models"))
     for block, info in zip(net.blocks, model.blocks, strict=True):
         assert isinstance(block, Bottleneck)
         norm = block.branch[-1]
@@ -84,7 +85,7 @@ def test_half_precision_is_kept(tmp_path: Path) -> None:
 
 def test_it_is_served_like_a_net_of_our_own(start: Serve, tmp_path: Path) -> None:
     net = make(probabilities=True)
-    options = adopt.Options(Preprocessing(MEAN, STD), tuple("abcde"), "bottleneck")
+    options = import_onnx.Options(Preprocessing(MEAN, STD), tuple("abcde"), "bottleneck")
     take(export(net, tmp_path / "net.onnx", **old(12)), tmp_path / "models", options)
     images = np.random.default_rng(1).integers(0, 256, (5, SIZE, SIZE, 3), dtype=np.uint8)
     scores, statistics = hooked(net, images)
@@ -102,8 +103,8 @@ def test_it_is_served_like_a_net_of_our_own(start: Serve, tmp_path: Path) -> Non
 
 def test_without_a_preprocessing_it_takes_and_returns_what_it_did(start: Serve, tmp_path: Path) -> None:
     net = make(probabilities=True)
-    directory = take(export(net, tmp_path / "net.onnx", **old(12)), tmp_path / "models", adopt.Options())
-    assert not describe.read(directory).HasField("image")
+    directory = take(export(net, tmp_path / "net.onnx", **old(12)), tmp_path / "models", import_onnx.Options())
+    assert not metadata.read(directory).HasField("image")
     data = np.random.default_rng(1).standard_normal((4, 3, SIZE, SIZE)).astype(np.float32)
     with torch.no_grad():
         expected = net(torch.from_numpy(data)).numpy()
@@ -123,8 +124,10 @@ def test_without_a_preprocessing_it_takes_and_returns_what_it_did(start: Serve, 
 def test_a_graph_in_our_form_keeps_it_and_is_measured(repository: Path, tmp_path: Path) -> None:
     ours = repository / "digits" / "1"
     load = partial(load_test_set, "digits", None)
-    taken = adopt.adopt(foreign.read(ours / "model.onnx"), adopt.Options(), load, tmp_path, "digits").description
-    model = describe.read(ours)
+    taken = import_onnx.adopt(
+        onnx_source.read(ours / "model.onnx"), import_onnx.Options(), load, tmp_path, "digits"
+    ).description
+    model = metadata.read(ours)
     assert taken.evaluation == model.evaluation
     assert taken.classes == model.classes
     for one, other in zip(taken.blocks, model.blocks, strict=True):
@@ -136,10 +139,10 @@ def test_a_graph_in_our_form_keeps_it_and_is_measured(repository: Path, tmp_path
 def test_a_net_of_our_own_that_comes_as_a_file(tmp_path: Path, shortcut: str) -> None:
     net = small_net(shortcut=shortcut, depth=14)
     file = export(net, tmp_path / "net.onnx", (1, 1, 8, 8), **old(13, dynamic_axes=FREE))
-    options = adopt.Options(Preprocessing((0.4,), (0.3,)))
-    taken = adopt.adopt(foreign.read(file), options, None, tmp_path / "models", "taken")
+    options = import_onnx.Options(Preprocessing((0.4,), (0.3,)))
+    taken = import_onnx.adopt(onnx_source.read(file), options, None, tmp_path / "models", "taken")
     published = publish_net(net, tmp_path / "models", "published")
-    for one, other in zip(taken.description.blocks, describe.read(published).blocks, strict=True):
+    for one, other in zip(taken.description.blocks, metadata.read(published).blocks, strict=True):
         for field in ("name", "stage", "index", "channels", "height", "width", "stride", "shortcut"):
             assert getattr(one, field) == getattr(other, field)
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), dtype=np.uint8)
@@ -179,8 +182,8 @@ def test_names_that_are_ours_may_be_taken(tmp_path: Path) -> None:
         model.graph.output[0].name = "last"
 
     path = written(tmp_path, change)
-    for root, options in (("typed", TYPED), ("tensors", adopt.Options())):
-        assert len(describe.read(take(path, tmp_path / root, options)).blocks) == 3
+    for root, options in (("typed", TYPED), ("tensors", import_onnx.Options())):
+        assert len(metadata.read(take(path, tmp_path / root, options)).blocks) == 3
 
 
 def test_a_sum_of_two_is_an_addition(tmp_path: Path) -> None:
@@ -189,7 +192,7 @@ def test_a_sum_of_two_is_an_addition(tmp_path: Path) -> None:
             if node.op_type == "Add":
                 node.op_type = "Sum"
 
-    assert len(describe.read(take(written(tmp_path, change), tmp_path / "models")).blocks) == 3
+    assert len(metadata.read(take(written(tmp_path, change), tmp_path / "models")).blocks) == 3
 
 
 @pytest.mark.parametrize("operands", [("Sigmoid", "Tanh"), ("Relu", "prob")], ids=["no shortcut", "no images"])
@@ -201,7 +204,7 @@ def test_other_additions_are_named(
         model.graph.node.append(onnx.helper.make_node("Add", operands, ["both"]))
         model.graph.output[0].name = "both"
 
-    assert len(describe.read(take(written(tmp_path, change), tmp_path / "models", adopt.Options())).blocks) == 3
+    assert len(metadata.read(take(written(tmp_path, change), tmp_path / "models", import_onnx.Options())).blocks) == 3
     assert "left out, as no F(x) + s(x) of images: both" in capsys.readouterr().err
 
 
@@ -249,13 +252,13 @@ def two_outputs(model: onnx.ModelProto) -> None:
         (two_outputs, TYPED, ExporterError, "--output says which output that is"),
         (
             lambda _: None,
-            adopt.Options(Preprocessing((0.5,), (0.5,))),
+            import_onnx.Options(Preprocessing((0.5,), (0.5,))),
             ExporterError,
             "--mean has 1 values; expected 3, one a channel",
         ),
         (
             lambda _: None,
-            adopt.Options(Preprocessing(MEAN, STD), ("a", "b")),
+            import_onnx.Options(Preprocessing(MEAN, STD), ("a", "b")),
             ExporterError,
             r"has 5 classes, and --classes names 2",
         ),
@@ -265,7 +268,7 @@ def two_outputs(model: onnx.ModelProto) -> None:
 def test_what_is_not_taken(
     tmp_path: Path,
     change: Callable[[onnx.ModelProto], None],
-    options: adopt.Options,
+    options: import_onnx.Options,
     error: type[Exception],
     message: str,
 ) -> None:
@@ -283,9 +286,9 @@ def test_files_that_are_none(tmp_path: Path, repository: Path) -> None:
         (repository / "digits" / "1" / "lesion.onnx", r"takes 2 tensors \(image, block_scale\); expected one"),
     ):
         with pytest.raises(ExporterError, match=message):
-            foreign.read(path)
+            onnx_source.read(path)
     probe = repository / "digits" / "1" / "probe.onnx"
     with pytest.raises(ExporterError, match="returns blocks already; give the graph that it was made from"):
-        adopt.adopt(foreign.read(probe), adopt.Options(), None, tmp_path, "net")
+        import_onnx.adopt(onnx_source.read(probe), import_onnx.Options(), None, tmp_path, "net")
     with pytest.raises(ExporterError, match=r"no output 'scores'; its outputs: logits"):
-        foreign.read(repository / "digits" / "1" / "model.onnx", output="scores")
+        onnx_source.read(repository / "digits" / "1" / "model.onnx", output="scores")

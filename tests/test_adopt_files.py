@@ -23,10 +23,11 @@ from foreign_graphs import (
     take,
 )
 from onnx import helper
-from resprobe_exporter import adopt, foreign
 from resprobe_exporter.commands.probe import Probe
 from resprobe_exporter.errors import ExporterError
-from resprobe_exporter.runtime import Graph
+from resprobe_exporter.importing import onnx_source
+from resprobe_exporter.verification.ort import Graph
+from resprobe_exporter.versions import import_onnx
 
 
 def channels_last() -> onnx.ModelProto:
@@ -205,11 +206,11 @@ def test_a_repository_that_cannot_be_written_is_said_before_the_file_is_read(tmp
 def test_another_kind_of_net_needs_another_name(tmp_path: Path) -> None:
     path = save(model_of(net()), tmp_path / "net.onnx")
     take(path, tmp_path / "models")
-    named = adopt.Options(OPTIONS.preprocessing, tuple("abcde"))
+    named = import_onnx.Options(OPTIONS.preprocessing, tuple("abcde"))
     with pytest.raises(ExporterError, match=r"calls its classes '0', '1', '2' from number 0 on.*--name"):
         take(path, tmp_path / "models", named)
     with pytest.raises(ExporterError, match=r"takes images of 8×8×3, and this net no images as bytes.*--name"):
-        take(path, tmp_path / "models", adopt.Options())
+        take(path, tmp_path / "models", import_onnx.Options())
     assert [one.name for one in (tmp_path / "models" / "net").iterdir()] == ["1"]
 
 
@@ -232,7 +233,7 @@ def test_weights_in_other_files(tmp_path: Path) -> None:
     assert len(take(tmp_path / "net.onnx", tmp_path / "models").description.blocks) == 1
     (tmp_path / "net.bin").unlink()
     with pytest.raises(ExporterError, match=r"the weights of .*net\.onnx, which lie in other files, cannot be read"):
-        foreign.read(tmp_path / "net.onnx")
+        onnx_source.read(tmp_path / "net.onnx")
 
 
 def test_an_output_of_another_shape_is_named(tmp_path: Path) -> None:

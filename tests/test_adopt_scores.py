@@ -10,8 +10,9 @@ import resprobe
 from conftest import Serve
 from foreign_graphs import CLASSES, OPTIONS, File, images, model_of, net, normalised, returned, save, take
 from onnx import TensorProto
-from resprobe_exporter import adopt, foreign
-from resprobe_exporter.publish import LabelledImages
+from resprobe_exporter.importing import onnx_source
+from resprobe_exporter.versions import import_onnx
+from resprobe_exporter.versions.writer import LabelledImages
 
 TAILS: dict[str, Callable[[File, str], str]] = {
     "Softmax": lambda file, scores: file.op("Softmax", scores),
@@ -93,7 +94,9 @@ def test_an_accuracy_near_chance_is_called_suspicious(tmp_path: Path, capsys: py
     for shift, suspicious in ((0, False), (1, True)):
         labels = (scores.argmax(axis=1) + shift) % CLASSES
         test_set = LabelledImages("noise", pixels, labels, classes)
-        adopt.adopt(foreign.read(path, scores=True), OPTIONS, partial(given, test_set), tmp_path / str(shift), "net")
+        import_onnx.adopt(
+            onnx_source.read(path, scores=True), OPTIONS, partial(given, test_set), tmp_path / str(shift), "net"
+        )
         said = capsys.readouterr().err
         assert ("suspicious: an accuracy of 0.0000 on noise is near chance, 0.2 for 5 classes" in said) == suspicious
         assert "classes are called as those of noise, in their order: 'a' first" in said

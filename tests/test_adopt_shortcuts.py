@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from foreign_graphs import File, images, normalised, returned, save, take
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from resprobe_exporter import describe
 from resprobe_exporter.errors import ExporterError
-from resprobe_exporter.runtime import Graph
+from resprobe_exporter.verification.ort import Graph
+from resprobe_exporter.versions import metadata
 
 Block = Callable[[File, str], str]  # from x, [n, 4, 8, 8], to the sum
 
@@ -119,9 +119,9 @@ def test_each_kind_of_shortcut_is_found_and_has_the_files_numbers(
     model = file.model(file.head(file.block(file.op("Relu", total), sizes[0]), sizes[0]))
     built = take(save(model, tmp_path / "net.onnx"), tmp_path / "models")
     first, second = built.description.blocks
-    assert first.shortcut == describe.KINDS[kind]
+    assert first.shortcut == metadata.KINDS[kind]
     assert (first.channels, first.height, first.width, first.stride) == (sizes[0], *sizes[1:2] * 2, sizes[2])
-    assert second.shortcut == describe.KINDS["identity"]
+    assert second.shortcut == metadata.KINDS["identity"]
     pixels = images()
     found = Graph(built.directory / "probe.onnx").run(pixels)
     scores, one, other = returned(model, normalised(pixels), "out", left, right)
@@ -211,7 +211,7 @@ def write(path: Path) -> Path:
 def test_what_onnx_runtimes_own_quantiser_writes_has_the_files_numbers(tmp_path: Path, activations: QuantType) -> None:
     quantize_static(write(tmp_path / "net.onnx"), tmp_path / "q.onnx", Noise(), activation_type=activations)
     built = take(tmp_path / "q.onnx", tmp_path / "models")
-    kinds = [describe.KINDS["identity"], describe.KINDS["projection"]]
+    kinds = [metadata.KINDS["identity"], metadata.KINDS["projection"]]
     assert [block.shortcut for block in built.description.blocks] == kinds
     expected = Graph(tmp_path / "q.onnx").run(normalised(images()))["out"]
     for name in ("model", "probe"):  # with the same kernels, which differ from those of float32 by more than that

@@ -10,7 +10,7 @@ import pytest
 import resprobe
 from conftest import Serve
 from http2_frames import END_HEADERS, END_STREAM, HEADERS, calls, connect, frame, headers, read_until
-from resprobe_server.origin import origin_of
+from resprobe_server.rpc.origin import origin_of
 from test_limits import open_stream
 
 IMAGE = np.zeros((8, 8, 1), np.uint8)

@@ -10,8 +10,8 @@ import resprobe
 from conftest import Serve, run_server
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from http2_frames import END_HEADERS, HEADERS, connect, frame, headers, read_until
-from resprobe_server.grpc_server import Server
-from resprobe_server.health import NOT_SERVING, SERVICE_UNKNOWN, SERVING, Health
+from resprobe_server.rpc.server import Server
+from resprobe_server.services.health import NOT_SERVING, SERVICE_UNKNOWN, SERVING, Health
 
 Code = grpc.StatusCode
 WATCH = b"/grpc.health.v1.Health/Watch"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import trustme
-from resprobe_server import tls
-from resprobe_server.tls import server_credentials
-from resprobe_server.validity import complaint
+from resprobe_server.security import tls
+from resprobe_server.security.tls import server_credentials
+from resprobe_server.security.validity import complaint
 from structlog.testing import CapturingLogger
 
 NOW, DAY = datetime.now(UTC), timedelta(days=1)

@@ -17,7 +17,7 @@ from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.app import serve
 from resprobe_server.config import Config
 from resprobe_server.errors import StartError
-from resprobe_server.grpc_server import Server
+from resprobe_server.rpc.server import Server
 from test_limits import REQUEST
 
 

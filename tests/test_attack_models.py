@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, save
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
-from resprobe_server.device import Device
 from resprobe_server.errors import InvalidRequest
-from resprobe_server.providers import Provider
-from resprobe_server.session import LONGEST_REASON, Session, shorten
-from resprobe_server.work import Outcome
+from resprobe_server.execution.providers import Provider
+from resprobe_server.execution.session import LONGEST_REASON, Session, shorten
+from resprobe_server.scheduling.request import Outcome
+from resprobe_server.scheduling.worker import Device
 
 TABLE = np.arange(0.0, 5.0, dtype=np.float32)
 

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 from conftest import Serve
 from PIL import Image
-from resprobe.images import Encoded
+from resprobe._pictures.images import Encoded
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.config import Config
-from resprobe_server.decode import Decoded, Format, decode
-from resprobe_server.decode_worker import Workers
-from resprobe_server.decoders import Decoders
 from resprobe_server.errors import Expired, InvalidRequest, NotReady, QueueFull
+from resprobe_server.images.decode import Decoded, Format, decode
+from resprobe_server.images.pool import Decoders
+from resprobe_server.images.worker import Workers
 
 WANTED, MEGAPIXEL = Format(8, 8, 1), 1_000_000
 LIMIT = 50 * MEGAPIXEL

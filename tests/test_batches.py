@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from resprobe_exporter import augment, data
-from resprobe_exporter.batches import Batches
-from resprobe_exporter.distributed import World
-from resprobe_exporter.recipe import PAPER, Recipe
+from resprobe_exporter.training import augment, data
+from resprobe_exporter.training.batches import Batches
+from resprobe_exporter.training.distributed import World
+from resprobe_exporter.training.recipes import PAPER, Recipe
 
 
 def crop(image: torch.Tensor, count: int, mirrored: bool) -> torch.Tensor:

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resprobe_server import batching
-from resprobe_server.batching import Batcher
-from resprobe_server.device import Device
 from resprobe_server.errors import Expired, QueueFull
-from resprobe_server.providers import Provider
-from resprobe_server.session import Arrays, Session
-from resprobe_server.work import Outcome, Work
+from resprobe_server.execution.providers import Provider
+from resprobe_server.execution.session import Arrays, Session
+from resprobe_server.scheduling import batcher
+from resprobe_server.scheduling.batcher import Batcher
+from resprobe_server.scheduling.request import Outcome, Work
+from resprobe_server.scheduling.worker import Device
 
 REQUESTS = st.lists(
     st.tuples(
@@ -230,7 +230,7 @@ def test_a_graph_that_loses_rows_is_caught() -> None:
 
 
 def test_classification_goes_ahead_of_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching, "PATIENCE", 60)
+    monkeypatch.setattr(batcher, "PATIENCE", 60)
 
     async def drive() -> None:
         graph = Recorder(held=True)
@@ -263,7 +263,7 @@ def test_a_long_queue_starves_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`place` is after how many of the four that wait for one graph the single request for another has its turn."""
-    monkeypatch.setattr(batching, "PATIENCE", 1)
+    monkeypatch.setattr(batcher, "PATIENCE", 1)
 
     async def drive() -> None:
         graph, now, future = Recorder(), time.monotonic(), asyncio.get_running_loop().create_future()
@@ -318,8 +318,8 @@ def test_spare_work_runs_on_an_idle_device_only() -> None:
 
 
 def test_who_rests_does_so_while_a_batch_runs_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resprobe_server.device.LONGEST_REST", 20.0)
-    monkeypatch.setattr("resprobe_server.device.REST", 1e12)
+    monkeypatch.setattr("resprobe_server.scheduling.worker.LONGEST_REST", 20.0)
+    monkeypatch.setattr("resprobe_server.scheduling.worker.REST", 1e12)
 
     async def drive() -> list[str]:
         order: list[str] = []

@@ -1,6 +1,7 @@
 """Which file may import what: borders that a reader can rely on."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,45 +46,49 @@ def importing(*modules: str) -> set[str]:
         (
             ["resprobe_protos"],
             {
-                "client/resprobe/async_client.py",
-                "client/resprobe/client.py",
-                "client/resprobe/request.py",
-                "client/resprobe/result.py",
-                "exporter/resprobe_exporter/describe.py",
-                "exporter/resprobe_exporter/inspection.py",
+                "client/resprobe/_async_client.py",
+                "client/resprobe/_client.py",
+                "client/resprobe/_wire/requests.py",
+                "client/resprobe/_wire/responses.py",
+                "exporter/resprobe_exporter/versions/metadata.py",
+                "exporter/resprobe_exporter/versions/inspection.py",
                 "server/resprobe_server/app.py",
-                "server/resprobe_server/description.py",
-                "server/resprobe_server/digests.py",
-                "server/resprobe_server/fitness.py",
-                "server/resprobe_server/infer.py",
-                "server/resprobe_server/loader.py",
-                "server/resprobe_server/messages.py",
-                "server/resprobe_server/metadata.py",
-                "server/resprobe_server/open_inference.py",
-                "server/resprobe_server/plan.py",
-                "server/resprobe_server/service.py",
-                "server/resprobe_server/version.py",
+                "server/resprobe_server/models/description.py",
+                "server/resprobe_server/validation/digests.py",
+                "server/resprobe_server/validation/declarations.py",
+                "server/resprobe_server/services/open_inference/inputs.py",
+                "server/resprobe_server/models/loader.py",
+                "server/resprobe_server/services/message_limits.py",
+                "server/resprobe_server/services/open_inference/metadata.py",
+                "server/resprobe_server/services/open_inference/service.py",
+                "server/resprobe_server/services/open_inference/plan.py",
+                "server/resprobe_server/services/resprobe_v1.py",
+                "server/resprobe_server/models/version.py",
             },
         ),
-        (["google.rpc"], {"client/resprobe/status.py", "server/resprobe_server/status.py"}),
+        (["google.rpc"], {"client/resprobe/_wire/status.py", "server/resprobe_server/rpc/status.py"}),
         (
             ["onnxruntime"],
             {
-                "exporter/resprobe_exporter/runtime.py",
-                "server/resprobe_server/session.py",
-                "server/resprobe_server/providers.py",
+                "exporter/resprobe_exporter/verification/ort.py",
+                "server/resprobe_server/execution/session.py",
+                "server/resprobe_server/execution/providers.py",
             },
         ),
-        (["jinja2"], {"client/resprobe/page.py"}),
+        (["jinja2"], {"client/resprobe/report/page.py"}),
         (
             ["matplotlib"],
-            {f"client/resprobe/{name}.py" for name in ("figures", "lesion_plot", "page", "plot")}
+            {f"client/resprobe/plots/{name}.py" for name in ("figures", "lesions", "ratios")}
+            | {"client/resprobe/report/page.py"}
             | {f"exporter/resprobe_exporter/study/{name}.py" for name in ("figures", "page")}
             | {f"exporter/resprobe_exporter/study/questions/{name}.py" for name in QUESTIONS},
         ),
-        (["pyarrow"], {"client/resprobe/parquet.py", "exporter/resprobe_exporter/study/results.py"}),
-        (["prometheus_client"], {"server/resprobe_server/metrics.py"}),
-        (["opentelemetry"], {"server/resprobe_server/work.py", "server/resprobe_server/tracing.py"}),
+        (["pyarrow"], {"client/resprobe/analysis/arrow.py", "exporter/resprobe_exporter/study/results.py"}),
+        (["prometheus_client"], {"server/resprobe_server/observability/prometheus.py"}),
+        (
+            ["opentelemetry"],
+            {"server/resprobe_server/scheduling/request.py", "server/resprobe_server/observability/traces.py"},
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -101,8 +106,45 @@ def test_exporter_and_server_do_not_know_each_other() -> None:
 
 
 def test_only_app_imports_the_whole_server() -> None:
-    users = importing("resprobe_server.service") | importing("resprobe_server.app")
+    users = importing("resprobe_server.services.resprobe_v1") | importing("resprobe_server.app")
     assert users == {"server/resprobe_server/app.py", "server/resprobe_server/command.py"}
+
+
+def test_rooms_stay_small() -> None:
+    modules = Counter(str(path.parent.relative_to(ROOT)) for path in files() if path.name != "__init__.py")
+    assert {room: count for room, count in modules.items() if count > 12} == {}
+
+
+@pytest.mark.parametrize(
+    ("room", "outside"),
+    [
+        ("client/resprobe/_pictures", {"resprobe.errors"}),
+        (
+            "client/resprobe/_wire",
+            {"resprobe._classes", "resprobe._pictures", "resprobe._statistics", "resprobe.errors"},
+        ),
+        ("exporter/resprobe_exporter/nets", {"resprobe_exporter.errors"}),
+        ("exporter/resprobe_exporter/training", {"resprobe_exporter.errors", "resprobe_exporter.nets"}),
+        ("server/resprobe_server/execution", {"resprobe_server.errors", "resprobe_server.text"}),
+    ],
+)
+def test_a_room_imports_nothing_else_of_its_package(room: str, outside: set[str]) -> None:
+    package = room.split("/")[1]
+    own = {room.partition("/")[2].replace("/", "."), *outside}
+    found = {
+        one
+        for path in (ROOT / room).rglob("*.py")
+        for one in imports(path)
+        if one.startswith(f"{package}.") and not any(one == name or one.startswith(f"{name}.") for name in own)
+    }
+    assert found == set()
+
+
+def test_every_room_says_what_it_is_for() -> None:
+    for path in files():
+        if path.name == "__init__.py":
+            text = ast.get_docstring(ast.parse(path.read_text()))
+            assert text, path
 
 
 def test_files_stay_small() -> None:

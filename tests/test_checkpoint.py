@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import small_net
-from resprobe_exporter import checkpoint
 from resprobe_exporter.errors import CheckpointError
-from resprobe_exporter.resnet import Architecture, ResNet
+from resprobe_exporter.importing import state_dict
+from resprobe_exporter.nets.resnet import Architecture, ResNet
 from safetensors.torch import save_file
 
 
@@ -35,11 +35,11 @@ def test_every_form_gives_the_same_net(tmp_path: Path, spelling: object, suffix:
         save_file(tensors, path)
     else:
         torch.save(tensors if wrapped is None else {wrapped: tensors, "epoch": 3}, path)
-    net, weights = ResNet(source.architecture), checkpoint.read(path)
-    checkpoint.fill(net, weights)
+    net, weights = ResNet(source.architecture), state_dict.read(path)
+    state_dict.fill(net, weights)
     image = torch.randn(2, 1, 8, 8)
     assert torch.equal(net.eval()(image), source(image))
-    assert checkpoint.examine(weights) == checkpoint.Net("resnet", 8, "B", 1, 10)
+    assert state_dict.examine(weights) == state_dict.Net("resnet", 8, "B", 1, 10)
 
 
 def test_what_does_not_fit_is_listed_and_nothing_changes(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_what_does_not_fit_is_listed_and_nothing_changes(tmp_path: Path) -> None
     before = [parameter.clone() for parameter in net.parameters()]
     torch.save(tensors, tmp_path / "net.pt")
     with pytest.raises(CheckpointError) as caught:
-        checkpoint.fill(net, checkpoint.read(tmp_path / "net.pt"))
+        state_dict.fill(net, state_dict.read(tmp_path / "net.pt"))
     text = str(caught.value)
     assert "does not fit resnet of depth 8" in text
     assert "1 missing: linear.bias" in text
@@ -75,14 +75,14 @@ def test_files_that_are_no_checkpoints(tmp_path: Path, name: str, content: bytes
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(CheckpointError, match=message):
-        checkpoint.read(path)
+        state_dict.read(path)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {"state_dict": {"a": "b"}}], ids=str)
 def test_a_file_without_a_state_dict(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match="holds no state dict"):
-        checkpoint.read(tmp_path / "net.pt")
+        state_dict.read(tmp_path / "net.pt")
 
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
@@ -94,5 +94,5 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
 
     torch.save({"state_dict": Bomb()}, tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match="no checkpoint of tensors"):
-        checkpoint.read(tmp_path / "net.pt")
+        state_dict.read(tmp_path / "net.pt")
     assert not marker.exists()

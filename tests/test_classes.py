@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from resprobe import datasets
+from resprobe._classes import match, nearest
 from resprobe.analysis import report, sweep
-from resprobe.classes import match, nearest
-from resprobe_exporter import describe
-from resprobe_exporter.data import Data
-from resprobe_exporter.publish import LabelledImages, Preprocessing, publish
+from resprobe_exporter.training.data import Data
+from resprobe_exporter.versions import metadata
+from resprobe_exporter.versions.writer import LabelledImages, Preprocessing, publish
 from test_commands import Run, run  # noqa: F401  # a fixture
 
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -90,7 +90,7 @@ def permuted(tmp_path_factory: pytest.TempPathFactory, digits: Data, test_images
             head = next(module for module in net.modules() if isinstance(module, torch.nn.Linear))
             head.weight[:], head.bias[:] = head.weight[rows].clone(), head.bias[rows].clone()
         labels, scaling = tuple(words[row] for row in rows), Preprocessing((0.4,), (0.3,))
-        publish(net, scaling, labels, describe.Origin("test"), test_set, root, name, lambda _: None)
+        publish(net, scaling, labels, metadata.Origin("test"), test_set, root, name, lambda _: None)
     return root
 
 

@@ -21,8 +21,8 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from resprobe.images import Encoded, Pixels, collect
-from resprobe.status import DETAILS, raise_error
+from resprobe._pictures.images import Encoded, Pixels, collect
+from resprobe._wire.status import DETAILS, raise_error
 
 
 def test_the_public_surface_is_what_is_documented() -> None:

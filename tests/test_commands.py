@@ -16,8 +16,8 @@ import resprobe_exporter.__main__ as exporter
 import resprobe_server.__main__ as server
 from PIL import Image
 from resprobe import __main__ as client
-from resprobe import _command
-from resprobe._command import EXTRAS
+from resprobe.cli import app
+from resprobe.cli.app import EXTRAS
 from test_datasets import write_cifar, write_folder
 
 COMMANDS = {
@@ -233,9 +233,9 @@ def test_a_missing_extra_is_named(
         def run(self) -> None:
             raise ModuleNotFoundError(f"No module named '{module}'", name=f"{module}.part")
 
-    monkeypatch.setattr(_command, "_parse", lambda *_: Broken())
+    monkeypatch.setattr(app, "_parse", lambda *_: Broken())
     with pytest.raises(SystemExit) as stop:
-        _command.main("prog", "", (Broken,), [])
+        app.main("prog", "", (Broken,), [])
     assert stop.value.code == 1
     assert capsys.readouterr().err == f"prog: this needs the package {module}.part: pip install 'resprobe[{extra}]'\n"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import resprobe
 from resprobe.analysis import Frame
-from resprobe.comparison import positions
+from resprobe.analysis.compare import positions
 from test_commands import Run, run  # noqa: F401  # a fixture
 from test_plot import make
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from resprobe.errors import Error
-from resprobe_server import sources
+from resprobe_server import config_sources
 from resprobe_server.__main__ import main
 from resprobe_server.config import RANGES, Config
 from resprobe_server.errors import StartError
@@ -34,11 +34,11 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     return known[kind]
 
 
-@given(st.fixed_dictionaries({name: values(kind) for name, kind in sources.KINDS.items()}))
+@given(st.fixed_dictionaries({name: values(kind) for name, kind in config_sources.KINDS.items()}))
 def test_what_is_printed_is_read_again(tmp_path_factory: pytest.TempPathFactory, wanted: dict[str, Any]) -> None:
     path = tmp_path_factory.getbasetemp() / "server.toml"
-    path.write_bytes(sources.to_toml(Config(**wanted)).encode())
-    assert Config(**sources.read(["--config", str(path)], {})) == Config(**wanted)
+    path.write_bytes(config_sources.to_toml(Config(**wanted)).encode())
+    assert Config(**config_sources.read(["--config", str(path)], {})) == Config(**wanted)
 
 
 def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> list[str]:
@@ -81,14 +81,14 @@ def test_every_field_can_be_set_in_the_environment() -> None:
         Path: ("7", Path("7")),
     }
     for field in fields(Config):
-        kind = sources.KINDS[field.name]
+        kind = config_sources.KINDS[field.name]
         if get_origin(kind) is Literal:
             text, expected = get_args(kind)[-1], get_args(kind)[-1]
         elif get_origin(kind) is tuple:
             text, expected = "a, b", ("a", "b")
         else:
             text, expected = texts[next((one for one in get_args(kind) if one is not type(None)), kind)]
-        assert sources.read([], {f"RESPROBE_SERVER_{field.name.upper()}": text}) == {field.name: expected}
+        assert config_sources.read([], {f"RESPROBE_SERVER_{field.name.upper()}": text}) == {field.name: expected}
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_what_is_wrong_in_a_file_is_named(line: str, message: str, tmp_path: Pat
     path = tmp_path / "server.toml"
     path.write_text(line)
     with pytest.raises(Error) as error:
-        sources.read([f"--config={path}"], {})
+        config_sources.read([f"--config={path}"], {})
     assert str(path) in str(error.value)
     assert message in str(error.value)
 
@@ -129,19 +129,19 @@ def test_what_is_wrong_in_a_file_is_named(line: str, message: str, tmp_path: Pat
 )
 def test_what_is_wrong_in_the_environment_is_named(variable: str, text: str, message: str) -> None:
     with pytest.raises(Error) as error:
-        sources.read([], {f"RESPROBE_SERVER_{variable}": text})
+        config_sources.read([], {f"RESPROBE_SERVER_{variable}": text})
     assert message in str(error.value)
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(Error, match="cannot be read: No such file"):
-        sources.read(["--config", str(tmp_path / "none")], {})
+        config_sources.read(["--config", str(tmp_path / "none")], {})
 
 
 def test_what_kubernetes_says_of_a_service_of_our_name_is_not_for_us() -> None:
     prefix = "RESPROBE_SERVER_"
     names = "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_GRPC", "PORT", "PORT_50051_TCP_ADDR"
-    assert sources.read([], {"HOME": "/", **{f"{prefix}{name}": "tcp://10.0.0.1:50051" for name in names}}) == {}
+    assert config_sources.read([], {"HOME": "/", **{f"{prefix}{name}": "tcp://10.0.0.1:50051" for name in names}}) == {}
 
 
 @pytest.mark.parametrize(

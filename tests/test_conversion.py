@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 import torch
 from conftest import small_net
-from resprobe_exporter import checkpoint, conversion, data, describe, doubt, train
 from resprobe_exporter.errors import CheckpointError, ExporterError
-from resprobe_exporter.labels import read_labels
-from resprobe_exporter.publish import LabelledImages, Preprocessing
-from resprobe_exporter.resnet import Architecture, ResNet
-from resprobe_exporter.runtime import Graph
+from resprobe_exporter.importing import state_dict
+from resprobe_exporter.importing.class_names import read_labels
+from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.training import data, trainer
+from resprobe_exporter.verification.ort import Graph
+from resprobe_exporter.versions import convert, metadata, plausibility
+from resprobe_exporter.versions.writer import LabelledImages, Preprocessing
 from test_commands import Run, run  # noqa: F401  # a fixture
 
 GREY = ["--mean", "0.3", "--std", "0.37", "--height", "8", "--width", "8"]
-WANTED = conversion.Wanted(height=8, width=8)
+WANTED = convert.Wanted(height=8, width=8)
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 def read(path: Path, **wanted: Any) -> Architecture:
-    return conversion.architecture_of(checkpoint.read(path), conversion.Wanted(height=8, width=8, **wanted))
+    return convert.architecture_of(state_dict.read(path), convert.Wanted(height=8, width=8, **wanted))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def appending(digits: data.Data) -> ResNet:
     """A net with its zero channels after the others, trained."""
     torch.manual_seed(0)
     net = ResNet(Architecture(depth=8, shortcut="A-append-avgpool", height=8, width=8, channels=1))
-    train.train(net, digits, train.Recipe(epochs=3), 0, lambda _: None)
+    trainer.train(net, digits, trainer.Recipe(epochs=3), 0, lambda _: None)
     return net
 
 
@@ -73,24 +75,24 @@ def test_variants_of_option_a(
     torch.save({"state_dict": appending.state_dict()}, path)
     preprocessing = Preprocessing(tuple(map(float, digits.mean)), tuple(map(float, digits.std)))
 
-    def convert(shortcut: Any, name: str) -> describe.Model:
-        weights = checkpoint.read(path)
-        net = conversion.architecture_of(weights, conversion.Wanted(shortcut=shortcut, height=8, width=8))
-        return conversion.convert(weights, net, preprocessing, None, test_set, tmp_path, name).description
+    def converted(shortcut: Any, name: str) -> metadata.Model:
+        weights = state_dict.read(path)
+        net = convert.architecture_of(weights, convert.Wanted(shortcut=shortcut, height=8, width=8))
+        return convert.convert(weights, net, preprocessing, None, test_set, tmp_path, name).description
 
-    expected = train.evaluate(appending, digits.test, digits).accuracy
-    right = convert("A-append-avgpool", "right")
+    expected = trainer.evaluate(appending, digits.test, digits).accuracy
+    right = converted("A-append-avgpool", "right")
     said = capsys.readouterr().err
     assert right.evaluation.accuracy == pytest.approx(expected, abs=0.003)
     assert right.evaluation.accuracy > 0.8
-    assert [block.shortcut for block in right.blocks[1:]] == [describe.KINDS["pad"]] * 2
+    assert [block.shortcut for block in right.blocks[1:]] == [metadata.KINDS["pad"]] * 2
     assert "suspicious" not in said
-    kept = describe.read(tmp_path / "right" / "1").provenance.converted_as
+    kept = metadata.read(tmp_path / "right" / "1").provenance.converted_as
     assert kept["weights"] == "state_dict (raw)"
     assert kept["shortcut"].startswith("A-append-avgpool: averages of 2×2 positions, zero channels after the others")
     assert (kept["family"], kept["depth"]) == ("resnet", "8")
     assert f"shortcut {kept['shortcut']}" in said
-    wrong = convert(None, "wrong")
+    wrong = converted(None, "wrong")
     assert wrong.evaluation.accuracy < right.evaluation.accuracy - 0.1
     assert wrong.provenance.converted_as["shortcut"].startswith("A: every second position, zero channels on both sides")
 
@@ -98,15 +100,15 @@ def test_variants_of_option_a(
 def test_an_accuracy_near_chance_is_suspicious(
     saved: Path, test_set: LabelledImages, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    weights = checkpoint.read(saved)
-    net = conversion.architecture_of(weights, WANTED)
-    conversion.convert(weights, net, Preprocessing((0.3,), (0.37,)), None, test_set, tmp_path, "net")
+    weights = state_dict.read(saved)
+    net = convert.architecture_of(weights, WANTED)
+    convert.convert(weights, net, Preprocessing((0.3,), (0.37,)), None, test_set, tmp_path, "net")
     said = capsys.readouterr().err
     assert "suspicious: an accuracy of 0." in said
     assert "near chance, 0.1 for 10 classes; check --shortcut (A-append, A-avgpool, A-append-avgpool)" in said
     assert "--mean and --std, the order of --classes" in said
-    assert doubt.suspicious_below(10) > 0.192
-    assert doubt.suspicious_below(2) > 0.5
+    assert plausibility.suspicious_below(10) > 0.192
+    assert plausibility.suspicious_below(2) > 0.5
 
 
 @pytest.mark.parametrize("option", ["A", "A-append", "A-avgpool", "A-append-avgpool"])
@@ -174,15 +176,15 @@ def test_a_data_set_with_some_of_the_classes(
     saved: Path, test_set: LabelledImages, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Names decide: a subset in another order gives the same accuracy on its images as all classes give."""
-    weights, names = checkpoint.read(saved), tuple(f"digit {place}" for place in range(10))
-    net = conversion.architecture_of(weights, WANTED)
+    weights, names = state_dict.read(saved), tuple(f"digit {place}" for place in range(10))
+    net = convert.architecture_of(weights, WANTED)
     rows = np.isin(test_set.labels, (3, 7))
     part = LabelledImages(
         "few", test_set.images[rows], np.where(test_set.labels[rows] == 3, 1, 0), ("digit 7", "digit 3")
     )
     with pytest.raises(ExporterError, match="--classes names none, has 10 classes, and the data set few names 2"):
-        conversion.convert(weights, net, Preprocessing((0.3,), (0.37,)), None, part, tmp_path, "net")
-    built = conversion.convert(weights, net, Preprocessing((0.3,), (0.37,)), names, part, tmp_path, "net")
+        convert.convert(weights, net, Preprocessing((0.3,), (0.37,)), None, part, tmp_path, "net")
+    built = convert.convert(weights, net, Preprocessing((0.3,), (0.37,)), names, part, tmp_path, "net")
     logits = Graph(built.directory / "model.onnx").run(part.images)["logits"]
     right = (logits.argmax(1) == test_set.labels[rows]).mean()
     assert built.description.evaluation.accuracy == pytest.approx(right)

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from resprobe_server.batching import Batcher
-from resprobe_server.counters import SECONDS, Histogram
-from resprobe_server.device import Device
 from resprobe_server.errors import QueueFull
-from resprobe_server.session import Arrays
+from resprobe_server.execution.session import Arrays
+from resprobe_server.observability.graph_stats import SECONDS, Histogram
+from resprobe_server.scheduling.batcher import Batcher
+from resprobe_server.scheduling.worker import Device
 
 FINITE = st.floats(0, 100)
 

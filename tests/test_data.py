@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import resprobe
 import torch
-from resprobe_exporter import data
+from resprobe_exporter.training import data
 from test_datasets import write_cifar, write_folder
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from resprobe.images import Encoded, Pixels
-from resprobe_server.decode import Format, decode
+from resprobe._pictures.images import Encoded, Pixels
 from resprobe_server.errors import InvalidRequest
+from resprobe_server.images.decode import Format, decode
 
 WANTED = Format(6, 4, 3)
 LIMIT = 10_000

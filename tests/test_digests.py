@@ -12,7 +12,7 @@ import pytest
 from conftest import Serve
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
-from resprobe_server.repository import is_number, scan
+from resprobe_server.models.repository import is_number, scan
 
 
 def shuffle(directory: Path) -> None:

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
+from resprobe._wire.responses import Baseline
 from resprobe.analysis import Frame
-from resprobe.baseline import distances, holm
-from resprobe.result import Baseline
+from resprobe.analysis.drift import distances, holm
 from test_commands import Run, run  # noqa: F401  # a fixture
 from test_plot import make
 

@@ -17,8 +17,8 @@ from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from resprobe_server.config import Config
 from resprobe_server.errors import StartError
-from resprobe_server.repository import passed_over
-from resprobe_server.selftest import self_test
+from resprobe_server.models.repository import passed_over
+from resprobe_server.self_test import self_test
 from served_graphs import REAL, UINT8, node, write
 
 IMAGE = {"image": (UINT8, ["n", 4, 4, 1])}

@@ -7,7 +7,7 @@ import pytest
 import resprobe
 from PIL import Image
 from resprobe import datasets
-from resprobe_exporter import data
+from resprobe_exporter.training import data
 from test_datasets import write_folder
 
 

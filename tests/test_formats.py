@@ -9,10 +9,10 @@ import pytest
 import resprobe
 from conftest import Serve
 from PIL import Image
-from resprobe import batches, formats
+from resprobe._pictures import batches, formats
+from resprobe._pictures.images import Encoded, collect
 from resprobe.datasets import read_fitted, read_picture
-from resprobe.images import Encoded, collect
-from resprobe_server.decode import Format, decode
+from resprobe_server.images.decode import Format, decode
 from test_commands import Run, run  # noqa: F401  # a fixture
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 12, 3), np.uint8)

@@ -13,14 +13,14 @@ import torch
 from conftest import small_net
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resprobe_exporter.blocks import Addition, BasicBlock
-from resprobe_exporter.export import SCOPES, to_onnx
-from resprobe_exporter.graph.lesion import AddBlockScale
-from resprobe_exporter.graph.probe import AddBlockStatistics
+from resprobe_exporter.graph.passes.block_scale import AddBlockScale
+from resprobe_exporter.graph.passes.block_statistics import AddBlockStatistics
+from resprobe_exporter.graph.passes.conv_shortcut import PadShortcutToConv
+from resprobe_exporter.graph.passes.insert_identity_norm import UntieBranches
 from resprobe_exporter.graph.residual import find
-from resprobe_exporter.graph.shortcut import PadShortcutToConv
-from resprobe_exporter.graph.untie import UntieBranches
-from resprobe_exporter.resnet import ResNet
+from resprobe_exporter.graph.torch_export import SCOPES, to_onnx
+from resprobe_exporter.nets.blocks import Addition, BasicBlock
+from resprobe_exporter.nets.resnet import ResNet
 from torch import Tensor, nn
 
 SHAPE = (None, 4, 6, 6)

@@ -9,9 +9,9 @@ import pytest
 from conftest import run_server
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_server.errors import NotFound
-from resprobe_server.grpc_each import UNSENT, Each, Turn
-from resprobe_server.grpc_server import Server
-from resprobe_server.status import make_status
+from resprobe_server.rpc.request_stream import UNSENT, Each, Turn
+from resprobe_server.rpc.server import Server
+from resprobe_server.rpc.status import make_status
 
 Code = grpc.StatusCode
 NAME = "t.T/stream"

@@ -9,9 +9,9 @@ import pytest
 import structlog
 from conftest import run_server
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
-from resprobe_server.grpc_call import Call
-from resprobe_server.grpc_server import Server
-from resprobe_server.grpc_stream import READ_AHEAD, WRITE_AHEAD
+from resprobe_server.rpc.call import Call
+from resprobe_server.rpc.message_stream import READ_AHEAD, WRITE_AHEAD
+from resprobe_server.rpc.server import Server
 from structlog.testing import capture_logs
 
 Code = grpc.StatusCode

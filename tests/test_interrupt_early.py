@@ -10,7 +10,7 @@ import pytest
 import resprobe_exporter.__main__ as exporter
 import resprobe_server.__main__ as server
 from resprobe import __main__ as client
-from resprobe import early
+from resprobe import _early
 
 MODULES = {"resprobe": "resprobe", "resprobe-server": "resprobe_server", "exporter": "resprobe_exporter"}
 # Presses Ctrl-C when a module is about to be imported.
@@ -38,8 +38,8 @@ def press(prog: str, module: str, handler: str = "default_int_handler") -> subpr
 @pytest.mark.parametrize(
     ("prog", "module"),
     [
-        *(("resprobe", name) for name in ("resprobe._command", "tyro", "rich.console", "numpy", "PIL", "grpc")),
-        ("resprobe", "resprobe.commands.report"),
+        *(("resprobe", name) for name in ("resprobe.cli.app", "tyro", "rich.console", "numpy", "PIL", "grpc")),
+        ("resprobe", "resprobe.cli.commands.report"),
         *(("resprobe-server", name) for name in ("resprobe_server.command", "tyro", "resprobe_server.config")),
         *(
             ("exporter", name)
@@ -72,7 +72,7 @@ def test_in_another_thread_nothing_is_handled() -> None:
     found = []
 
     def hear() -> None:
-        with early.Heard("command"):
+        with _early.Heard("command"):
             found.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=hear)
@@ -83,7 +83,7 @@ def test_in_another_thread_nothing_is_handled() -> None:
 
 def test_the_package_alone_imports_next_to_nothing() -> None:
     unwanted = {"contextlib", "grpc", "numpy", "threading", "typing", "tyro"}
-    folder = str(Path(early.__file__).parents[1])
+    folder = str(Path(_early.__file__).parents[1])
     code = (
         f"import sys; sys.path.insert(0, {folder!r}); from resprobe import early; found = {unwanted} & {{*sys.modules}}"
     )

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import small_net
-from resprobe_exporter.layers import Responses, gradient_norms
-from resprobe_exporter.resnet import ResNet
+from resprobe_exporter.nets.resnet import ResNet
+from resprobe_exporter.training.hooks import Responses, gradient_norms
 from torch.nn import functional
 
 

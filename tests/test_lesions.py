@@ -19,17 +19,19 @@ from conftest import Serve, publish_net, small_net
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from resprobe import datasets, lesion_plot, lesions, plot
-from resprobe_exporter import check, describe, reference
-from resprobe_exporter.blocks import Addition
-from resprobe_exporter.checkpoint import fill, read
+from resprobe import _lesions, datasets
+from resprobe.plots import lesions, ratios
 from resprobe_exporter.errors import CheckFailed
-from resprobe_exporter.export import Served
-from resprobe_exporter.publish import Preprocessing, publish
-from resprobe_exporter.resnet import Architecture, ResNet
-from resprobe_server.device import Device
-from resprobe_server.providers import Provider
-from resprobe_server.session import Session
+from resprobe_exporter.graph.torch_export import Served
+from resprobe_exporter.importing.state_dict import fill, read
+from resprobe_exporter.nets.blocks import Addition
+from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.verification import expected, verify
+from resprobe_exporter.versions import metadata
+from resprobe_exporter.versions.writer import Preprocessing, publish
+from resprobe_server.execution.providers import Provider
+from resprobe_server.execution.session import Session
+from resprobe_server.scheduling.worker import Device
 from test_commands import Run, run  # noqa: F401  # a fixture
 from test_plot import make
 from torch import Tensor, from_numpy, nn
@@ -83,7 +85,7 @@ def test_a_graph_that_removes_another_block_is_caught(tmp_path: Path) -> None:
             rf"logits of {file} and PyTorch differ: number \d of image 0 without stage[23]\.block0 is \S+ and \S+ "
         )
         with pytest.raises(CheckFailed, match=message):
-            check.check(reference.of_net(served, images), images, directory)
+            verify.check(expected.of_net(served, images), images, directory)
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +203,7 @@ def check_lesions(found: resprobe.Lesions, graph: onnxruntime.InferenceSession, 
 def test_lesions_are_what_the_graph_says(
     monkeypatch: pytest.MonkeyPatch, address: str, repository: Path, test_images: Pixels, digits: Any
 ) -> None:
-    monkeypatch.setattr(lesions, "BATCH", 32)  # several requests for each lesion
+    monkeypatch.setattr(_lesions, "BATCH", 32)  # several requests for each lesion
     labels, graph = digits.test.labels.numpy()[:100], open_graph(repository / "digits" / "1", "lesion.onnx")
     images, told = test_images[:100], []
     options: dict[str, Any] = {"model": "digits", "random": [1, 3], "draws": 4, "seed": 7}
@@ -265,10 +267,10 @@ def test_every_number_of_blocks_can_be_drawn(tmp_path: Path, per_stage: int, ran
     found = resprobe.Lesions(
         "net", "1", 9, blocks.names, 0.9, 0.8, values, values, np.array(random, np.int64), draws, draws
     )
-    lesion_plot.plot_lesions(found, model, "some images", tmp_path / "lesions.png")
+    lesions.plot_lesions(found, model, "some images", tmp_path / "lesions.png")
     with Image.open(tmp_path / "lesions.png") as picture:
         colours = np.array([colour for _, colour in picture.convert("RGB").getcolors(1 << 24) or ()])
-    for colour in plot.COLOURS[:3]:
+    for colour in ratios.COLOURS[:3]:
         wanted = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)])
         assert np.abs(colours - wanted).max(axis=1).min() < 32
 
@@ -283,7 +285,7 @@ def test_the_published_resnet_56_without_single_blocks(start: Serve, tmp_path: P
     net = ResNet(Architecture(depth=56))
     fill(net, read(path))
     preprocessing = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    publish(net, preprocessing, dataset.classes, describe.Origin("test"), None, tmp_path, "net", lambda _: None)
+    publish(net, preprocessing, dataset.classes, metadata.Origin("test"), None, tmp_path, "net", lambda _: None)
     with start(tmp_path) as address, resprobe.Client(address) as client:
         for block, accuracy in ((7, 0.851), (9, 0.745)):
             scale = np.arange(27) != block

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from resprobe_exporter import logs
 from resprobe_exporter.errors import ExporterError
-from resprobe_exporter.train import Layers, Progress, Score
+from resprobe_exporter.training import loggers
+from resprobe_exporter.training.trainer import Layers, Progress, Score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 STEP = Progress(0, 1, 4, 2.3, 0.1, 100.0, 1.0, 0.05, False)
@@ -19,7 +19,7 @@ LAST = Progress(0, 4, 4, 2.0, 0.3, 100.0, 0.0, 0.0, True, Score(1.75, 0.5))
 def test_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     for _ in range(2):  # a run that is taken up again goes on in the same file
-        with logs.json_lines(path, {"seed": 3}) as report:
+        with loggers.json_lines(path, {"seed": 3}) as report:
             for progress in (STEP, RECORDED, LAST):
                 report(progress)
             assert path.read_text().endswith("\n")  # whoever reads along sees all of it
@@ -33,13 +33,13 @@ def test_json_lines(tmp_path: Path) -> None:
 def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with (
         pytest.raises(ExporterError, match=r"nowhere/x cannot be written: No such file"),
-        logs.json_lines(tmp_path / "nowhere" / "x", {}),
+        loggers.json_lines(tmp_path / "nowhere" / "x", {}),
     ):
         pass
 
 
 def test_tensorboard(tmp_path: Path) -> None:
-    with logs.tensorboard(tmp_path) as report:
+    with loggers.tensorboard(tmp_path) as report:
         for progress in (STEP, RECORDED, LAST):
             report(progress)
     events = EventAccumulator(str(tmp_path)).Reload()

@@ -5,7 +5,7 @@ import ctypes
 
 import pytest
 from resprobe_server.memory import giving_back, resident
-from resprobe_server.status import LineLimit
+from resprobe_server.rpc.status import LineLimit
 
 MIB = 1 << 20
 BLOCK = 64 << 10  # bytes: below the size that the C library maps apart
@@ -37,7 +37,7 @@ def test_freed_memory_is_given_back() -> None:
 
 def test_the_lines_of_a_second_are_bounded_and_the_others_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("resprobe_server.status.time.monotonic", lambda: now)
+    monkeypatch.setattr("resprobe_server.rpc.status.time.monotonic", lambda: now)
     limit = LineLimit(3)
     assert [limit.take() for _ in range(5)] == [0, 0, 0, None, None]
     now = 101.0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from resprobe_protos import open_inference_pb2 as oip
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_server.errors import InvalidRequest, NotFound, RequestError, Unreadable
-from resprobe_server.messages import LONGEST_TEXT, MOST_NUMBERS, SMALL, Readers, look_over, schema_of
+from resprobe_server.services.message_limits import LONGEST_TEXT, MOST_NUMBERS, SMALL, Readers, look_over, schema_of
 
 INFER, CLASSIFY = schema_of(oip.ModelInferRequest.DESCRIPTOR), schema_of(pb.ClassifyRequest.DESCRIPTOR)
 MIB = 1 << 20

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
-from resprobe_server.calls import Calls
 from resprobe_server.config import Config
-from resprobe_server.device import Device
-from resprobe_server.metrics import ServerCollector
-from resprobe_server.models import Models
-from resprobe_server.ratios import BOUNDS, Ratios, Share
+from resprobe_server.models.registry import Models
+from resprobe_server.observability.prometheus import ServerCollector
+from resprobe_server.observability.ratio_sampler import BOUNDS, Ratios, Share
+from resprobe_server.rpc.status_counts import Calls
+from resprobe_server.scheduling.worker import Device
 
 IMAGE = pb.Image(pixels=pb.Pixels(height=8, width=8, channels=1, data=bytes(64)))
 SERVICE = "resprobe.v1.ResidualService"

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import resprobe
 from PIL import Image
-from resprobe import output, page
+from resprobe import _files
+from resprobe.report import page
 from test_commands import Run, run  # noqa: F401  # a fixture
 
 FULL = Path("/dev/full")
@@ -116,7 +117,7 @@ def test_what_breaks_off_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("before")
     for error in (KeyboardInterrupt, ValueError):
-        with pytest.raises(error), output.replacing(path) as part:
+        with pytest.raises(error), _files.replacing(path) as part:
             part.write_text("half")
             raise error
     assert path.read_text() == "before"
@@ -127,7 +128,7 @@ def test_what_breaks_off_leaves_what_was_there(tmp_path: Path) -> None:
     page.write(tmp_path / "link.html", "through")
     assert path.read_text() == "through"
     with pytest.raises(resprobe.Error, match="cannot be written"):
-        output.check(tmp_path)
+        _files.check(tmp_path)
 
 
 def test_a_failure_of_any_kind_is_no_verdict(
@@ -135,12 +136,12 @@ def test_a_failure_of_any_kind_is_no_verdict(
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
 ) -> None:
-    from resprobe import baseline
+    from resprobe.analysis import drift
 
     def broken(*_: object, **__: object) -> None:
         raise AssertionError("a mistake of ours")
 
-    monkeypatch.setattr(baseline, "drift", broken)
+    monkeypatch.setattr(drift, "drift", broken)
     code, _, error = run("resprobe", "drift", *arguments)
     assert (code, "a mistake of ours" in error) == (2, True)
 

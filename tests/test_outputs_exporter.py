@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import small_net
-from resprobe_exporter import logs
 from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.training import loggers
 from test_commands import Run, run  # noqa: F401  # a fixture
 
 FULL = Path("/dev/full")
@@ -150,7 +150,7 @@ def test_half_a_line_is_taken_back(tmp_path: Path) -> None:
             del self.content[size:]
 
     with pytest.raises(ExporterError, match="disk cannot be written: No space left"):
-        logs._append(Disk(), b"a line that is longer\n")  # type: ignore[arg-type]
+        loggers._append(Disk(), b"a line that is longer\n")  # type: ignore[arg-type]
     assert bytes(Disk.content) == b"before\n"
 
 

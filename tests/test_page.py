@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import resprobe
 from matplotlib.figure import Figure
-from resprobe import page
+from resprobe.report import page
 
 EVIL = "<script>alert('&')</script>"
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from resprobe._pictures.images import Fitted, collect, fitted
 from resprobe.datasets import read_fitted
-from resprobe.images import Fitted, collect, fitted
-from resprobe_server.decode import Format, decode
+from resprobe_server.images.decode import Format, decode
 
 MODES = {
     "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],

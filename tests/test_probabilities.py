@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
-from resprobe_server.results import are_probabilities
+from resprobe_server.execution.outputs import are_probabilities
 from served_graphs import HALF, REAL, UINT8, node, write
 
 CLASSES = 5

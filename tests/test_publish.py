@@ -16,11 +16,13 @@ import onnxruntime
 import pytest
 import torch
 from conftest import publish_net, small_net
-from resprobe_exporter import check, describe, reference, repository
 from resprobe_exporter.errors import CheckFailed, ExporterError
-from resprobe_exporter.export import Served
-from resprobe_exporter.measure import measure
-from resprobe_exporter.runtime import Graph
+from resprobe_exporter.graph.torch_export import Served
+from resprobe_exporter.verification import verify
+from resprobe_exporter.verification.expected import of_net
+from resprobe_exporter.verification.ort import Graph
+from resprobe_exporter.versions import metadata, repository
+from resprobe_exporter.versions.evaluation import measure
 
 GRAPHS = ("model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx")
 
@@ -49,7 +51,7 @@ def test_the_lean_graph_is_plain_onnx_with_the_contracts_names(tmp_path: Path) -
 
 def test_the_description_says_everything(repository: Path) -> None:
     directory = repository / "digits" / "1"
-    model = describe.read(directory)
+    model = metadata.read(directory)
     assert (model.name, model.version, model.family, model.depth) == ("digits", "1", "resnet", 8)
     assert (model.image.height, model.image.width, model.image.channels) == (8, 8, 1)
     assert list(model.classes) == list("0123456789")
@@ -69,7 +71,7 @@ def test_the_description_says_everything(repository: Path) -> None:
         assert list(ratio.quantiles) == sorted(ratio.quantiles)
         assert ratio.quantiles[0] < ratio.mean < ratio.quantiles[-1]
     assert [block.name for block in model.blocks] == ["stage1.block0", "stage2.block0", "stage3.block0"]
-    assert model.blocks[1].shortcut == describe.KINDS["pad"]
+    assert model.blocks[1].shortcut == metadata.KINDS["pad"]
     raw = json.loads((directory / "model.json").read_text())
     assert raw["parameterCount"] == str(model.parameter_count)
 
@@ -77,7 +79,7 @@ def test_the_description_says_everything(repository: Path) -> None:
 def test_a_plain_net_gets_the_lean_graph_only(repository: Path) -> None:
     directory = repository / "plain" / "1"
     assert [path.name for path in directory.glob("*.onnx")] == ["model.onnx"]
-    model = describe.read(directory)
+    model = metadata.read(directory)
     assert list(model.blocks) == []
     assert list(model.statistics) == []
 
@@ -128,11 +130,11 @@ def test_a_graph_that_computes_something_else_is_caught(
     directory = publish_net(net, tmp_path, "net")
     served = Served(net.double(), (0.4,), (0.3,))
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
-    expected = reference.of_net(served, images)
-    check.check(expected, images, directory)
+    expected = of_net(served, images)
+    verify.check(expected, images, directory)
     spoil(directory / file, 1.001, operation)
     with pytest.raises(CheckFailed, match=message):
-        check.check(expected, images, directory)
+        verify.check(expected, images, directory)
 
 
 def test_a_net_that_overflows_is_not_published(tmp_path: Path) -> None:
@@ -219,18 +221,18 @@ def test_a_description_that_cannot_be_read_is_an_error(tmp_path: Path, content: 
     if content is not None:
         (tmp_path / "model.json").write_text(content)
     with pytest.raises(ExporterError, match=r"model\.json"):
-        describe.read(tmp_path)
+        metadata.read(tmp_path)
 
 
 def test_measuring_agrees_with_plain_numpy(repository: Path, digits: object) -> None:
     directory = repository / "colour" / "1"
-    model = describe.read(directory)
+    model = metadata.read(directory)
     images = np.random.default_rng(0).integers(0, 256, (70, 12, 12, 3), dtype=np.uint8)
     graph = Graph(directory / "probe.onnx")
     outputs = graph.run(images)
     labels = outputs["logits"].argmax(1)
     labels[:7] = (labels[:7] + 1) % 10
-    measured = measure(graph, images, labels, [block.name for block in model.blocks], describe.sizes(model))
+    measured = measure(graph, images, labels, [block.name for block in model.blocks], metadata.sizes(model))
     probabilities = np.exp(outputs["logits"].astype(np.float64))
     probabilities /= probabilities.sum(1, keepdims=True)
     assert measured.score.accuracy == 0.9

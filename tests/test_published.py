@@ -12,10 +12,11 @@ import pytest
 import resprobe
 from conftest import Serve
 from resprobe import datasets
-from resprobe.sweep import sweep
-from resprobe_exporter import checkpoint, conversion, describe, inspection
-from resprobe_exporter.build import load_test_set
-from resprobe_exporter.publish import Preprocessing
+from resprobe.analysis.collect import sweep
+from resprobe_exporter.importing import state_dict
+from resprobe_exporter.versions import convert, inspection, metadata
+from resprobe_exporter.versions.build import load_test_set
+from resprobe_exporter.versions.writer import Preprocessing
 
 ROOT = os.environ.get("RESPROBE_TEST_DATA")
 pytestmark = [pytest.mark.long, pytest.mark.skipif(ROOT is None, reason="RESPROBE_TEST_DATA is not set")]
@@ -36,9 +37,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     preprocessing = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     for depth, file in CHECKPOINTS.items():
         path = Path(str(ROOT)) / "checkpoints" / file
-        weights = checkpoint.read(path)
-        net = conversion.architecture_of(weights, conversion.Wanted(depth=depth))
-        conversion.convert(weights, net, preprocessing, None, None, root)
+        weights = state_dict.read(path)
+        net = convert.architecture_of(weights, convert.Wanted(depth=depth))
+        convert.convert(weights, net, preprocessing, None, None, root)
     return root
 
 
@@ -66,7 +67,7 @@ def test_resnet56_on_a_thousand_images(published: resprobe.Client) -> None:
 def test_the_closed_form_agrees_with_what_is_measured(models: Path) -> None:
     directory = models / "resnet20" / "1"
     test_set = load_test_set("cifar10", Path(str(ROOT)) / "data", (32, 32, 3), 1000)
-    model = describe.read(directory)
+    model = metadata.read(directory)
     for row in inspection.rows(model, inspection.measure_version(directory, model, test_set)):
         assert row.deviation is not None
         assert abs(row.deviation) < 0.15, row.name

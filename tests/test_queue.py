@@ -13,12 +13,12 @@ import pytest
 from conftest import Serve
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
-from resprobe_server.batching import Batcher
-from resprobe_server.counters import Counters
-from resprobe_server.grpc_call import Reply
-from resprobe_server.grpc_each import Turn
-from resprobe_server.session import Arrays, Session
-from resprobe_server.work import Outcome, Promise
+from resprobe_server.execution.session import Arrays, Session
+from resprobe_server.observability.graph_stats import Counters
+from resprobe_server.rpc.call import Reply
+from resprobe_server.rpc.request_stream import Turn
+from resprobe_server.scheduling.batcher import Batcher
+from resprobe_server.scheduling.request import Outcome, Promise
 
 Add: TypeAlias = Callable[[Batcher, Arrays, float, Promise], None]
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from resprobe_exporter import data, recipe, train
-from resprobe_exporter.recipe import PAPER, OneCycle, Recipe, SlowStart, StepDecay
-from resprobe_exporter.resnet import Architecture, ResNet
+from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.training import data, recipes, trainer
+from resprobe_exporter.training.recipes import PAPER, OneCycle, Recipe, SlowStart, StepDecay
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ def test_the_papers_learning_rate(step: int, expected: float) -> None:
 
 
 def test_the_paper_in_another_length() -> None:
-    short = recipe.choose("paper", "cifar10", epochs=10)
+    short = recipes.choose("paper", "cifar10", epochs=10)
     assert (short.steps(45_000), short.passes(45_000)) == (10 * 351, 10)
     assert [short.schedule.factor(step, 3510) for step in (1754, 1755)] == pytest.approx([1, 0.1])
     assert replace(short, epochs=PAPER.epochs, iterations=PAPER.iterations) == PAPER
@@ -32,16 +32,16 @@ def test_one_cycle(step: int, expected: float) -> None:
 
 
 def test_every_data_set_has_a_fast_recipe() -> None:
-    assert recipe.choose("fast", "digits").steps(1437) == 15 * 44
-    assert recipe.choose("fast", "cifar100", 2).epochs == 2
+    assert recipes.choose("fast", "digits").steps(1437) == 15 * 44
+    assert recipes.choose("fast", "cifar100", 2).epochs == 2
     assert Recipe(epochs=3).steps(10) == 3  # fewer images than a batch
 
 
 def learning_rates(digits: data.Data, slow: SlowStart) -> tuple[list[float], list[float]]:
     torch.manual_seed(0)
-    net, seen = ResNet(Architecture(depth=8, height=8, width=8, channels=1)), list[train.Progress]()
+    net, seen = ResNet(Architecture(depth=8, height=8, width=8, channels=1)), list[trainer.Progress]()
     how = Recipe(epochs=1, batch_size=64, schedule=StepDecay(()), slow_start=slow)
-    train.train(net, digits, how, 0, seen.append)
+    trainer.train(net, digits, how, 0, seen.append)
     return [progress.learning_rate for progress in seen], [progress.accuracy for progress in seen]
 
 

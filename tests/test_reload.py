@@ -21,15 +21,15 @@ from conftest import Serve, publish_net, small_net
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc
 from resprobe_server.config import Config
-from resprobe_server.decoders import Decoders
-from resprobe_server.device import Device
 from resprobe_server.errors import LoadFailed, NotFound, NotReady, NotSupported, StartError
-from resprobe_server.grpc_server import Server
-from resprobe_server.models import Models
-from resprobe_server.open_inference import OpenInferenceService
-from resprobe_server.states import State
-from resprobe_server.watch import changes
-from resprobe_server.work import Outcome
+from resprobe_server.images.pool import Decoders
+from resprobe_server.models.registry import Models
+from resprobe_server.models.states import State
+from resprobe_server.models.watcher import changes
+from resprobe_server.rpc.server import Server
+from resprobe_server.scheduling.request import Outcome
+from resprobe_server.scheduling.worker import Device
+from resprobe_server.services.open_inference.service import OpenInferenceService
 from tables import Health, table
 
 IMAGES = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8, 1)

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 import resprobe
 from resprobe import analysis, datasets
+from resprobe._statistics import STATISTICS
 from resprobe.analysis import Frame, summarise
-from resprobe.report import relative_difference
-from resprobe.statistics import STATISTICS
-from resprobe.unusual import scores
+from resprobe.analysis.outliers import scores
+from resprobe.report.pages import relative_difference
 from test_commands import Run, run  # noqa: F401  # a fixture
 from test_compare import frame
 

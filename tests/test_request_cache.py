@@ -7,9 +7,9 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 from resprobe_protos import open_inference_pb2 as pb
-from resprobe_server import request_cache
-from resprobe_server.open_inference import _contents
-from resprobe_server.request_cache import RequestCache
+from resprobe_server.services import request_cache
+from resprobe_server.services.open_inference.service import _contents
+from resprobe_server.services.request_cache import RequestCache
 
 SHAPE = 2, 3, 1
 

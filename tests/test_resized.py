@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pytest
 import resprobe
 from PIL import Image
-from resprobe.images import Size
-from resprobe.sweep import sweep
+from resprobe._pictures.images import Size
+from resprobe.analysis.collect import sweep
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 from test_commands import Run, run  # noqa: F401  # a fixture

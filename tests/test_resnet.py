@@ -3,7 +3,7 @@
 import pytest
 import torch
 from resprobe_exporter.errors import ArchitectureError
-from resprobe_exporter.resnet import Architecture, ResNet
+from resprobe_exporter.nets.resnet import Architecture, ResNet
 
 TABLE_6 = {20: "0.27", 32: "0.46", 44: "0.66", 56: "0.85", 110: "1.7", 1202: "19.4"}  # millions, He et al. 2015
 

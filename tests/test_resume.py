@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from resprobe_exporter import data, train
 from resprobe_exporter.errors import CheckpointError
-from resprobe_exporter.recipe import OneCycle, Recipe, SlowStart, StepDecay
-from resprobe_exporter.resnet import Architecture, ResNet
-from resprobe_exporter.resume import Checkpoints, describe_run
+from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.training import data, trainer
+from resprobe_exporter.training.recipes import OneCycle, Recipe, SlowStart, StepDecay
+from resprobe_exporter.training.training_checkpoint import Checkpoints, describe_run
 
 FAST = Recipe(epochs=3, batch_size=64)
 SLOW = Recipe(epochs=3, batch_size=64, schedule=StepDecay(), slow_start=SlowStart(depth=8, error=0.5))
@@ -34,11 +34,11 @@ def run(
     seed: int = 0,
     depth: int = 8,
     checkpoints: Checkpoints | None = None,
-    report: Callable[[train.Progress], None] = lambda _: None,
+    report: Callable[[trainer.Progress], None] = lambda _: None,
 ) -> State:
     torch.manual_seed(seed)
     net = ResNet(Architecture(depth=depth, height=8, width=8, channels=1))
-    train.train(net, few, recipe, seed, report, checkpoints=checkpoints)
+    trainer.train(net, few, recipe, seed, report, checkpoints=checkpoints)
     return dict(net.state_dict())
 
 
@@ -50,11 +50,11 @@ def assert_equal(first: State, second: State) -> None:
 @pytest.mark.parametrize("recipe", [FAST, SLOW], ids=["one cycle", "slow start"])
 @pytest.mark.parametrize("stop", [1, 14, 20], ids=lambda step: f"step {step}")
 def test_it_goes_on_to_the_same_weights(few: data.Data, tmp_path: Path, recipe: Recipe, stop: int) -> None:
-    def interrupt(progress: train.Progress) -> None:
+    def interrupt(progress: trainer.Progress) -> None:
         if progress.step == stop + 1:
             raise Stop
 
-    whole, rest = list[train.Progress](), list[train.Progress]()
+    whole, rest = list[trainer.Progress](), list[trainer.Progress]()
     expected = run(few, recipe, report=whole.append)
     with pytest.raises(Stop):
         run(few, recipe, checkpoints=Checkpoints(tmp_path, seconds=0), report=interrupt)
@@ -66,7 +66,7 @@ def test_it_goes_on_to_the_same_weights(few: data.Data, tmp_path: Path, recipe: 
 
 def test_a_finished_run_has_nothing_left_to_do(few: data.Data, tmp_path: Path) -> None:
     expected = run(few, checkpoints=Checkpoints(tmp_path))  # resuming is allowed where there is nothing yet
-    steps: list[train.Progress] = []
+    steps: list[trainer.Progress] = []
     assert_equal(expected, run(few, checkpoints=Checkpoints(tmp_path, resume=True), report=steps.append))
     assert steps == []
     assert [path.name for path in tmp_path.iterdir()] == ["training.pt"]

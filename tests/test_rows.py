@@ -14,11 +14,11 @@ import resprobe
 from conftest import Serve
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
-from resprobe_server import rows, triton
 from resprobe_server.config import Config
-from resprobe_server.providers import Provider
-from resprobe_server.selftest import self_test
-from resprobe_server.session import Session
+from resprobe_server.execution.providers import Provider
+from resprobe_server.execution.session import Session
+from resprobe_server.self_test import self_test
+from resprobe_server.validation import independence, triton_config
 from served_graphs import HALF, INT64, REAL, TEXT, UINT8, node, write
 
 Array = npt.NDArray[Any]
@@ -84,7 +84,7 @@ def test_what_shares_a_batch(
     kind = next(iter(inputs.values()))[0]
     returned = {"y": (REAL if nodes[-1].op_type == "Gather" else kind, shape)}
     directory = write(tmp_path / "net", nodes, inputs, returned, **constants)
-    examined = rows.examine(Session(directory / "model.onnx", Provider(threads=1)), (1, 8))
+    examined = independence.examine(Session(directory / "model.onnx", Provider(threads=1)), (1, 8))
     assert examined.batched is batched
     assert reason in examined.reason
 
@@ -254,11 +254,11 @@ def test_the_self_test_finds_the_same(root: Path) -> None:
 )
 def test_the_one_field_that_is_read(tmp_path: Path, text: str, expected: int | None) -> None:
     (tmp_path / "config.pbtxt").write_text(text)
-    assert triton.max_batch_size(tmp_path) == expected
+    assert triton_config.max_batch_size(tmp_path) == expected
 
 
 @pytest.mark.parametrize("value", ["-1", "many", "", "1.5", "{", "[1]"])
 def test_a_field_that_makes_no_sense_is_refused(tmp_path: Path, value: str) -> None:
     (tmp_path / "config.pbtxt").write_text(f"max_batch_size: {value}")
-    with pytest.raises(triton.InvalidConfig, match="expected a whole number of at least 0"):
-        triton.max_batch_size(tmp_path)
+    with pytest.raises(triton_config.InvalidConfig, match="expected a whole number of at least 0"):
+        triton_config.max_batch_size(tmp_path)

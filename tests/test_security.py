@@ -19,11 +19,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from hypothesis import given
 from hypothesis import strategies as st
-from resprobe.address import is_loopback
+from resprobe._wire.address import is_loopback
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
-from resprobe_server.authorization import NEEDS, read_callers
 from resprobe_server.errors import StartError
+from resprobe_server.security.tokens import NEEDS, read_callers
 
 IMAGE = np.zeros((8, 8, 1), np.uint8)
 AUTHORITY, STRANGER = trustme.CA(), trustme.CA()

@@ -22,9 +22,9 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.errors import StartError
-from resprobe_server.loader import Loader
-from resprobe_server.repository import Found
-from resprobe_server.version import Version
+from resprobe_server.models.loader import Loader
+from resprobe_server.models.repository import Found
+from resprobe_server.models.version import Version
 
 
 @contextmanager

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
-from resprobe_server.decode import Format
-from resprobe_server.results import best_classes
-from resprobe_server.service import stack
+from resprobe_server.execution.outputs import best_classes
+from resprobe_server.images.decode import Format
+from resprobe_server.services.resprobe_v1 import stack
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from resprobe_server.config import Config
 from resprobe_server.errors import StartError
-from resprobe_server.providers import CPU, CUDA, TENSORRT, Provider, _tensorrt, batch_sizes, choose, open_session
-from resprobe_server.session import Arrays, Bound, Padded, Session
+from resprobe_server.execution.providers import (
+    CPU,
+    CUDA,
+    TENSORRT,
+    Provider,
+    _tensorrt,
+    batch_sizes,
+    choose,
+    open_session,
+)
+from resprobe_server.execution.session import Arrays, Bound, Padded, Session
 
 
 class Recorder:

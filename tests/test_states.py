@@ -14,9 +14,9 @@ import torch
 from conftest import small_net
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from resprobe_exporter import checkpoint, states
 from resprobe_exporter.errors import CheckpointError
-from resprobe_exporter.resnet import ResNet
+from resprobe_exporter.importing import state_dict, wrappers
+from resprobe_exporter.nets.resnet import ResNet
 from safetensors.torch import save_file
 
 NET = small_net()
@@ -43,10 +43,10 @@ def spoiled() -> ResNet:
     return net
 
 
-def assert_same(weights: checkpoint.Weights) -> None:
-    assert checkpoint.examine(weights) == checkpoint.Net("resnet", 8, "A", 1, 10)
+def assert_same(weights: state_dict.Weights) -> None:
+    assert state_dict.examine(weights) == state_dict.Net("resnet", 8, "A", 1, 10)
     net = ResNet(NET.architecture)
-    checkpoint.fill(net, weights)
+    state_dict.fill(net, weights)
     for name, value in NET.state_dict().items():
         if not name.endswith("num_batches_tracked"):
             assert torch.equal(net.state_dict()[name], value), name
@@ -90,7 +90,7 @@ def test_every_wrapper_gives_the_same_net(
         content = {**{name: BESIDE[name] for name in beside}, key: content}
     path = tmp_path / "net.pth"
     torch.save(content, path)
-    weights = checkpoint.read(path)
+    weights = state_dict.read(path)
     assert_same(weights)
     assert weights.state.averaged == counted
 
@@ -126,41 +126,41 @@ def test_several_nets_in_a_file(tmp_path: Path, content: dict[str, Any], listed:
     path = tmp_path / "net.pth"
     torch.save(build(content), path)
     with pytest.raises(CheckpointError, match="holds the weights of several nets") as refused:
-        checkpoint.read(path)
+        state_dict.read(path)
     assert listed in str(refused.value)
     assert "--weights ema, raw or KEY" in str(refused.value)
     if "nets" not in content:
-        assert_same(checkpoint.read(path, "ema"))
-        raw = checkpoint.read(path, "raw")
+        assert_same(state_dict.read(path, "ema"))
+        raw = state_dict.read(path, "raw")
         assert not raw.tensors["linear.weight"].any()
-    found = states.find(torch.load(path))
-    assert_same(checkpoint.read(path, found[1].name))
+    found = wrappers.find(torch.load(path))
+    assert_same(state_dict.read(path, found[1].name))
     with pytest.raises(CheckpointError, match=r"--weights nonsense is none of the weights in .*raw"):
-        checkpoint.read(path, "nonsense")
+        state_dict.read(path, "nonsense")
 
 
 def test_ema_is_not_made_up(tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
     torch.save({"state_dict": prefixed("")}, path)
     with pytest.raises(CheckpointError, match=r"--weights ema is none of the weights in \S+: state_dict \(raw\)"):
-        checkpoint.read(path, "ema")
-    assert_same(checkpoint.read(path, "raw"))
+        state_dict.read(path, "ema")
+    assert_same(state_dict.read(path, "raw"))
     save_file(prefixed("_orig_mod."), tmp_path / "net.safetensors")
-    assert_same(checkpoint.read(tmp_path / "net.safetensors"))
+    assert_same(state_dict.read(tmp_path / "net.safetensors"))
 
 
 def test_tensors_beside_the_net_are_named(tmp_path: Path) -> None:
     path = tmp_path / "net.ckpt"
     torch.save({"state_dict": {**prefixed("model."), "criterion.weight": torch.ones(10)}}, path)
-    weights = checkpoint.read(path)
+    weights = state_dict.read(path)
     assert weights.state.left_out == ("criterion.weight",)
     assert_same(weights)
     torch.save({"state_dict": {**prefixed("model."), "model.attention.weight": torch.ones(10)}}, path)
     with pytest.raises(CheckpointError, match=r"1 unexpected: model\.attention\.weight"):
-        checkpoint.fill(ResNet(NET.architecture), checkpoint.read(path))
+        state_dict.fill(ResNet(NET.architecture), state_dict.read(path))
     torch.save({**prefixed(""), "module.conv1._orig_mod.weight": torch.ones(1), **prefixed("module.")}, path)
     with pytest.raises(CheckpointError, match=r"several nets"):
-        checkpoint.read(path)
+        state_dict.read(path)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_objects_are_named_and_not_made(tmp_path: Path, beside: dict[str, Any], 
     path = tmp_path / "net.pth"
     torch.save({"state_dict": prefixed(""), **beside}, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(CheckpointError, match=message) as refused:
-        checkpoint.read(path)
+        state_dict.read(path)
     assert "save the weights alone" in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -202,14 +202,14 @@ def test_values_that_are_no_weights(tmp_path: Path, value: float | None, message
     torch.save(tensors, tmp_path / "net.pt")
     net = ResNet(NET.architecture)
     with pytest.raises(CheckpointError, match=message):
-        checkpoint.fill(net, checkpoint.read(tmp_path / "net.pt"))
+        state_dict.fill(net, state_dict.read(tmp_path / "net.pt"))
 
 
 def test_half_precision_is_taken_exactly(tmp_path: Path) -> None:
     half = {key: value.half() if value.is_floating_point() else value for key, value in prefixed("").items()}
     torch.save(half, tmp_path / "net.pt")
     net = ResNet(NET.architecture)
-    checkpoint.fill(net, checkpoint.read(tmp_path / "net.pt"))
+    state_dict.fill(net, state_dict.read(tmp_path / "net.pt"))
     assert torch.equal(net.conv1.weight, half["conv1.weight"].float())
 
 
@@ -237,7 +237,7 @@ def renamed(**changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
 def test_other_nets_are_refused_as_what_they_are(tmp_path: Path, tensors: dict[str, Any], message: str) -> None:
     torch.save(tensors, tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match=message):
-        checkpoint.examine(checkpoint.read(tmp_path / "net.pt"))
+        state_dict.examine(state_dict.read(tmp_path / "net.pt"))
 
 
 @pytest.mark.parametrize("family", ["resnet", "preact"])
@@ -245,5 +245,5 @@ def test_other_nets_are_refused_as_what_they_are(tmp_path: Path, tensors: dict[s
 @pytest.mark.parametrize("depth", [8, 20])
 def test_a_net_is_read_off_its_names(tmp_path: Path, family: str, shortcut: str, depth: int) -> None:
     torch.save(small_net(family, shortcut, 8, 3, depth).state_dict(), tmp_path / "net.pt")
-    found = checkpoint.examine(checkpoint.read(tmp_path / "net.pt"))
-    assert found == checkpoint.Net(family, depth, shortcut, 3, 10)  # type: ignore[arg-type]
+    found = state_dict.examine(state_dict.read(tmp_path / "net.pt"))
+    assert found == state_dict.Net(family, depth, shortcut, 3, 10)  # type: ignore[arg-type]

@@ -13,14 +13,14 @@ import pytest
 import torch
 from conftest import small_net
 from matplotlib.figure import Figure
-from resprobe_exporter import data, train
 from resprobe_exporter.errors import CheckpointError, ExporterError
-from resprobe_exporter.publish import Preprocessing
 from resprobe_exporter.study import Plan, Taken, default_recipe, experiment, pool, run, statistics
 from resprobe_exporter.study.evidence import Answer, Evidence
 from resprobe_exporter.study.plan import Family, Job
 from resprobe_exporter.study.questions import degradation, gradients, lesions, overfitting, ratios, responses
 from resprobe_exporter.study.record import Record, State
+from resprobe_exporter.training import data, trainer
+from resprobe_exporter.versions.writer import Preprocessing
 from scipy import stats
 
 KEYS = ("degradation", "overfitting", "gradients", "responses", "ratios", "lesions")
@@ -129,9 +129,9 @@ def test_a_lesion_leaves_the_shortcut(digits: data.Data) -> None:
     assert isinstance(norm, torch.nn.BatchNorm2d)
     torch.nn.init.zeros_(norm.weight)
     torch.nn.init.zeros_(norm.bias)
-    assert found["stage2.block1"] == train.evaluate(twin, part, digits).accuracy
+    assert found["stage2.block1"] == trainer.evaluate(twin, part, digits).accuracy
     with experiment.without(net, "stage2.block1"):
-        assert torch.equal(net(train.normalise(part.images, digits)), twin(train.normalise(part.images, digits)))
+        assert torch.equal(net(trainer.normalise(part.images, digits)), twin(trainer.normalise(part.images, digits)))
 
 
 def test_nets_are_measured_alike_in_processes_of_their_own(finished: Path) -> None:

@@ -14,12 +14,12 @@ from conftest import Serve
 from prometheus_client import CollectorRegistry
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
-from resprobe_server.calls import Calls
 from resprobe_server.config import Config
 from resprobe_server.errors import LoadFailed
-from resprobe_server.metrics import ServerCollector
-from resprobe_server.models import Models
-from resprobe_server.selftest import self_test
+from resprobe_server.models.registry import Models
+from resprobe_server.observability.prometheus import ServerCollector
+from resprobe_server.rpc.status_counts import Calls
+from resprobe_server.self_test import self_test
 from served_graphs import INT64, REAL, node, write
 from tables import table
 

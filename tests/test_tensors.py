@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from resprobe_server.errors import InvalidRequest, NotSupported
-from resprobe_server.tensors import (
+from resprobe_server.execution.tensors import (
     BY_DTYPE,
     BY_ONNX,
     DATATYPES,

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import small_net
-from resprobe_exporter import data, train
 from resprobe_exporter.errors import TrainingDiverged
-from resprobe_exporter.resnet import Architecture, ResNet
+from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.training import data, trainer
 
 
 def make(seed: int = 0) -> ResNet:
@@ -18,9 +18,9 @@ def make(seed: int = 0) -> ResNet:
 
 
 def test_it_learns(digits: data.Data) -> None:
-    net, seen = make(), list[train.Progress]()
-    train.train(net, digits, train.Recipe(epochs=3), 0, seen.append)
-    assert train.evaluate(net, digits.test, digits).accuracy > 0.8
+    net, seen = make(), list[trainer.Progress]()
+    trainer.train(net, digits, trainer.Recipe(epochs=3), 0, seen.append)
+    assert trainer.evaluate(net, digits.test, digits).accuracy > 0.8
     assert [seen[0].step, seen[-1].step, seen[-1].epoch] == [1, seen[-1].steps, 2]
     assert len(seen) == 3 * (1437 // 64)
     assert seen[-1].loss < seen[0].loss
@@ -32,7 +32,7 @@ def test_the_same_seed_gives_the_same_weights(digits: data.Data) -> None:
 
     def weights(seed: int) -> list[torch.Tensor]:
         net = make()
-        train.train(net, part, train.Recipe(epochs=1), seed, lambda _: None)
+        trainer.train(net, part, trainer.Recipe(epochs=1), seed, lambda _: None)
         return list(net.state_dict().values())
 
     first, second, other = weights(3), weights(3), weights(4)
@@ -41,15 +41,15 @@ def test_the_same_seed_gives_the_same_weights(digits: data.Data) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_at_its_step(digits: data.Data) -> None:
-    seen = list[train.Progress]()
+    seen = list[trainer.Progress]()
     with pytest.raises(TrainingDiverged, match=r"the loss is nan at step \d+ of 44, in epoch \d: the learning rate"):
-        train.train(make(), digits, train.Recipe(epochs=2, learning_rate=1e30), 0, seen.append)
+        trainer.train(make(), digits, trainer.Recipe(epochs=2, learning_rate=1e30), 0, seen.append)
     assert all(math.isfinite(progress.loss) for progress in seen)
 
 
 def test_layers_are_recorded_now_and_then(digits: data.Data) -> None:
-    net, seen = make(), list[train.Progress]()
-    train.train(net, digits, train.Recipe(epochs=1), 0, seen.append, options=train.Options(record_every=10))
+    net, seen = make(), list[trainer.Progress]()
+    trainer.train(net, digits, trainer.Recipe(epochs=1), 0, seen.append, options=trainer.Options(record_every=10))
     assert [progress.step for progress in seen if progress.layers] == [10, 20]
     layers = seen[9].layers
     assert layers is not None
@@ -58,30 +58,30 @@ def test_layers_are_recorded_now_and_then(digits: data.Data) -> None:
     assert list(layers.ratios) == [block.name for block in net.blocks]
     assert all(value > 0 for found in vars(layers).values() for value in found.values())
     again = make()
-    train.train(again, digits, train.Recipe(epochs=1), 0, lambda _: None)
+    trainer.train(again, digits, trainer.Recipe(epochs=1), 0, lambda _: None)
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
 
 
 def test_reports_can_be_rare(digits: data.Data) -> None:
-    seen = list[train.Progress]()
-    train.train(make(), digits, train.Recipe(epochs=2), 0, seen.append, options=train.Options(report_every=15))
+    seen = list[trainer.Progress]()
+    trainer.train(make(), digits, trainer.Recipe(epochs=2), 0, seen.append, options=trainer.Options(report_every=15))
     assert [progress.step for progress in seen] == [15, 22, 30, 44]
     assert [progress.last for progress in seen] == [False, True, False, True]
 
 
 def test_held_out_images_are_scored_after_each_epoch() -> None:
     loaded = data.load("digits", validation=200)
-    net, seen = make(), list[train.Progress]()
-    train.train(net, loaded, train.Recipe(epochs=2), 0, seen.append)
+    net, seen = make(), list[trainer.Progress]()
+    trainer.train(net, loaded, trainer.Recipe(epochs=2), 0, seen.append)
     assert [progress.step for progress in seen if progress.validation] == [19, 38]
     assert loaded.validation is not None
-    assert seen[-1].validation == train.evaluate(net, loaded.validation, loaded)
+    assert seen[-1].validation == trainer.evaluate(net, loaded.validation, loaded)
 
 
 def test_an_untrained_net_is_calibrated_and_keeps_its_weights(digits: data.Data) -> None:
     net = make()
     before = copy.deepcopy(net)
-    train.train(net, digits, train.Recipe(epochs=0), 0, lambda _: None)
+    trainer.train(net, digits, trainer.Recipe(epochs=0), 0, lambda _: None)
     for (name, one), two in zip(before.named_parameters(), net.parameters(), strict=True):
         assert torch.equal(one, two), name
     norm = net.get_submodule("stage3.block0.bn2")
@@ -93,13 +93,13 @@ def test_an_untrained_net_is_calibrated_and_keeps_its_weights(digits: data.Data)
 
 def test_more_images_in_a_step_than_there_are(digits: data.Data) -> None:
     few = replace(digits, train=data.Part(digits.train.images[:10], digits.train.labels[:10]))
-    steps: list[train.Progress] = []
-    train.train(make(), few, train.Recipe(epochs=2), 0, steps.append)
+    steps: list[trainer.Progress] = []
+    trainer.train(make(), few, trainer.Recipe(epochs=2), 0, steps.append)
     assert len(steps) == 2
 
 
 def test_evaluate_counts_every_image(digits: data.Data) -> None:
     net = small_net()
-    logits = net(train.normalise(digits.test.images, digits))
+    logits = net(trainer.normalise(digits.test.images, digits))
     expected = (logits.argmax(1) == digits.test.labels).float().mean().item()
-    assert train.evaluate(net, digits.test, digits, batch_size=7).accuracy == pytest.approx(expected, abs=1 / 360)
+    assert trainer.evaluate(net, digits.test, digits, batch_size=7).accuracy == pytest.approx(expected, abs=1 / 360)

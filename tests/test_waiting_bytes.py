@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
-from resprobe_server.budget import MIB, Budget
-from resprobe_server.device import Device
 from resprobe_server.errors import QueueFull
-from resprobe_server.session import Arrays
-from resprobe_server.work import size_of
+from resprobe_server.execution.session import Arrays
+from resprobe_server.scheduling.budget import MIB, Budget
+from resprobe_server.scheduling.request import size_of
+from resprobe_server.scheduling.worker import Device
 from served_graphs import REAL, node, write
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from resprobe_server.config import Config
-from resprobe_server.providers import Provider, choose
+from resprobe_server.execution.providers import Provider, choose
 
 Device = Literal["cuda", "cpu"]
 

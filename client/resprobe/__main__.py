@@ -1,6 +1,6 @@
 """The command `resprobe`. What its subcommands do is in commands/."""
 
-from resprobe import early
+from resprobe import _early
 
 DESCRIPTION = """Classifies images with a resprobe server, and shows what each residual block did.
 
@@ -13,18 +13,18 @@ Examples:
 
 def main() -> None:
     """Entry point of the command `resprobe`."""
-    with early.Heard("resprobe"):
-        from resprobe import _command
-        from resprobe.commands.blocks import Blocks
-        from resprobe.commands.classify import Classify
-        from resprobe.commands.compare import Compare
-        from resprobe.commands.drift import Drift
-        from resprobe.commands.health import Health
-        from resprobe.commands.lesions import Lesions
-        from resprobe.commands.models import Models
-        from resprobe.commands.report import Report
+    with _early.Heard("resprobe"):
+        from resprobe.cli import app
+        from resprobe.cli.commands.blocks import Blocks
+        from resprobe.cli.commands.classify import Classify
+        from resprobe.cli.commands.compare import Compare
+        from resprobe.cli.commands.drift import Drift
+        from resprobe.cli.commands.health import Health
+        from resprobe.cli.commands.lesions import Lesions
+        from resprobe.cli.commands.models import Models
+        from resprobe.cli.commands.report import Report
 
-        _command.main("resprobe", DESCRIPTION, (Models, Classify, Blocks, Lesions, Report, Compare, Drift, Health))
+        app.main("resprobe", DESCRIPTION, (Models, Classify, Blocks, Lesions, Report, Compare, Drift, Health))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """What `import resprobe` offers, imported when something of it is first used; see __init__.py."""
 
 from resprobe import analysis
-from resprobe.async_client import AsyncClient
-from resprobe.baseline import Drift, drift
-from resprobe.client import Client
-from resprobe.comparison import Comparison, compare
+from resprobe._async_client import AsyncClient
+from resprobe._client import Client
+from resprobe._lesions import Lesions
+from resprobe._statistics import BlockStatistics
+from resprobe._wire.responses import Baseline, Block, Model, Result, Timings
+from resprobe.analysis.compare import Comparison, compare
+from resprobe.analysis.dataset_result import Frame
+from resprobe.analysis.drift import Drift, drift
 from resprobe.errors import (
     DatasetError,
     DeadlineExceeded,
@@ -19,10 +23,6 @@ from resprobe.errors import (
     StatisticsUnavailable,
     Unauthorized,
 )
-from resprobe.frame import Frame
-from resprobe.lesions import Lesions
-from resprobe.result import Baseline, Block, Model, Result, Timings
-from resprobe.statistics import BlockStatistics
 
 __all__ = [
     "AsyncClient",

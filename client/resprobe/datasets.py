@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from resprobe import folders
+from resprobe._pictures import folders
+from resprobe._pictures.formats import ALL, NAMES
+from resprobe._pictures.images import Fitted, fitted
 from resprobe.errors import DatasetError
-from resprobe.formats import ALL, NAMES
-from resprobe.images import Fitted, fitted
 
 Name = Literal["digits", "cifar10", "cifar100", "folder"]
 Split = Literal["train", "test"]

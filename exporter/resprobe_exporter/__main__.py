@@ -1,6 +1,6 @@
 """The command `exporter`. What its subcommands do is in commands/."""
 
-from resprobe import early
+from resprobe import _early
 
 DESCRIPTION = """Writes models for resprobe-server: trains residual and plain nets, or takes checkpoints and ONNX files.
 
@@ -14,8 +14,8 @@ Examples:
 
 def main() -> None:
     """Entry point of the command `exporter`."""
-    with early.Heard("exporter"):
-        from resprobe import _command
+    with _early.Heard("exporter"):
+        from resprobe.cli import app
 
         from resprobe_exporter.commands.build import Build
         from resprobe_exporter.commands.convert import Convert
@@ -23,7 +23,7 @@ def main() -> None:
         from resprobe_exporter.commands.probe import Probe
         from resprobe_exporter.commands.study import Study
 
-        _command.main("exporter", DESCRIPTION, (Build, Convert, Probe, Inspect, Study))
+        app.main("exporter", DESCRIPTION, (Build, Convert, Probe, Inspect, Study))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from resprobe_exporter.train import Progress
+from resprobe_exporter.training.trainer import Progress
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 

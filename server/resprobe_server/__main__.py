@@ -1,11 +1,11 @@
 """The command `resprobe-server`. What it does is in command.py."""
 
-from resprobe import early
+from resprobe import _early
 
 
 def main() -> None:
     """Entry point of the command `resprobe-server`."""
-    with early.Heard("resprobe-server"):
+    with _early.Heard("resprobe-server"):
         from resprobe_server import command
 
         command.main()

@@ -12,26 +12,27 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from grpc_reflection.v1alpha.reflection import aio as reflection_aio
 from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc, resprobe_pb2, resprobe_pb2_grpc
 
-from resprobe_server import messages, metrics
-from resprobe_server.authorization import Authorization, log_open, revoking
-from resprobe_server.budget import Budget
-from resprobe_server.calls import Calls
+from resprobe_server.binding import listen, probes
 from resprobe_server.config import Config
-from resprobe_server.decoders import Decoders
-from resprobe_server.device import Device
 from resprobe_server.errors import StartError
-from resprobe_server.grpc_server import Gate, Server
-from resprobe_server.health import Health
-from resprobe_server.limits import arrivals, options
-from resprobe_server.listening import listen, probes
+from resprobe_server.images.pool import Decoders
 from resprobe_server.memory import giving_back
-from resprobe_server.models import Models
-from resprobe_server.open_inference import OpenInferenceService
-from resprobe_server.service import ResidualService
-from resprobe_server.watch import watching
+from resprobe_server.models.registry import Models
+from resprobe_server.models.watcher import watching
+from resprobe_server.observability import prometheus
+from resprobe_server.rpc.admission import arrivals, options
+from resprobe_server.rpc.server import Gate, Server
+from resprobe_server.rpc.status_counts import Calls
+from resprobe_server.scheduling.budget import Budget
+from resprobe_server.scheduling.worker import Device
+from resprobe_server.security.tokens import Authorization, log_open, revoking
+from resprobe_server.services import message_limits
+from resprobe_server.services.health import Health
+from resprobe_server.services.open_inference.service import OpenInferenceService
+from resprobe_server.services.resprobe_v1 import ResidualService
 
 if TYPE_CHECKING:
-    from resprobe_server.tracing import Tracing
+    from resprobe_server.observability.traces import Tracing
 
 RESIDUAL = resprobe_pb2.DESCRIPTOR.services_by_name["ResidualService"].full_name
 INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -62,11 +63,11 @@ async def serve(config: Config) -> AsyncIterator[int]:
     async with _traces(config) as tracing, Device(tracing, waiting) as device, probes(config, health):
         models = Models(config, device, show)
         calls = Calls()
-        collector = metrics.ServerCollector(models, calls)
-        with _decoders(config) as decoders, metrics.listen(config, collector):
+        collector = prometheus.ServerCollector(models, calls)
+        with _decoders(config) as decoders, prometheus.listen(config, collector):
             fatal = _Fatal(health)
             gates = [*_gates(config), health]
-            reader = messages.Readers(config.max_images)
+            reader = message_limits.Readers(config.max_images)
             server = Server(options(config), gates, calls, tracing, device, arrivals(config), fatal.stop, reader)
             collaborators = models, decoders, config, tracing
             service, open_inference = ResidualService(*collaborators), OpenInferenceService(*collaborators)
@@ -149,7 +150,7 @@ async def _traces(config: Config) -> "AsyncIterator[Tracing | None]":
     if config.traces == "off":
         yield None
         return
-    from resprobe_server.tracing import Tracing
+    from resprobe_server.observability.traces import Tracing
 
     tracing = Tracing()
     try:

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import tyro
-from resprobe import _command
+from resprobe.cli import app
 from resprobe.errors import Error
 from rich.console import Console
 
-from resprobe_server import sources
+from resprobe_server import config_sources
 from resprobe_server.config import Config
 
 PROG = "resprobe-server"
@@ -52,7 +52,7 @@ class Serve(Config):
     def run(self) -> None:
         """Serves until a signal comes."""
         if self.print_config:
-            print(sources.to_toml(self), end="")
+            print(config_sources.to_toml(self), end="")
             return
         _configure_log()
         import uvloop
@@ -68,7 +68,7 @@ class Serve(Config):
 
 
 async def _self_test(options: Serve) -> None:
-    from resprobe_server.selftest import self_test, table
+    from resprobe_server.self_test import self_test, table
 
     rows = await self_test(options)
     if options.json:
@@ -125,7 +125,7 @@ def _configure_log() -> None:
 def main() -> None:
     """Reads the options and serves."""
     try:
-        default = Serve(**sources.read(sys.argv[1:], os.environ))
+        default = Serve(**config_sources.read(sys.argv[1:], os.environ))
     except Error as error:
-        _command.fail(PROG, str(error))
-    _command.main(PROG, DESCRIPTION, (Serve,), default=default)
+        app.fail(PROG, str(error))
+    app.main(PROG, DESCRIPTION, (Serve,), default=default)

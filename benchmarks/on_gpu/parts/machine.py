@@ -8,8 +8,8 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import onnxruntime
-from resprobe_server.providers import IDENTITY
-from resprobe_server.session import Session
+from resprobe_server.execution.providers import IDENTITY
+from resprobe_server.execution.session import Session
 
 from on_gpu import driver
 from on_gpu.results import Results

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
-from resprobe_exporter import data, train
-from resprobe_exporter.recipe import RECIPES
-from resprobe_exporter.resnet import Architecture, ResNet
+from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.training import data, trainer
+from resprobe_exporter.training.recipes import RECIPES
 
 from on_gpu.results import Results
 from on_gpu.settings import Settings
@@ -62,8 +62,8 @@ def _loop(size: Size, loaded: data.Data, way: Way) -> Callable[[], None]:
         RECIPES["cifar10"], batch_size=size.batch, iterations=size.steps, learning_rate=0.01, autocast=way.low
     )
     net = ResNet(Architecture(depth=size.depth)).to(loaded.train.images.device)
-    options = train.Options(compiled=way.compiled, report_every=20)  # as `exporter build` has it on a GPU
-    return lambda: train.train(net, loaded, recipe, 0, lambda _: None, options=options)
+    options = trainer.Options(compiled=way.compiled, report_every=20)  # as `exporter build` has it on a GPU
+    return lambda: trainer.train(net, loaded, recipe, 0, lambda _: None, options=options)
 
 
 def _time(loop: Callable[[], None]) -> float:

@@ -70,13 +70,15 @@ class Build:
 
     def run(self) -> None:
         """Trains and writes."""
-        from resprobe_exporter import build, data, progress, recipe
-        from resprobe_exporter.resnet import Architecture
+        from resprobe_exporter import progress
+        from resprobe_exporter.nets.resnet import Architecture
+        from resprobe_exporter.training import data, recipes
+        from resprobe_exporter.versions import build
 
         self._check()
         architecture = Architecture(self.family, self.depth, self.shortcut)
         device = build.choose_device(self.device)
-        chosen = recipe.choose(self.recipe, self.dataset, self.epochs)
+        chosen = recipes.choose(self.recipe, self.dataset, self.epochs)
         loaded = data.load(
             self.dataset,
             self.data,

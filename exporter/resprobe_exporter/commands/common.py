@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from resprobe_exporter.build import Built
-    from resprobe_exporter.publish import LabelledImages
+    from resprobe_exporter.versions.build import Built
+    from resprobe_exporter.versions.writer import LabelledImages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +29,13 @@ class Taken:
 
     def labels(self) -> tuple[str, ...] | None:
         """Of the classes; None: none are given."""
-        from resprobe_exporter.labels import read_labels
+        from resprobe_exporter.importing.class_names import read_labels
 
         return None if self.classes is None else read_labels(self.classes)
 
     def test_set(self, shape: tuple[int, int, int]) -> "LabelledImages | None":
         """Images of this height, width and channels to measure with; None: none are given."""
-        from resprobe_exporter import build
+        from resprobe_exporter.versions import build
 
         return None if self.dataset is None else build.load_test_set(self.dataset, self.data, shape)
 

@@ -49,16 +49,17 @@ class Convert(Taken):
 
     def run(self) -> None:
         """Converts and writes."""
-        from resprobe_exporter import checkpoint, conversion
-        from resprobe_exporter.publish import Preprocessing
+        from resprobe_exporter.importing import state_dict
+        from resprobe_exporter.versions import convert
+        from resprobe_exporter.versions.writer import Preprocessing
 
         preprocessing = Preprocessing(self.mean, self.std)
         preprocessing.check_values()  # what can be said before the file is read
-        wanted = conversion.Wanted(
+        wanted = convert.Wanted(
             self.weights, self.family, self.depth, self.shortcut, self.channels, self.height, self.width
         )
-        weights = checkpoint.read(self.checkpoint, wanted.weights)
-        net = conversion.architecture_of(weights, wanted)
+        weights = state_dict.read(self.checkpoint, wanted.weights)
+        net = convert.architecture_of(weights, wanted)
         test_set = self.test_set((net.height, net.width, net.channels))
-        built = conversion.convert(weights, net, preprocessing, self.labels(), test_set, self.repository, self.name)
+        built = convert.convert(weights, net, preprocessing, self.labels(), test_set, self.repository, self.name)
         print_built(built, self.json)

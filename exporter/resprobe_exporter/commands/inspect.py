@@ -35,9 +35,9 @@ class Inspect:
 
     def run(self) -> None:
         """Reads, measures if asked to, and prints."""
-        from resprobe_exporter import build, describe, inspection
+        from resprobe_exporter.versions import build, inspection, metadata
 
-        model = describe.read(self.directory)
+        model = metadata.read(self.directory)
         measured = None
         if self.dataset is not None:
             shape = model.image.height, model.image.width, model.image.channels

@@ -39,9 +39,10 @@ class Probe(Taken):
 
     def run(self) -> None:
         """Reads, writes and checks."""
-        from resprobe_exporter import adopt, foreign, repository
         from resprobe_exporter.errors import ExporterError
-        from resprobe_exporter.publish import Preprocessing
+        from resprobe_exporter.importing import onnx_source
+        from resprobe_exporter.versions import import_onnx, repository
+        from resprobe_exporter.versions.writer import Preprocessing
 
         if bool(self.mean) != bool(self.std):
             raise ExporterError("--mean and --std go together")
@@ -50,7 +51,7 @@ class Probe(Taken):
             preprocessing.check_values()  # what can be said before the file is read
         name = self.name or self.file.stem
         repository.check_writable(self.repository, name)
-        file = foreign.read(self.file, self.size, self.output, scores=preprocessing is not None)
+        file = onnx_source.read(self.file, self.size, self.output, scores=preprocessing is not None)
         load = None if self.dataset is None else self.test_set
-        options = adopt.Options(preprocessing, self.labels(), self.family)
-        print_built(adopt.adopt(file, options, load, self.repository, name), self.json)
+        options = import_onnx.Options(preprocessing, self.labels(), self.family)
+        print_built(import_onnx.adopt(file, options, load, self.repository, name), self.json)

@@ -65,9 +65,10 @@ class Study:
 
     def run(self) -> None:
         """Measures what is not measured yet, and writes the answers."""
-        from resprobe_exporter import build, progress
+        from resprobe_exporter import progress
         from resprobe_exporter.errors import ExporterError
         from resprobe_exporter.study import run
+        from resprobe_exporter.versions import build
 
         if self.workers is not None and self.workers < 1:
             raise ExporterError(f"--workers {self.workers}: expected 1 or more")
@@ -93,8 +94,8 @@ class Study:
 
     def _taken(self) -> "Taken | None":
         from resprobe_exporter.errors import ExporterError
-        from resprobe_exporter.publish import Preprocessing
         from resprobe_exporter.study import Taken
+        from resprobe_exporter.versions.writer import Preprocessing
 
         if not self.checkpoints and not self.plain_checkpoints:
             return None

@@ -14,10 +14,11 @@ from resprobe import datasets
 from torch import Tensor, nn
 from torch.nn import functional
 
-from resprobe_exporter import checkpoint, data, layers, train
-from resprobe_exporter.resnet import Architecture, ResNet
+from resprobe_exporter.importing import state_dict
+from resprobe_exporter.nets.resnet import Architecture, ResNet
 from resprobe_exporter.study.plan import Job, Plan
 from resprobe_exporter.study.record import Record, State
+from resprobe_exporter.training import data, hooks, trainer
 
 EARLY = 0.1  # share of the steps
 
@@ -38,14 +39,14 @@ def measure(plan: Plan, job: Job, device: torch.device) -> Record:
     loaded = _on_device(plan, device)
     net = _new_net(plan, job, loaded).to(device)
     untrained = copy.deepcopy(net)
-    train.train(untrained, loaded, replace(plan.recipe, epochs=0), job.seed, lambda _: None)
+    trainer.train(untrained, loaded, replace(plan.recipe, epochs=0), job.seed, lambda _: None)
     gradients: dict[str, Mapping[str, float]] = {"initial": _gradients(net, loaded, plan.gradient_images)}
     curve: list[float] = []
     if job.weights is None:
         curve = _train(net, loaded, plan, job.seed, gradients)
     else:
         assert plan.taken is not None
-        checkpoint.fill(net, checkpoint.read(job.weights, plan.taken.weights))
+        state_dict.fill(net, state_dict.read(job.weights, plan.taken.weights))
     gradients["late"] = _gradients(net, loaded, plan.gradient_images)
     few = _head(loaded.test, plan.lesion_limit)
     return Record(
@@ -55,10 +56,10 @@ def measure(plan: Plan, job: Job, device: torch.device) -> Record:
         untrained=_state(untrained, loaded, plan.limit),
         trained=_state(net, loaded, plan.limit),
         gradients=gradients,
-        closed_form=layers.closed_form(net),
+        closed_form=hooks.closed_form(net),
         curve=curve,
         lesions=lesions(net, few, loaded),
-        lesion_accuracy=train.evaluate(net, few, loaded).accuracy,
+        lesion_accuracy=trainer.evaluate(net, few, loaded).accuracy,
         seconds=time.perf_counter() - begin,
     )
 
@@ -68,7 +69,7 @@ def lesions(net: ResNet, part: data.Part, loaded: data.Data) -> dict[str, float]
     found = {}
     for block in net.blocks:
         with without(net, block.name):
-            found[block.name] = train.evaluate(net, part, loaded).accuracy
+            found[block.name] = trainer.evaluate(net, part, loaded).accuracy
     return found
 
 
@@ -100,12 +101,12 @@ def _train(
     """Trains, measures the gradients on the way, and returns the error of each epoch."""
     errors: dict[int, float] = {}
 
-    def report(progress: train.Progress) -> None:
+    def report(progress: trainer.Progress) -> None:
         errors[progress.epoch] = 1 - progress.accuracy
         if progress.step == max(1, round(EARLY * progress.steps)):
             gradients["early"] = _gradients(net, loaded, plan.gradient_images)
 
-    train.train(net, loaded, plan.recipe, seed, report)
+    trainer.train(net, loaded, plan.recipe, seed, report)
     return list(errors.values())
 
 
@@ -114,16 +115,16 @@ def _gradients(net: ResNet, loaded: data.Data, count: int) -> dict[str, float]:
     rows = np.random.default_rng(0).permutation(len(loaded.train))[:count]
     chosen = torch.from_numpy(rows).to(loaded.train.labels.device)
     twin = copy.deepcopy(net).train()
-    logits = twin(train.normalise(loaded.train.images[chosen], loaded))
+    logits = twin(trainer.normalise(loaded.train.images[chosen], loaded))
     twin.zero_grad(set_to_none=True)
     functional.cross_entropy(logits, loaded.train.labels[chosen]).backward()  # type: ignore[no-untyped-call]
-    return layers.gradient_norms(twin)
+    return hooks.gradient_norms(twin)
 
 
 def _state(net: ResNet, loaded: data.Data, limit: int | None) -> State:
-    on_train = train.evaluate(net, _head(loaded.train, limit), loaded)
-    with layers.Responses(net) as responses:
-        on_test = train.evaluate(net, _head(loaded.test, limit), loaded)
+    on_train = trainer.evaluate(net, _head(loaded.train, limit), loaded)
+    with hooks.Responses(net) as responses:
+        on_test = trainer.evaluate(net, _head(loaded.test, limit), loaded)
     ratios = {name: float(ratio[np.isfinite(ratio)].mean()) for name, ratio in responses.ratios.items()}
     return State(
         train_error=1 - on_train.accuracy,

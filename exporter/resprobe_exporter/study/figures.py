@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
-from resprobe.plot import COLOURS
+from resprobe.plots.ratios import COLOURS
 
 from resprobe_exporter.study.evidence import WORDS, Evidence
 from resprobe_exporter.study.plan import Family

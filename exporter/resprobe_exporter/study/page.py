@@ -5,7 +5,7 @@ from importlib import metadata
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from resprobe import page
+from resprobe.report import page
 
 from resprobe_exporter.study.evidence import WORDS, Answer, Evidence, Number, Outcome
 from resprobe_exporter.study.plan import Plan

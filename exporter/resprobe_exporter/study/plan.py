@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from resprobe import datasets
 
-from resprobe_exporter import checkpoint
-from resprobe_exporter.blocks import Shortcut
 from resprobe_exporter.errors import ExporterError
-from resprobe_exporter.publish import Preprocessing
-from resprobe_exporter.recipe import RECIPES, Recipe
-from resprobe_exporter.resnet import Architecture
+from resprobe_exporter.importing import state_dict
+from resprobe_exporter.nets.blocks import Shortcut
+from resprobe_exporter.nets.resnet import Architecture
+from resprobe_exporter.training.recipes import RECIPES, Recipe
+from resprobe_exporter.versions.writer import Preprocessing
 
 Family = Literal["plain", "resnet"]
 FAMILIES: tuple[Family, ...] = ("plain", "resnet")
@@ -137,7 +137,7 @@ def _taken(taken: Taken) -> Iterator[Job]:
     files: Mapping[Family, tuple[Path, ...]] = {"plain": taken.plain, "resnet": taken.resnet}
     for family, paths in files.items():
         for path in paths:
-            depth = checkpoint.examine(checkpoint.read(path, taken.weights)).depth
+            depth = state_dict.examine(state_dict.read(path, taken.weights)).depth
             seed = counts[family, depth] = counts.get((family, depth), -1) + 1
             yield Job(family, depth, seed, path)
 

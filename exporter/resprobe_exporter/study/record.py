@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from resprobe import output
+from resprobe import _files
 
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.study.plan import Family, Job, Plan
@@ -82,7 +82,7 @@ class Store:
         except OSError as error:
             raise ExporterError(f"{self._runs} cannot be made: {error.strerror}") from error
         for place in (directory / "index.html", self._runs / "net.json"):
-            output.check(place)
+            _files.check(place)
 
     def write(self, plan: Plan, job: Job, record: Record) -> None:
         """Keeps what was measured."""
@@ -116,7 +116,7 @@ class Store:
 
 def write_whole(path: Path, text: str) -> None:
     """Writes a file under a temporary name and renames it into place. Raises Error if it cannot be written."""
-    with output.replacing(path) as part, part.open("w", encoding="utf-8") as file:
+    with _files.replacing(path) as part, part.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())  # a rename must not overtake what it names

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from resprobe import output
+from resprobe import _files
 
 from resprobe_exporter.study import page
 from resprobe_exporter.study.evidence import Answer, Evidence
@@ -42,7 +42,7 @@ class Results:
         """Writes results.json, a Parquet file for each question, and index.html."""
         write_whole(directory / "results.json", json.dumps(self.as_json(), indent=1, ensure_ascii=False))
         for key, table in self.tables.items():
-            with output.replacing(directory / f"{key}.parquet") as part, part.open("wb") as file:
+            with _files.replacing(directory / f"{key}.parquet") as part, part.open("wb") as file:
                 pq.write_table(table, file)
         drawings = [question.draw(self.evidence) for question in QUESTIONS]
         write_whole(directory / "index.html", page.render(self.plan, self.evidence, self.answers, drawings))

@@ -1,0 +1,106 @@
+"""How a channel to a server is made: options, retries, TLS, and the token that says who asks."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+import grpc
+
+from resprobe._wire.address import UNIX, is_loopback, parse
+from resprobe.errors import InvalidRequest
+
+FilePath: TypeAlias = str | os.PathLike[str]
+_RETRY = {"maxAttempts": 4, "initialBackoff": "0.2s", "maxBackoff": "2s", "backoffMultiplier": 2}
+_SERVICE = "resprobe.v1.ResidualService"
+_METHODS = {"name": [{"service": _SERVICE}], "retryPolicy": {**_RETRY, "retryableStatusCodes": ["UNAVAILABLE"]}}
+_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),  # the server has a limit and says so
+    ("grpc.service_config", json.dumps({"methodConfig": [_METHODS]})),
+]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A server, and how to reach it.
+
+    Attributes:
+        address: HOST:PORT.
+        tls: Encrypt, and check the server's certificate.
+        ca: PEM file of the authorities to check it against, instead of those that come with gRPC. Implies TLS.
+        certificate: PEM files of the caller's own certificate and its key, for mutual TLS. Implies TLS.
+        token: Sent with every call. Over plaintext gRPC sends it only where the connection is to this machine.
+    """
+
+    address: str
+    tls: bool = False
+    ca: FilePath | None = None
+    certificate: tuple[FilePath, FilePath] | None = None
+    token: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InvalidRequest for what is not an address."""
+        parse(self.address)
+
+    def open(self) -> grpc.Channel:
+        """A channel, which connects with the first call. Raises InvalidRequest, see `_credentials`."""
+        credentials = self._credentials()
+        if credentials is None:
+            return grpc.insecure_channel(self.address, _OPTIONS)
+        return grpc.secure_channel(self.address, credentials, _OPTIONS)
+
+    def open_async(self) -> grpc.aio.Channel:
+        """Returns the same for asyncio. Raises InvalidRequest also where there is no event loop."""
+        credentials = self._credentials()
+        try:
+            if credentials is None:
+                return grpc.aio.insecure_channel(self.address, _OPTIONS)
+            return grpc.aio.secure_channel(self.address, credentials, _OPTIONS)
+        except RuntimeError as error:  # gRPC looks for the loop of this thread
+            raise InvalidRequest(f"an AsyncClient is made inside a coroutine, where its loop runs: {error}") from error
+
+    def _credentials(self) -> grpc.ChannelCredentials | None:
+        """None: plaintext. Raises InvalidRequest for a file that cannot be read and a token that could be overheard."""
+        if self.tls or self.ca or self.certificate:
+            own, key = map(_read, self.certificate) if self.certificate else (None, None)
+            credentials = grpc.ssl_channel_credentials(_read(self.ca) if self.ca else None, key, own)
+        elif self.token is None:
+            return None
+        elif is_loopback(self.address):
+            unix = self.address.startswith(UNIX)
+            kind = grpc.LocalConnectionType.UDS if unix else grpc.LocalConnectionType.LOCAL_TCP
+            credentials = grpc.local_channel_credentials(kind)  # plaintext; fails if the other side is not local
+        else:
+            raise InvalidRequest(
+                f"the token would cross the network to {self.address} in plaintext: use TLS "
+                "(tls=True or ca=FILE, --tls or --ca FILE)"
+            )
+        if self.token is None:
+            return credentials
+        return grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(self.token))
+
+
+class Connected:
+    """Base of what holds a connection."""
+
+    def __reduce__(self) -> NoReturn:
+        """Raises InvalidRequest: pickle and copy cannot take a connection along."""
+        raise InvalidRequest(
+            "a client cannot be copied or sent to another process: open one there with the same address"
+        )
+
+
+class ClosedStub:
+    """Stands for the methods of a server once the client is closed."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise InvalidRequest("the client is closed; expected an open one, as inside its `with` block")
+
+
+def _read(path: FilePath) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"cannot read {os.fspath(path)}: {error.strerror}") from error

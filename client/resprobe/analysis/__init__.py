@@ -1,0 +1,41 @@
+"""Many images, in a notebook: what the commands blocks, report, compare and drift do, as functions on frames.
+
+from resprobe import analysis, datasets
+
+with resprobe.Client() as client:
+    frame = analysis.sweep(client, datasets.load("digits"), "resnet20")  # or analysis.read("stats.parquet")
+analysis.summarise(frame.blocks.ratio).mean  # [blocks]
+frame.table().to_pandas()                    # one row for each image
+resprobe.drift(frame).table()                # one row for each block; resprobe.compare(a, b) likewise
+"""
+
+from os import PathLike
+from pathlib import Path
+
+from resprobe._statistics import Summary, summarise
+from resprobe.analysis.collect import sweep
+from resprobe.analysis.dataset_result import Frame
+from resprobe.datasets import Dataset
+
+__all__ = ["Frame", "Summary", "read", "report", "summarise", "sweep", "write"]
+
+
+def read(path: str | PathLike[str]) -> Frame:
+    """Reads the Parquet file that `write` or `resprobe blocks --out` wrote. Raises Error."""
+    from resprobe.analysis import arrow
+
+    return arrow.read(Path(path))
+
+
+def write(frame: Frame, path: str | PathLike[str]) -> None:
+    """Writes a frame as a Parquet file. Raises Error if it cannot be written."""
+    from resprobe.analysis import arrow
+
+    arrow.write(frame, Path(path))
+
+
+def report(frame: Frame, dataset: Dataset | None = None) -> str:
+    """The page of `resprobe report` as HTML; with the whole data set, it shows images. See report.report."""
+    from resprobe.report.pages import report
+
+    return report(frame, dataset)

@@ -1,0 +1,160 @@
+"""How the three commands start and how they fail: one line for a person, exit code 1, no traceback for user errors."""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from inspect import cleandoc
+from typing import Annotated, Any, NoReturn, Protocol, Union
+
+import tyro
+from rich.console import Console
+
+from resprobe import _early
+from resprobe.cli import signals
+from resprobe.errors import Error
+
+# Where a package that the base installation leaves out comes from.
+EXTRAS = {
+    "grpc_health": "server",
+    "grpc_reflection": "server",
+    "jinja2": "report",
+    "matplotlib": "report",
+    "onnx": "exporter",
+    "onnx_ir": "exporter",
+    "onnxruntime": "server",
+    "onnxscript": "exporter",
+    "opentelemetry": "trace",
+    "prometheus_client": "server",
+    "pyarrow": "report",
+    "safetensors": "exporter",
+    "scipy": "report",
+    "sklearn": "exporter",
+    "tomli_w": "server",
+    "structlog": "server",
+    "tensorboard": "tensorboard",
+    "torch": "exporter",
+    "uvloop": "server",
+    "watchfiles": "server",
+}
+
+
+class Command(Protocol):
+    """A frozen dataclass whose fields are the options and whose docstring is the help.
+
+    Where exit code 1 is an answer, as with `diff`, the class has another one for a failure as `FAILED`.
+    """
+
+    def run(self) -> None:
+        """Does it. Raises resprobe.Error for what a user can mend."""
+
+
+def main(
+    prog: str,
+    description: str,
+    commands: Sequence[type[Command]],
+    arguments: Sequence[str] | None = None,
+    default: Command | None = None,
+) -> None:
+    """Parses the command line, runs the command and turns what it raises into an exit code.
+
+    Args:
+        prog: Name of the program, as the user types it.
+        description: What the program is for.
+        commands: One class: its options are the program's. Several: subcommands named like the classes.
+        arguments: Instead of sys.argv[1:].
+        default: Of the only command: its values are those of the options that are not given.
+
+    Raises:
+        SystemExit: 0 after --help, 1 (or the command's FAILED) if it failed, 2 if the command line is wrong, 130 after
+            Ctrl-C.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    with signals.Interrupts(prog) as interrupts:
+        try:
+            _run(prog, description, commands, arguments, default, interrupts)
+        except KeyboardInterrupt:
+            interrupts.say()
+            raise SystemExit(_early.CODE) from None
+        finally:
+            signals.drop_output()
+
+
+def _run(
+    prog: str,
+    description: str,
+    commands: Sequence[type[Command]],
+    arguments: Sequence[str],
+    default: Command | None,
+    interrupts: signals.Interrupts,
+) -> None:
+    failed = _failure_code(commands, arguments)
+    try:
+        command = _parse(prog, description, commands, arguments, default)
+        if sys.stdout is None and default is None:  # closed by the caller
+            raise Error("standard output is closed; expected it to be open, or > /dev/null")
+        try:
+            command.run()
+        except Exception:
+            interrupts.check()
+            raise
+        interrupts.check()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except Error as error:
+        fail(prog, str(error), failed)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        fail(prog, f"this needs the package {error.name}: pip install 'resprobe[{extra}]'", failed)
+    except BrokenPipeError:  # the reader of our output, for example `head`, has seen enough
+        raise SystemExit(failed) from None
+    except OSError as error:
+        what = "the output" if error.filename is None else str(error.filename)
+        fail(prog, f"{what} cannot be used: {error.strerror or error}", failed)
+    except Exception:
+        if failed == 1:
+            raise
+        traceback.print_exc()  # Python's own exit code, 1, is an answer of this command
+        raise SystemExit(failed) from None
+
+
+def _failure_code(commands: Sequence[type[Command]], arguments: Sequence[str]) -> int:
+    """Returns the exit code of a failure of the command that is asked for, even if that is for its help."""
+    chosen = [command for command in commands if command.__name__.lower() in arguments[:1]]
+    return int(getattr(chosen[0], "FAILED", 1)) if chosen else 1
+
+
+def fail(prog: str, message: str, code: int = 1) -> NoReturn:
+    """Says why on standard error and exits."""
+    Console(stderr=True, soft_wrap=True).print(f"{prog}: {message}", markup=False, highlight=False)
+    raise SystemExit(code)
+
+
+def _parse(
+    prog: str,
+    description: str,
+    commands: Sequence[type[Command]],
+    arguments: Sequence[str],
+    default: Command | None,
+) -> Command:
+    configuration: list[Any] = [tyro.conf.DisallowNone]
+    options: dict[str, Any] = {"prog": prog, "description": description, "args": arguments}
+    if default is None:
+        configuration.append(tyro.conf.FlagCreatePairsOff)
+    else:  # a flag may already be on: then --flag must still be right, and --no-flag possible
+        options["default"] = default
+    if len(commands) == 1:
+        form: Any = commands[0]
+    else:
+        form = Union[tuple(_subcommand(command, arguments) for command in commands)]  # noqa: UP007
+    parsed: Command = tyro.cli(form, config=configuration, **options)
+    return parsed
+
+
+def _subcommand(command: type[Command], arguments: Sequence[str]) -> Any:
+    """In the list of commands a line is enough; a command's own help shows all of its docstring."""
+    name, text = command.__name__.lower(), cleandoc(command.__doc__ or "")
+    if name not in arguments[:1]:
+        text = text.partition("\n")[0]
+    return Annotated[command, tyro.conf.subcommand(name, description=text)]

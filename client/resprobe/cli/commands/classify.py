@@ -1,0 +1,39 @@
+"""`resprobe classify`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from resprobe.cli import tables
+from resprobe.cli.options import Selection, console, print_notes
+from resprobe.cli.pictures import ask
+from resprobe.errors import InvalidRequest
+
+
+@dataclass(frozen=True)
+class Classify(Selection):
+    """Classify pictures: JPEG, PNG, WebP or BMP files. If one is damaged it is named, the others are answered.
+
+    Examples:
+      resprobe classify cat.jpg dog.png
+      resprobe classify *.png --model resnet110 --top-k 1 --json
+    """
+
+    images: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Files."""
+    top_k: int = 3
+    """Classes to show for each image."""
+
+    def run(self) -> None:
+        """Asks and prints."""
+        if not self.images:
+            raise InvalidRequest("no images were given; see resprobe classify --help")
+        with self.client() as client:
+            answers = ask(client, self.images, self.model, self.version, self.top_k)
+        if self.json:
+            self.show(tables.classes_json(answers.sources, answers.result, answers.model.classes))
+        else:
+            console.print(tables.classes_table(answers.sources, answers.result, answers.model.classes))
+            print_notes(answers.notes)
+        answers.check()

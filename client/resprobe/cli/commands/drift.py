@@ -1,0 +1,125 @@
+"""`resprobe drift`."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import tyro
+
+from resprobe.analysis import drift
+from resprobe.analysis.dataset_result import Frame
+from resprobe.cli import tables
+from resprobe.cli.options import Selection, console, print_notes
+from resprobe.cli.source import Source, ask
+from resprobe.errors import InvalidRequest
+
+SHOWN = 10  # blocks in the table
+
+
+@dataclass(frozen=True)
+class Drift(Selection, Source):
+    """Test whether images still look to the model like those that its baseline was measured on.
+
+    Compares the distribution of a statistic in every block with the baseline in the model's description. The distance
+    is Kolmogorov and Smirnov's: 0.2 means that a fifth of the images have moved past some value. A block has drifted
+    if its distance is at least --threshold, and if chance explains it with a probability under --alpha, corrected for
+    the number of blocks (Holm): at most that share of windows without drift gives a false alarm.
+
+    Exit code: 0 no drift, 1 drift, 2 no verdict (a failure, a wrong command line, an output that cannot be written, or
+    fewer than 10 images), like diff and grep; 130 after Ctrl-C.
+
+    Examples:
+      resprobe drift today/*.png
+      resprobe drift --dataset cifar10 --data ~/cifar --limit 500 --seed 1
+      resprobe drift --stats stats.parquet --statistic cosine --json
+    """
+
+    FAILED: ClassVar[int] = 2
+
+    images: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Files, instead of --dataset."""
+    stats: Path | None = None
+    """Instead of images: a Parquet file that resprobe blocks --out wrote. Needs no server."""
+    statistic: Literal["branch_l2", "shortcut_l2", "ratio", "cosine", "branch_std", "branch_mean"] = "ratio"
+    """What to compare."""
+    alpha: float = drift.ALPHA
+    """Bound on the chance of a false alarm."""
+    threshold: float = drift.THRESHOLD
+    """Distance below which a difference does not matter, from 0 to 1."""
+
+    def run(self) -> None:
+        """Asks, compares, prints and exits."""
+        if bool(self.images) + (self.dataset is not None) + (self.stats is not None) != 1:
+            raise InvalidRequest("expected picture files, --dataset or --stats; see resprobe drift --help")
+        window = self._window()
+        if len(window) < drift.FEWEST:
+            raise InvalidRequest(f"{len(window)} images are too few for a verdict; expected at least {drift.FEWEST}")
+        found = drift.drift(window, statistic=self.statistic, alpha=self.alpha, threshold=self.threshold)
+        if self.json:
+            self.show({**_json(found), "notes": window.notes})
+        else:
+            _print(found)
+            print_notes(window.notes)
+        sys.stdout.flush()  # a verdict that nobody could read is none
+        raise SystemExit(1 if found.found else 0)
+
+    def _window(self) -> Frame:
+        if self.stats is not None:
+            from resprobe.analysis import arrow
+
+            return arrow.read(self.stats)
+        with self.client() as client:
+            return ask(client, self.images or self.load(), client.model(self.model, self.version), self.resize)
+
+
+def _print(found: drift.Drift) -> None:
+    grid = tables.grid("block", "distance", "p-value", f"median of\n{found.statistic}", "baseline\nmedian", "drifted")
+    for place in (-found.distance).argsort()[:SHOWN]:
+        grid.add_row(
+            found.names[place],
+            f"{found.distance[place]:.3f}",
+            f"{found.p_value[place]:.2g}",
+            f"{found.median[place]:.4g}",
+            f"{found.baseline_median[place]:.4g}",
+            "yes" if found.drifted[place] else "–",
+        )
+    console.print(grid)
+    count, blocks, model = int(found.drifted.sum()), len(found.names), found.model
+    verdict = f"drift in {count} of {blocks} blocks" if count else f"no drift in {blocks} blocks"
+    console.print(
+        f"\n{verdict}: {found.images:,} images of {found.dataset} against {model.name} version {model.version}'s "
+        f"baseline over {model.baseline_images:,} images of {model.dataset}"
+    )
+    if found.detectable > found.threshold:
+        console.print(
+            f"few images: only distances above {found.detectable:.2f} can be told from chance, "
+            f"not the threshold of {found.threshold:g}"
+        )
+
+
+def _json(found: drift.Drift) -> dict[str, Any]:
+    arrays = {
+        "distance": found.distance,
+        "p_value": found.p_value,
+        "median": found.median,
+        "baseline_median": found.baseline_median,
+    }
+    columns = {name: tables.finite(values) for name, values in arrays.items()}
+    blocks = [
+        {"name": name, "drifted": bool(drifted), **{key: values[place] for key, values in columns.items()}}
+        for place, (name, drifted) in enumerate(zip(found.names, found.drifted, strict=True))
+    ]
+    return {
+        "drift": found.found,
+        "model": found.model.name,
+        "version": found.model.version,
+        "dataset": found.dataset,
+        "images": found.images,
+        "baseline_images": found.model.baseline_images,
+        "statistic": found.statistic,
+        "alpha": found.alpha,
+        "threshold": found.threshold,
+        "detectable": found.detectable,
+        "blocks": blocks,
+    }

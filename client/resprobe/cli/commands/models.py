@@ -1,0 +1,25 @@
+"""`resprobe models`."""
+
+from dataclasses import dataclass
+
+from resprobe.cli import tables
+from resprobe.cli.options import Connection, console
+
+
+@dataclass(frozen=True)
+class Models(Connection):
+    """List the models that the server serves; * marks the default version.
+
+    Examples:
+      resprobe models
+      resprobe models --address gpu-host:50051 --json
+    """
+
+    def run(self) -> None:
+        """Asks and prints."""
+        with self.client() as client:
+            models = client.models()
+        if self.json:
+            self.show(tables.models_json(models))
+        else:
+            console.print(tables.models_table(models))

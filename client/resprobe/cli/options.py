@@ -1,0 +1,98 @@
+"""What the subcommands share: how to reach a server, which model to ask, and where output goes."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from resprobe._client import Client
+from resprobe._wire.address import default
+from resprobe._wire.channel import Endpoint
+from resprobe.errors import InvalidRequest
+
+WIDE = 10_000  # columns for what is read by a program: it gets whole names
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves it to _command, which knows the exit code; rich's own is always 1."""
+        raise  # called where it is handled
+
+
+_PERSON = sys.stdout is not None and sys.stdout.isatty()  # None: closed by the caller
+console = _Console(highlight=False, soft_wrap=True, width=None if _PERSON else WIDE)
+
+
+@contextmanager
+def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows on a terminal how far long work is; yields what is to be told how much is done, and of how much."""
+    terminal = Console(stderr=True)
+    with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
+        task = progress.add_task(text, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """Says below a table what was assumed."""
+    for note in notes:
+        console.print(f"note: {note}", markup=False)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Options of every command."""
+
+    address: str = default()
+    """HOST:PORT of the server; the environment variable RESPROBE_ADDRESS changes the default."""
+    tls: bool = False
+    """Encrypt, and check the server's certificate against the authorities that come with gRPC."""
+    ca: Path | None = Path(os.environ["RESPROBE_CA"]) if "RESPROBE_CA" in os.environ else None
+    """PEM file of the authorities to check it against instead; the environment variable RESPROBE_CA too."""
+    cert: Path | None = None
+    """PEM file of this caller's own certificate, for mutual TLS."""
+    key: Path | None = None
+    """PEM file of its key."""
+    token_file: Path | None = None
+    """File with the token to send. Default: what is in the environment variable RESPROBE_TOKEN, if anything."""
+    json: bool = False
+    """Print JSON."""
+
+    def endpoint(self) -> Endpoint:
+        """Of the server. Raises InvalidRequest for options that do not go together and a file that cannot be read."""
+        if (self.cert is None) != (self.key is None):
+            raise InvalidRequest("--cert and --key go together")
+        certificate = (self.cert, self.key) if self.cert and self.key else None
+        return Endpoint(self.address, self.tls, self.ca, certificate, self._token())
+
+    def client(self) -> Client:
+        """For the server."""
+        return Client(**vars(self.endpoint()))
+
+    def _token(self) -> str | None:
+        """Never an option: the command lines of all are there for all to see."""
+        if self.token_file is None:
+            return os.environ.get("RESPROBE_TOKEN") or None
+        try:
+            return self.token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidRequest(f"cannot read a token from {self.token_file}: {error}") from error
+
+    def show(self, value: object) -> None:
+        """Prints JSON."""
+        print(json.dumps(value))
+
+
+@dataclass(frozen=True)
+class Selection(Connection):
+    """Options of the commands that ask a model."""
+
+    model: str = ""
+    """Name of the model. Default: the only one that is served."""
+    version: str = ""
+    """Version of the model. Default: the highest."""

@@ -1,0 +1,123 @@
+"""A self-contained HTML page: sections of text, tables, SVG figures and thumbnails; nothing is fetched to show it.
+
+All text is escaped, wherever it comes from; only what `markupsafe.Markup` marks as HTML is taken as it is. Needs
+jinja2 and matplotlib.
+"""
+
+import base64
+import hashlib
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+from matplotlib.figure import Figure as Drawing
+from PIL import Image
+
+from resprobe import _files
+
+FOLD = 30  # rows; a longer table is folded away until it is asked for
+# Text stays text: it can be selected, searched and read aloud. matplotlib lays it out with its own wide font, so that
+# of the page fits. Without the names of programs and the date, the same figure is the same bytes.
+_STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "resprobe"}
+_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture (`figure_svg`) and what it shows: quantities, units, how many images."""
+
+    svg: Markup
+    caption: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Thumbnails (`picture`) in a row that wraps."""
+
+    pictures: Sequence[str]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells are text, or Markup as `picture` returns it; the first `left` columns are words, the others numbers."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str
+    left: int = 1
+
+    @property
+    def folded(self) -> bool:
+        """Whether only its caption shows until a reader opens it."""
+        return len(self.rows) > FOLD
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what follows it, in order; a `str` is a paragraph."""
+
+    heading: str
+    parts: Sequence[str | Figure | Gallery | Table]
+
+
+def render(title: str, lead: str, sections: Sequence[Section], notes: Sequence[str] = ()) -> str:
+    """The page as HTML text.
+
+    Args:
+        title: Of the page.
+        lead: A sentence or two below the title: what was done, on what.
+        sections: In reading order; more than two are listed at the top.
+        notes: Paragraphs at the end, for example what the words mean.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(title=title, lead=lead, sections=sections, notes=notes)
+
+
+def write(path: Path, html: str) -> None:
+    """Writes a page. Raises Error if it cannot be written."""
+    with _files.replacing(path) as part:
+        part.write_text(html, encoding="utf-8")
+
+
+def figure_svg(figure: Drawing) -> Markup:
+    """A matplotlib figure as SVG to stand in a page: any number of them, since no two share an id.
+
+    The same figure gives the same text.
+    """
+    buffer = io.StringIO()
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(buffer, format="svg", metadata=_NO_METADATA)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]  # without the XML declaration and the document type
+    prefix = hashlib.sha256(svg.encode()).hexdigest()[:8]
+    svg = re.sub(r'\b(id="|href="#)|(url\(#)', lambda match: f"{match[0]}f{prefix}-", svg)
+    return Markup(svg)  # matplotlib escapes text
+
+
+def picture(pixels: npt.NDArray[np.uint8], caption: str) -> Markup:
+    """A thumbnail with a few words below it; lines are separated by newlines.
+
+    Args:
+        pixels: [height, width, 1 or 3].
+        caption: Text.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    lines = Markup("<br>").join(caption.split("\n"))
+    return Markup('<span class="picture"><img alt="" src="data:image/png;base64,{}">{}</span>').format(data, lines)

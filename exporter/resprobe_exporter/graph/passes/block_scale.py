@@ -1,0 +1,61 @@
+"""Lets a request scale or remove the branch of any block, image by image, while the graph runs.
+
+What decides the cost on ONNX Runtime's CPU kernels (figures: benchmarks/README.md): a product with a factor of shape
+[n, 1, 1, 1] leaves the blocked layout, and takes the whole net with it. A product of two tensors of one shape stays.
+So each factor is spread over a plane, and a convolution with ones makes the plane as deep as the branch.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from resprobe_exporter.graph.residual import ResidualAddition
+from resprobe_exporter.graph.utils import additions_to_tap, branch_dtype, branch_shape, constant, replace_operand
+
+INPUT = "block_scale"
+
+
+class AddBlockScale(ir.passes.InPlacePass):
+    """Adds the input `block_scale`, float32 [n, L]: each block adds block_scale · F(x) to its shortcut.
+
+    1 leaves a block as it is, 0 removes it (Veit et al. 2016, arXiv 1605.06431, §4.1); any other factor will do.
+    Taps that are already there see the branch before it is scaled: what the block computes, not what is let through.
+
+    Requires: what AddBlockStatistics requires.
+    Ensures: where all factors are 1, the outputs are what they were.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """See the class."""
+        graph = model.graph
+        additions = additions_to_tap(graph)
+        for index, (addition, factor) in enumerate(zip(additions, _factors(graph, len(additions)), strict=True)):
+            _scale(graph, addition, factor, f"{INPUT}/{index}")
+        return ir.passes.PassResult(model, True)
+
+
+def _factors(graph: ir.Graph, blocks: int) -> Sequence[ir.Value]:
+    """The columns of the new input, each [n, 1, 1, 1]."""
+    batch = graph.inputs[0].shape[0] if graph.inputs[0].shape is not None else None
+    scale = ir.Value(name=INPUT, shape=ir.Shape([batch, blocks]), type=ir.TensorType(ir.DataType.FLOAT))
+    graph.inputs.append(scale)
+    tape = ir.tape.Tape()
+    image_axes = constant(graph, f"{INPUT}/axes", np.array([2, 3]))
+    columns = tape.op("Unsqueeze", [scale, image_axes])
+    factors = tape.op_multi_out("Split", [columns], {"axis": 1, "num_outputs": blocks}, num_outputs=blocks)
+    graph.insert_before(graph[0], tape.nodes)
+    return factors
+
+
+def _scale(graph: ir.Graph, addition: ResidualAddition, factor: ir.Value, name: str) -> None:
+    (channels, height, width), dtype = branch_shape(addition), branch_dtype(addition)
+    tape = ir.tape.Tape()
+    if dtype != ir.DataType.FLOAT:
+        factor = tape.op("Cast", [factor], {"to": dtype})
+    plane = tape.op("Expand", [factor, constant(graph, f"{INPUT}/{height}×{width}", np.array([1, 1, height, width]))])
+    ones = constant(graph, f"{INPUT}/ones{channels}/{dtype}", np.ones((channels, 1, 1, 1), dtype.numpy()))
+    factors = tape.op("Conv", [plane, ones], {"kernel_shape": [1, 1]})
+    scaled = tape.op("Mul", [addition.branch, factors], name=name)
+    graph.insert_before(addition.node, tape.nodes)
+    replace_operand(addition, addition.branch, scaled)

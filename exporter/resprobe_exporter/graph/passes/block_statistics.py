@@ -1,0 +1,97 @@
+"""Adds the statistics of every block to a graph, as one small output: no activation leaves the device.
+
+What decides the cost on ONNX Runtime's CPU kernels (figures: benchmarks/README.md):
+
+- Mul and GlobalAveragePool stay in its blocked layout; other reductions reorder every tapped tensor first.
+- Taps must run right after their block, while its tensors are in the cache. ONNX Runtime visits the inputs of a node
+  in falling order of their position in the file, so the last nodes of the taps stand in reverse order of the blocks.
+  In the plain order it computes the whole net first and keeps every branch and shortcut alive for it.
+- A tapped branch can no longer be added and rectified inside its convolution: UntieBranches mends that.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from resprobe_exporter.graph.residual import ResidualAddition
+from resprobe_exporter.graph.utils import additions_to_tap, branch_shape, constant
+
+STATISTICS = ("branch_l2", "shortcut_l2", "dot", "branch_mean")
+OUTPUT = "blocks"
+
+
+class AddBlockStatistics(ir.passes.InPlacePass):
+    """Adds the output `blocks`, float32 [n, L, 4]: STATISTICS of each of the L residual additions, for each image.
+
+    For an image, with sums over channels and positions: branch_l2 = ‖F‖₂, shortcut_l2 = ‖s‖₂, dot = ⟨F, s⟩ and
+    branch_mean = mean of F. Sums are in float32 whatever the graph computes in.
+
+    Requires: a topologically sorted graph whose additions are [n, c, h, w] with known c, h and w.
+    Ensures: the other outputs are what they were; L equals the number of residual additions.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """See the class."""
+        graph, additions = model.graph, additions_to_tap(model.graph)
+        tapes = [_tap(graph, addition, f"{OUTPUT}/{index}") for index, addition in enumerate(additions)]
+        tails = [_sum(graph, pooled) for pooled in tapes]
+        for nodes, _ in reversed(tails):
+            graph.extend(nodes)
+        scales = np.array([_scale(addition) for addition in additions], np.float32)
+        _finish(graph, [total for _, total in tails], scales)
+        return ir.passes.PassResult(model, True)
+
+
+def _tap(graph: ir.Graph, addition: ResidualAddition, name: str) -> ir.Value:
+    """Means over positions of F², s², F·s and F: [n, 4c, 1, 1], computed just before the addition."""
+    tape = ir.tape.Tape()
+    branch, shortcut = (_as_float(tape, value, name) for value in (addition.branch, addition.shortcut))
+    products = [
+        tape.op("Mul", [left, right], name=f"{name}/{label}")
+        for label, left, right in (
+            ("branch²", branch, branch),
+            ("shortcut²", shortcut, shortcut),
+            ("branch·shortcut", branch, shortcut),
+        )
+    ]
+    means = [tape.op("GlobalAveragePool", [value]) for value in (*products, branch)]
+    pooled = tape.op("Concat", means, {"axis": 1}, name=f"{name}/means")
+    graph.insert_before(addition.node, tape.nodes)
+    return pooled
+
+
+def _as_float(tape: ir.tape.Tape, value: ir.Value, name: str) -> ir.Value:
+    if value.dtype in (None, ir.DataType.FLOAT):
+        return value
+    return tape.op("Cast", [value], {"to": ir.DataType.FLOAT}, name=f"{name}/{value.name}/float")
+
+
+def _sum(graph: ir.Graph, pooled: ir.Value) -> tuple[Sequence[ir.Node], ir.Value]:
+    """Sums over channels: [n, 4c, 1, 1] to [n, 1, 4]."""
+    tape = ir.tape.Tape()
+    shape = constant(graph, f"{OUTPUT}/shape", np.array([0, 1, len(STATISTICS), -1]))
+    axis = constant(graph, f"{OUTPUT}/axis", np.array([3]))
+    rows = tape.op("Reshape", [pooled, shape])
+    total = tape.op("ReduceSum", [rows, axis], {"keepdims": 0})
+    return tape.nodes, total
+
+
+def _scale(addition: ResidualAddition) -> tuple[float, float, float, float]:
+    """What turns sums over channels of means over positions into sums of squares, and into the mean of F."""
+    channels, height, width = branch_shape(addition)
+    positions = height * width
+    return positions, positions, positions, 1 / channels
+
+
+def _finish(graph: ir.Graph, totals: Sequence[ir.Value], scales: np.ndarray) -> None:
+    """From the sums of all blocks to the statistics: [n, L, 4], which becomes an output of the graph."""
+    tape = ir.tape.Tape(graph)
+    scale = constant(graph, f"{OUTPUT}/scale", scales)
+    sums = tape.op("Mul", [tape.op("Concat", totals, {"axis": 1}), scale])
+    lengths, others = tape.op_multi_out("Split", [sums], {"axis": 2, "num_outputs": 2}, num_outputs=2)
+    output = tape.op("Concat", [tape.op("Sqrt", [lengths]), others], {"axis": 2}, name=OUTPUT)
+    batch = graph.inputs[0].shape[0] if graph.inputs[0].shape is not None else None
+    output.name, output.dtype = OUTPUT, ir.DataType.FLOAT
+    output.shape = ir.Shape([batch, *scales.shape])
+    graph.outputs.append(output)

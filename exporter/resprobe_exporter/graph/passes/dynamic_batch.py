@@ -1,0 +1,69 @@
+"""Frees the batch axis of a graph that was written for one batch size."""
+
+import numpy as np
+import onnx_ir as ir
+import onnx_ir.passes.common as common_passes
+
+from resprobe_exporter.graph.utils import integers
+
+PRIME = 7919  # a batch size that no other size is a multiple of, so that it is known again wherever it turns up
+
+
+class FreeBatch(ir.passes.InPlacePass):
+    """Makes the first size of what the graph takes free, and infers every other shape from that.
+
+    A Reshape in which the batch size is written out copies it from its input instead; so does one that leaves it to be
+    worked out (-1) from the other sizes, so that shapes say that rows stay rows.
+
+    Requires: one input, whose first axis is the batch; weights and constants as initializers.
+    Ensures: a graph that treats its rows alike takes any number of them. That it does is to be checked: no shape says
+    so.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """See the class."""
+        graph = model.graph
+        (taken,) = graph.inputs
+        assert taken.shape is not None
+        size, *sizes = taken.shape
+        reshapes = [node for node in graph if node.op_type == "Reshape" and not node.attributes.get_int("allowzero", 0)]
+        for node in reshapes:
+            if isinstance(size, int) and _first(node) == size:
+                _copy_batch(graph, node)
+        _infer(model, [PRIME, *sizes])
+        for node in reshapes:
+            if _first(node) == -1 and all(_is_batch(value) for value in (node.inputs[0], node.outputs[0])):
+                _copy_batch(graph, node)
+        batch = ir.SymbolicDim("n") if isinstance(size, int) or size.value is None else size
+        _infer(model, [batch, *sizes])
+        return ir.passes.PassResult(model, True)
+
+
+def _infer(model: ir.Model, sizes: list[int | ir.SymbolicDim]) -> None:
+    """Infers all shapes from that of the input."""
+    model.graph.inputs[0].shape = ir.Shape(sizes)
+    for node in model.graph:
+        for value in node.outputs:
+            value.shape = None
+    common_passes.ShapeInferencePass(check_type=False, strict_mode=False)(model)
+
+
+def _first(node: ir.Node) -> int | None:
+    """The first size that a Reshape is told, if it is a constant."""
+    sizes = integers(node.inputs[1])
+    return sizes[0] if sizes else None
+
+
+def _is_batch(value: ir.Value | None) -> bool:
+    return value is not None and value.shape is not None and len(value.shape) > 0 and value.shape[0] == PRIME
+
+
+def _copy_batch(graph: ir.Graph, node: ir.Node) -> None:
+    shape = np.array([0, *(integers(node.inputs[1]) or [])[1:]])
+    name = f"{node.outputs[0].name}/shape"
+    while name in graph.initializers:
+        name += "'"
+    copied = ir.Value(name=name, const_value=ir.tensor(shape, name=name))
+    copied.shape, copied.dtype = ir.Shape(shape.shape), ir.DataType.INT64
+    graph.register_initializer(copied)
+    node.replace_input_with(1, copied)

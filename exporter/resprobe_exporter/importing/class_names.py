@@ -1,0 +1,85 @@
+"""Labels of classes from the command line."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from resprobe._classes import match
+
+from resprobe_exporter import progress
+from resprobe_exporter.errors import ExporterError
+
+
+def read_labels(text: str) -> tuple[str, ...]:
+    """Labels from a file with one on each line, or from a,b,c.
+
+    Raises:
+        ExporterError: There are fewer than two, or one twice; or the file is not UTF-8.
+    """
+    path = Path(text)
+    parts = _read(path).splitlines() if _is_file(path) else text.split(",")
+    labels = tuple(label for part in parts if (label := part.strip()))
+    if len(labels) < 2:
+        raise ExporterError(f"--classes {text}: expected a file with one label on each line, or a,b,c")
+    if repeated := [label for label, count in Counter(labels).items() if count > 1]:
+        where = " and ".join(str(place + 1) for place, label in enumerate(labels) if label == repeated[0])
+        raise ExporterError(f"--classes {text}: label {repeated[0]!r} is there twice ({where}); expected each once")
+    return labels
+
+
+def choose(
+    names: tuple[str, ...] | None, count: int, what: str, data_set: tuple[str, Sequence[str]] | None
+) -> tuple[str, ...]:
+    """Names of a net's classes; those of a data set to measure with are looked for among them.
+
+    Args:
+        names: That were given. If None, those of the data set, or else numbers.
+        count: How many classes the net has.
+        what: The net, as errors call it.
+        data_set: Its name and its classes, if there is one.
+
+    Raises:
+        ExporterError: There are more or fewer names than classes.
+        InvalidRequest: The net lacks classes of the data set.
+    """
+    if names is None and data_set is not None:
+        name, classes = data_set
+        check_count(tuple(classes), count, f"{what}, for which --classes names none,", f"the data set {name}")
+        progress.note(f"classes are called as those of {name}, in their order: {classes[0]!r} first")
+        return tuple(classes)
+    if names is None:
+        progress.note(f"classes have no names (--classes gives some): they are called 0 to {count - 1}, by position")
+        return tuple(map(str, range(count)))
+    check_count(names, count, what)
+    if data_set is not None and (note := match(data_set[1], names, "the data set").note):
+        progress.note(note)
+    return names
+
+
+def check_count(labels: tuple[str, ...], count: int, what: str, whose: str = "--classes") -> None:
+    """Raises ExporterError unless there are as many labels as `what` has classes."""
+    if len(labels) != count:
+        raise ExporterError(f"{what} has {count} classes, and {whose} names {len(labels)}; expected one for each class")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a list of labels that is too long for the name of a file
+        return False
+
+
+def _read(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # Windows' "Unicode"
+            return content.decode("utf-16")
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ExporterError(
+            f"--classes {path}: line {line} is not UTF-8, and names would be guessed; make it so, for example by "
+            f"iconv -f LATIN1 -t UTF-8 {path}"
+        ) from error
+    except OSError as error:
+        raise ExporterError(f"--classes {path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,164 @@
+"""Somebody's ONNX file: read, and what it takes and returns."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+
+from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.importing.normalisation import explained, level, sort, summary
+from resprobe_exporter.importing.scores import add_scores
+
+LARGEST = 2**26  # numbers in what a graph takes at a time: more than any image has
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Somebody's graph.
+
+    Attributes:
+        path: Of the file.
+        model: As it came, with the outputs that are wanted.
+        levelled: The same computation for any number of images, ready for the passes.
+        scores: Name of the last output, if that was added: what the Softmax at the end of the graph is given.
+    """
+
+    path: Path
+    model: onnx.ModelProto
+    levelled: ir.Model
+    scores: str | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many images the file takes at a time, if it says so; else 1."""
+        return self._sizes[0].dim_value or 1
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether it takes images as [n, h, w, c]."""
+        return spatial_axes([one.dim_value for one in self._sizes]) == (1, 2)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of what it takes."""
+        return onnx.helper.tensor_dtype_to_np_dtype(_input(self.model).type.tensor_type.elem_type)
+
+    @property
+    def _sizes(self) -> Sequence[onnx.TensorShapeProto.Dimension]:
+        return _input(self.model).type.tensor_type.shape.dim
+
+
+def read(path: Path, size: tuple[int, int] | None = None, output: str | None = None, scores: bool = False) -> Foreign:
+    """Reads a file.
+
+    Args:
+        path: Of it. Weights may lie beside it.
+        size: Height and width of its images, where it leaves them open.
+        output: The only one that is wanted; None: all.
+        scores: Whether scores are wanted, also where a Softmax at the end makes probabilities of them.
+
+    Raises:
+        ExporterError: It is no ONNX model, takes more than one tensor, or has no such output.
+    """
+    with explained(path):
+        model = _load(path)
+        if not model.graph.output:
+            raise ExporterError(f"{path} returns nothing; expected a score for each class")
+        _set_channels(model)
+        if size is not None:
+            _set_size(_input(model), size)
+        _check_size(_input(model))
+        if output is not None:
+            _keep_output(model, output, path)
+        before_softmax = add_scores(model) if scores and len(model.graph.output) == 1 else None
+        return Foreign(path, model, level(model, path), before_softmax)
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    """The model with its weights, its nodes sorted, checked."""
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except OSError as error:
+        raise ExporterError(f"{path} cannot be read: {error.strerror or error}") from error
+    except DecodeError as error:
+        raise ExporterError(f"{path} is no ONNX model: {summary(error)}") from error
+    try:
+        onnx.load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise ExporterError(
+            f"the weights of {path}, which lie in other files, cannot be read: {summary(error)}"
+        ) from error
+    try:
+        model = sort(model)
+        onnx.checker.check_model(model)
+    except (ValueError, onnx.checker.ValidationError) as error:
+        raise ExporterError(f"{path} is no ONNX model: {summary(error)}") from error
+    for value in model.graph.input:
+        for one in value.type.tensor_type.shape.dim:
+            if one.HasField("dim_value") and one.dim_value < 1:  # how some write that it is free
+                one.ClearField("dim_value")
+    return model
+
+
+def _input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
+    """The only one. Raises ExporterError if there are others."""
+    weights = {weight.name for weight in model.graph.initializer}  # which older files list as inputs too
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs)
+        raise ExporterError(f"the graph takes {len(inputs)} tensors ({names}); expected one, the images")
+    return inputs[0]
+
+
+def spatial_axes(shape: Sequence[object]) -> tuple[int, int] | None:
+    """Where height and width are in [n, c, h, w] or [n, h, w, c], c being 1 or 3; None: it is neither."""
+    if len(shape) == 4 and shape[1] in (1, 3):
+        return 2, 3
+    return (1, 2) if len(shape) == 4 and shape[3] in (1, 3) else None
+
+
+def _set_channels(model: onnx.ModelProto) -> None:
+    """Writes down how many channels there are, where only the weights of the first convolution say so."""
+    taken = _input(model)
+    sizes = taken.type.tensor_type.shape.dim
+    weights = {weight.name: weight for weight in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Conv" and node.input[0] == taken.name and node.input[1] in weights and len(sizes) == 4:
+            groups = [attribute.i for attribute in node.attribute if attribute.name == "group"]
+            sizes[1].dim_value = sizes[1].dim_value or weights[node.input[1]].dims[1] * (groups or [1])[0]
+
+
+def _set_size(value: onnx.ValueInfoProto, size: tuple[int, int]) -> None:
+    sizes = value.type.tensor_type.shape.dim
+    axes = spatial_axes([one.dim_value or None for one in sizes])
+    if axes is None:
+        raise ExporterError(f"input {value.name} is {_text(sizes)}; --size is for images, [n, c, h, w] or [n, h, w, c]")
+    for axis, length in zip(axes, size, strict=True):
+        if sizes[axis].dim_value not in (0, length):
+            raise ExporterError(f"input {value.name} is {_text(sizes)}; --size {size[0]} {size[1]} does not fit it")
+        sizes[axis].dim_value = length
+
+
+def _check_size(value: onnx.ValueInfoProto) -> None:
+    sizes = value.type.tensor_type.shape.dim
+    if math.prod(one.dim_value or 1 for one in sizes) > LARGEST:
+        raise ExporterError(f"input {value.name} is {_text(sizes)}; expected at most {LARGEST:,} numbers")
+
+
+def _text(sizes: Sequence[onnx.TensorShapeProto.Dimension]) -> str:
+    return f"[{', '.join(str(one.dim_value or one.dim_param or '?') for one in sizes)}]"
+
+
+def _keep_output(model: onnx.ModelProto, output: str, path: Path) -> None:
+    known = [value for value in model.graph.output if value.name == output]
+    if not known:
+        names = ", ".join(value.name for value in model.graph.output)
+        raise ExporterError(f"{path} has no output {output!r}; its outputs: {names}")
+    del model.graph.output[:]
+    model.graph.output.extend(known)

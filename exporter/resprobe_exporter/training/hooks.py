@@ -1,0 +1,112 @@
+"""What the layers of a net do while it runs: the norm of each one's gradient, the size of each one's response."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from resprobe_exporter.nets.blocks import Addition
+from resprobe_exporter.nets.resnet import ResNet, response_std
+
+
+def gradient_norms(net: nn.Module) -> dict[str, float]:
+    """L2 norm of the gradient of each weighted layer's weight, in layer order: stage1.block0.conv1, …, linear.
+
+    Read it after `backward`. Convolutions, projections among them, and the linear layer count; batch norms do not.
+
+    Raises:
+        ValueError: A layer has no gradient.
+    """
+    gradients = {}
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            if module.weight.grad is None:
+                raise ValueError(f"{name} has no gradient: it is read after backward")
+            gradients[name] = module.weight.grad
+    if not gradients:
+        return {}
+    norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients.values()])
+    return dict(zip(gradients, norms.tolist(), strict=True))
+
+
+def closed_form(net: ResNet) -> dict[str, float]:
+    """What `Responses.std` is over the training distribution, from γ and β alone: sqrt(mean(γ²) + var(β))."""
+    return {name: response_std(norm) for name, norm in _responding(net) if isinstance(norm, nn.BatchNorm2d)}
+
+
+class Responses:
+    """A context in which the responses of a net are measured, over all batches that it runs.
+
+    The response of a 3×3 layer is its output after batch norm and before the non-linearity or the addition (He et al.
+    2015, §4.2 and Fig. 7). Where no batch norm reads the layer's output first, as at the end of a pre-activation
+    branch, it is the output itself. Training and evaluation mode give different responses: batch statistics against
+    running ones.
+    """
+
+    def __init__(self, net: ResNet) -> None:
+        """Measures nothing yet.
+
+        Args:
+            net: To watch; it must be called itself, not through a compiled copy.
+        """
+        self._net = net
+        self._sums: dict[str, list[Tensor]] = defaultdict(list)
+        self._counts: dict[str, int] = defaultdict(int)
+        self._ratios: dict[str, list[Tensor]] = defaultdict(list)
+        self._hooks: list[torch.utils.hooks.RemovableHandle] = []
+
+    def __enter__(self) -> "Responses":
+        for name, module in _responding(self._net):
+            self._hooks.append(module.register_forward_hook(partial(self._add_response, name)))
+        for name, module in self._net.named_modules():
+            if isinstance(module, Addition):
+                block = name.rpartition(".")[0]
+                self._hooks.append(module.register_forward_hook(partial(self._add_ratio, block)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+    @property
+    def std(self) -> dict[str, float]:
+        """By 3×3 layer, in layer order: the standard deviation over images, channels and positions."""
+        found = {}
+        for name, sums in self._sums.items():
+            total, squares = (torch.stack(sums).sum(0) / self._counts[name]).tolist()
+            found[name] = max(0.0, squares - total**2) ** 0.5
+        return found
+
+    @property
+    def ratios(self) -> dict[str, npt.NDArray[np.float64]]:
+        """By block, from input to output: ‖F(x)‖₂ / ‖s(x)‖₂ of each image, [n]; empty for a plain net."""
+        return {name: torch.cat(parts).cpu().numpy() for name, parts in self._ratios.items()}
+
+    @torch.no_grad()
+    def _add_response(self, name: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        squares = torch.linalg.vector_norm(output, dtype=torch.float64).square()
+        self._sums[name].append(torch.stack([output.sum(dtype=torch.float64), squares]))  # no wait for the device
+        self._counts[name] += output.numel()
+
+    @torch.no_grad()
+    def _add_ratio(self, name: str, _module: nn.Module, operands: tuple[Tensor, Tensor], _output: Tensor) -> None:
+        branch, shortcut = (torch.linalg.vector_norm(one.flatten(1), dim=1, dtype=torch.float64) for one in operands)
+        self._ratios[name].append(branch / shortcut)
+
+
+def _responding(net: ResNet) -> Iterator[tuple[str, nn.Module]]:
+    """Each 3×3 layer's name, and the module whose output is its response."""
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
+            parent, _, last = name.rpartition(".")
+            owner = net.get_submodule(parent)
+            norm = getattr(owner, getattr(owner, "norm_after", {}).get(last, ""), None)
+            yield name, norm if isinstance(norm, nn.BatchNorm2d) else module

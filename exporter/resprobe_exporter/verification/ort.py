@@ -1,0 +1,66 @@
+"""Runs the written graphs on ONNX Runtime, to check and to measure them. CPU only: a reference needs no speed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from resprobe_exporter.errors import ExporterError, one_line
+from resprobe_exporter.graph.passes.block_scale import INPUT as BLOCK_SCALE
+
+Outputs = Mapping[str, npt.NDArray[np.float32]]
+
+
+class Graph:
+    """A graph that takes one tensor, [n, …], and perhaps `block_scale`, float32 [n, L].
+
+    Where ONNX Runtime cannot load or run it, an ExporterError has the reason.
+
+    Attributes:
+        shapes: Of what it takes and returns, by name; a size that is free is None or has a name.
+    """
+
+    def __init__(self, source: Path | bytes, name: str = "") -> None:
+        """Loads a graph.
+
+        Args:
+            source: The ONNX file, beside which its weights lie, or its bytes with the weights in them.
+            name: What an error calls it; empty: as the file.
+        """
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        self._name = name or (source.name if isinstance(source, Path) else "the file")
+        with _explained(self._name):
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        self._input = inputs[0].name
+        self.shapes: Mapping[str, Sequence[int | str | None]]
+        self.shapes = {value.name: value.shape for value in (*inputs, *outputs)}
+        self._names = [output.name for output in outputs]
+
+    def run(self, tensor: npt.NDArray[np.generic], block_scale: npt.NDArray[np.float32] | None = None) -> Outputs:
+        """The outputs by name, each [n, …]."""
+        inputs = {self._input: tensor} if block_scale is None else {self._input: tensor, BLOCK_SCALE: block_scale}
+        with _explained(self._name):
+            return dict(zip(self._names, self._session.run(None, inputs), strict=True))
+
+    def run_batches(self, images: npt.NDArray[np.uint8], batch_size: int = 32) -> Iterator[Outputs]:
+        """The outputs for one batch after the other."""
+        for start in range(0, len(images), batch_size):
+            yield self.run(images[start : start + batch_size])
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # ONNX Runtime has no class of its own for what it raises
+        raise ExporterError(f"ONNX Runtime cannot run {name}: {one_line(error)}") from error
+
+
+def count(rows: int) -> str:
+    """So many images, in words."""
+    return "1 image" if rows == 1 else f"{rows} images"

@@ -1,0 +1,117 @@
+"""Where the server listens: no plaintext where others can read it, unless that is wished; and a port for probes."""
+
+import errno
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+from grpc_health.v1 import health_pb2_grpc
+from resprobe._wire.address import SCHEMES, is_loopback, parse
+from resprobe.errors import InvalidRequest
+
+from resprobe_server.config import Config
+from resprobe_server.errors import StartError
+from resprobe_server.rpc.admission import options
+from resprobe_server.rpc.arrivals import Arrivals
+from resprobe_server.rpc.server import Server
+from resprobe_server.security.tls import server_credentials
+from resprobe_server.services.health import Health
+
+log = structlog.get_logger()
+
+
+def listen(server: Server, config: Config) -> int:
+    """Makes a server listen as configured.
+
+    Returns:
+        The port.
+
+    Raises:
+        StartError: It cannot listen there, it would talk plaintext with other machines, or there is something wrong
+            with its certificate.
+    """
+    address = parse_listening(config.address)
+    if config.tls_cert is not None and config.tls_key is not None:
+        credentials = server_credentials(config.tls_cert, config.tls_key, config.tls_client_ca)
+        return _bind(address, lambda: server.add_secure_port(address, credentials))
+    if config.tls_cert or config.tls_key or config.tls_client_ca:
+        raise StartError("TLS needs both --tls-cert and --tls-key; --tls-client-ca goes with them")
+    if not is_loopback(address):
+        if not config.insecure_plaintext:
+            raise StartError(
+                f"{address} can be reached from other machines, and without TLS anyone on the way can read and change "
+                "what is sent, tokens too: give --tls-cert and --tls-key, or, where something else protects it, "
+                "--insecure-plaintext"
+            )
+        log.warning("plaintext on the network", address=address)
+    return _bind(address, lambda: server.add_insecure_port(address))
+
+
+@asynccontextmanager
+async def probes(config: Config, health: Health) -> AsyncIterator[None]:
+    """Answers health checks, and nothing else, in plaintext: those of Kubernetes can neither TLS nor tokens.
+
+    Args:
+        config: Its health_address says where to listen; nowhere if it is empty.
+        health: Answers.
+
+    Raises:
+        StartError: It cannot listen there.
+    """
+    address = config.health_address
+    if not address:
+        yield
+        return
+    server = Server(options(config), [health], arrivals=Arrivals(config.request_timeout))
+    server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
+    port = _bind(parse_listening(address), lambda: server.add_insecure_port(address))
+    await server.start()
+    log.info("answering health checks", address=address, port=port)
+    try:
+        yield
+    finally:
+        await server.stop(0)
+
+
+def parse_listening(address: str) -> str:
+    """Returns an address to listen at. Raises StartError if it is not one."""
+    try:
+        return parse(address, listening=True)
+    except InvalidRequest as error:
+        raise StartError(f"cannot listen at {address}: {error}") from error
+
+
+def check_free(address: str) -> None:
+    """Raises StartError if nothing can listen there: gRPC says why in a line of its own, and to us not at all."""
+    host, _, port = address.rpartition(":")
+    if address.startswith(SCHEMES) or int(port) == 0:
+        return
+    try:
+        places = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise StartError(f"cannot listen at {address}: {error.strerror}") from error
+    failures = []
+    for family, kind, protocol, _, place in places:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gRPC does
+                probe.bind(place)
+        except OSError as error:
+            failures.append(error)
+    for failure in failures:
+        if failure.errno == errno.EADDRINUSE:
+            raise StartError(f"cannot listen at {address}: the port is in use by another program") from failure
+    if len(failures) == len(places):
+        raise StartError(f"cannot listen at {address}: {failures[0].strerror}") from failures[0]
+
+
+def _bind(address: str, add: Callable[[], int]) -> int:
+    check_free(address)
+    try:
+        port = add()
+    except RuntimeError as error:
+        raise StartError(f"cannot listen at {address}: {error}") from error
+    if port == 0:
+        raise StartError(f"cannot listen at {address}")
+    return port

@@ -1,0 +1,133 @@
+"""Loads versions: opens their graphs, runs each before anybody is served by it, and hands them to the device."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+from resprobe_protos import resprobe_pb2 as pb
+
+from resprobe_server.config import Config
+from resprobe_server.execution.providers import CPU, batch_sizes, choose
+from resprobe_server.execution.session import Graph, Padded, Session, Tensor, Whole
+from resprobe_server.models import description
+from resprobe_server.models.repository import BLOCKS, LEAN, LESION, LESION_PROBE, PROBE, Found
+from resprobe_server.models.version import GRAPHS, Times, Version
+from resprobe_server.observability.ratio_sampler import BRANCH, SHORTCUT, Ratios, Sampler, Watched
+from resprobe_server.scheduling.batcher import Batcher
+from resprobe_server.scheduling.worker import Device
+from resprobe_server.validation import declarations, digests, independence, trial, triton_config
+from resprobe_server.validation.findings import Findings, conclude
+
+Sessions = Mapping[str, Session]
+
+
+class Loader:
+    """Loads versions onto a device."""
+
+    def __init__(self, config: Config, device: Device) -> None:
+        """Finds out what the device is. Slow; call it on a thread of its own.
+
+        Raises:
+            StartError: The configured device cannot be used.
+        """
+        self._config, self._device = config, device
+        self._provider = choose(config)
+
+    def load(self, found: Found) -> Version:
+        """Loads a version, runs each of its graphs and checks what they return. Slow, as above.
+
+        Raises:
+            Exception: A file of somebody else's making can fail in any way.
+        """
+        read = description.read(found.directory)
+        files = [file for file in GRAPHS if (found.directory / file).is_file()]
+        if LEAN not in files:
+            raise trial.CheckFailed(f"{LEAN} is not a file")
+        digests.check(read, found.directory, files)
+        sessions, seconds = self._open(found, files)
+        declarations.check(read, sessions)
+        findings = self._try(found, sessions)
+        classes = 0 if findings.scores is None else findings.scores.shape[1]
+        model = description.complete(read, found, None if findings.unclassified else findings.images, classes)
+        named = len(model.classes) if model.classes or not findings.unclassified else None
+        trial.check(findings.trials, named, (len(model.blocks), len(model.statistics)), findings.batched)
+        times = {file: Times(seconds[file], trial.seconds) for file, trial in findings.trials.items()}
+        return self._assemble(found, model, sessions, findings, times)
+
+    def _open(self, found: Found, files: Sequence[str]) -> tuple[Sessions, Mapping[str, float]]:
+        """Opens graphs. Returns what each took, too, in seconds."""
+        sessions, seconds = {}, {}
+        for file in files:
+            begin = time.perf_counter()
+            sessions[file] = Session(found.directory / file, self._provider)
+            seconds[file] = time.perf_counter() - begin
+        return sessions, seconds
+
+    def _try(self, found: Found, sessions: Sessions) -> Findings:
+        """Runs all graphs on the same made-up inputs."""
+        lean, said = sessions[LEAN], triton_config.max_batch_size(found.directory.parent)
+        max_batch = min(self._config.max_batch, said or self._config.max_batch)
+        # Who calls an input `image` and makes it bytes has read what this server expects of a first axis.
+        agreed = said > 0 if said is not None else declarations.declared_images(lean) is not None or None
+        examined = independence.examine(lean, batch_sizes(self._provider.name, max_batch), agreed)
+        trials = {LEAN: examined.trial or trial.Trial({}, {})}
+        for file, session in sessions.items():
+            if (examined.batched and session.bind()) or file != LEAN:
+                trials[file] = trial.run(session, tuple(trials[LEAN].seconds), examined.sample)
+        return conclude(lean, examined, trials, said, max_batch)
+
+    def _assemble(
+        self, found: Found, model: pb.Model, sessions: Sessions, findings: Findings, times: Mapping[str, Times]
+    ) -> Version:
+        provider, lean = self._provider.name, sessions[LEAN]
+        blocks, scales = PROBE in sessions, LESION in sessions
+        model.serving.CopyFrom(
+            pb.Serving(provider=provider, has_blocks=blocks, has_block_scale=scales, max_batch=findings.max_batch)
+        )
+        graphs, ratios = self._sampled(model, sessions)
+        batchers = {file: self._batcher(file, found, graphs[file], sessions[file], findings) for file in sessions}
+        return Version(
+            description=model,
+            number=found.number,
+            format=findings.images,
+            unclassified=findings.unclassified,
+            probabilities=findings.probabilities,
+            inputs=_tensors(lean.inputs, findings.batched),
+            outputs=_tensors(lean.outputs, findings.batched),
+            batched=findings.batched,
+            lean=batchers[LEAN],
+            probe=batchers.get(PROBE),
+            lesion=batchers.get(LESION),
+            lesion_probe=batchers.get(LESION_PROBE),
+            times=times,
+            ratios=ratios,
+            notes=tuple(findings.notes),
+        )
+
+    def _sampled(self, model: pb.Model, sessions: Sessions) -> tuple[Mapping[str, Graph], Ratios | None]:
+        """The graphs as they are run, and the ratios that they show, if those are sampled."""
+        config, has_ratios = self._config, {BRANCH, SHORTCUT} <= set(model.statistics)
+        if PROBE not in sessions or not (has_ratios and config.metrics_address and config.ratio_sample):
+            return sessions, None
+        lean, probe = sessions[LEAN], sessions[PROBE]
+        ratios = Ratios(list(model.statistics), len(model.blocks))
+        sampler = Sampler(ratios, probe, BLOCKS, config.ratio_sample, self._device.when_idle)
+        watched = {LEAN: Watched(lean, sampler.after_lean), PROBE: Watched(probe, sampler.after_probe)}
+        return {**sessions, **watched}, ratios
+
+    def _batcher(self, file: str, found: Found, graph: Graph, session: Session, findings: Findings) -> Batcher:
+        config, max_batch = self._config, findings.max_batch
+        if not findings.batched:
+            graph = Whole(graph)
+        elif session.fixed > 1:
+            graph = Padded(graph, (session.fixed,))
+        elif self._provider.name != CPU:
+            graph = Padded(graph, batch_sizes(self._provider.name, max_batch))
+        limits = max_batch, config.max_queue, config.max_wait / 1000
+        name = f"{found.name}/{found.number}/{GRAPHS[file]}"
+        uniform = all(None not in tensor.shape[1:] for tensor in session.inputs)
+        return self._device.batcher(graph, *limits, urgent=file == LEAN, name=name, uniform=uniform)
+
+
+def _tensors(tensors: Sequence[Tensor], batched: bool) -> dict[str, Tensor]:
+    """By name, as requests see them: a fixed batch is not theirs to keep to."""
+    return {tensor.name: tensor.of_any_rows() if batched else tensor for tensor in tensors}

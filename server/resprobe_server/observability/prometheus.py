@@ -1,0 +1,174 @@
+"""Prometheus metrics on a port of their own: made from the counters when asked for, so they cost nothing until then."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+
+import structlog
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from resprobe._wire.address import SCHEMES
+
+from resprobe_server.binding import check_free, parse_listening
+from resprobe_server.config import Config
+from resprobe_server.errors import NotReady, StartError
+from resprobe_server.models.registry import Models
+from resprobe_server.models.version import Version
+from resprobe_server.observability import ratio_sampler
+from resprobe_server.observability.graph_stats import SECONDS
+from resprobe_server.rpc.status_counts import Calls
+from resprobe_server.scheduling.batcher import Batcher
+
+GRAPH = "model", "version", "graph"
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+log = structlog.get_logger()
+
+
+class ServerCollector(Collector):
+    """Reads the counters of a server."""
+
+    def __init__(self, models: Models, calls: Calls) -> None:
+        self._models, self._calls = models, calls
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics; see their texts."""
+        try:
+            versions = self._models.all()
+        except NotReady:
+            versions = []
+        yield self._requests()
+        yield self._loads()
+        yield _info(versions)
+        graphs = [
+            ((version.description.name, str(version.number), graph), batcher)
+            for version in versions
+            for graph, batcher in version.graphs().items()
+        ]
+        yield from _counts(graphs)
+        yield from _histograms(graphs)
+        yield _ratios(versions)
+
+    def _requests(self) -> Metric:
+        metric = CounterMetricFamily("resprobe_requests", "Requests answered.", labels=["method", "code"])
+        for labels, count in sorted(self._calls.counts.items()):
+            metric.add_metric(labels, count)
+        return metric
+
+    def _loads(self) -> Metric:
+        text = (
+            "Versions that were loaded, that failed to, or that are incompatible with those served; the log says why."
+        )
+        metric = CounterMetricFamily("resprobe_loads", text, labels=["model", "outcome"])
+        models = self._models
+        for outcome, counts in (
+            ("loaded", models.loads),
+            ("failed", models.failures),
+            ("incompatible", models.refusals),
+        ):
+            for model, count in sorted(counts.copy().items()):
+                metric.add_metric([model, outcome], count)
+        return metric
+
+
+def _info(versions: Sequence[Version]) -> Metric:
+    labels = ["model", "version", "provider", "default"]
+    metric = GaugeMetricFamily("resprobe_model_info", "1 for each model version that is served.", labels=labels)
+    for version in versions:
+        model = version.description
+        default = "true" if model.serving.is_default else "false"
+        metric.add_metric([model.name, model.version, model.serving.provider, default], 1)
+    return metric
+
+
+Graphs = Sequence[tuple[tuple[str, str, str], Batcher]]
+
+
+def _counts(graphs: Graphs) -> Iterator[Metric]:
+    images = CounterMetricFamily("resprobe_images", "Images in batches that ran.", labels=GRAPH)
+    pending = GaugeMetricFamily("resprobe_pending_images", "Images accepted and not yet answered.", labels=GRAPH)
+    outcomes = CounterMetricFamily(
+        "resprobe_graph_requests",
+        "Requests for a graph by outcome: served, failed, or dropped before they ran (refused, cancelled, expired).",
+        labels=[*GRAPH, "outcome"],
+    )
+    for labels, batcher in graphs:
+        counters = batcher.counters
+        images.add_metric(labels, counters.images)
+        pending.add_metric(labels, batcher.pending)
+        for outcome in ("served", "failed", "refused", "cancelled", "expired"):
+            outcomes.add_metric([*labels, outcome], getattr(counters, outcome))
+    yield from (images, pending, outcomes)
+
+
+def _histograms(graphs: Graphs) -> Iterator[Metric]:
+    queue = HistogramMetricFamily(
+        "resprobe_queue_seconds", "What a request waited before its first batch started.", labels=GRAPH
+    )
+    inference = HistogramMetricFamily("resprobe_inference_seconds", "What a batch took on the device.", labels=GRAPH)
+    size = HistogramMetricFamily("resprobe_batch_size", "Images in a batch.", labels=GRAPH)
+    for labels, batcher in graphs:
+        counters = batcher.counters
+        queue.add_metric(labels, _buckets(SECONDS, counters.queue.counts), counters.queue.sum)
+        inference.add_metric(labels, _buckets(SECONDS, counters.inference.counts), counters.inference.sum)
+        sizes, bounds = list(counters.sizes), (0, *SIZES)
+        counts = [sum(sizes[low + 1 : high + 1]) for low, high in zip(bounds, SIZES, strict=False)]
+        counts.append(sum(sizes[SIZES[-1] + 1 :]))
+        size.add_metric(labels, _buckets(SIZES, counts), counters.images)
+    yield from (queue, inference, size)
+
+
+def _ratios(versions: Sequence[Version]) -> Metric:
+    metric = HistogramMetricFamily(
+        "resprobe_block_ratio",
+        "Ratio of the norms of a block's branch and shortcut, ‖F(x)‖/‖s(x)‖, of a sample of the images.",
+        labels=["model", "version", "block"],
+    )
+    for version in versions:
+        if version.ratios is not None:
+            model, found = version.description, version.ratios
+            for block, counts, total in zip(model.blocks, found.counts.tolist(), found.sums.tolist(), strict=True):
+                metric.add_metric(
+                    [model.name, model.version, block.name], _buckets(ratio_sampler.BOUNDS, counts), total
+                )
+    return metric
+
+
+def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    """As Prometheus has them: each holds those below it too."""
+    return list(zip([*(f"{float(bound)}" for bound in bounds), "+Inf"], accumulate(counts), strict=True))
+
+
+@contextmanager
+def listen(config: Config, collector: Collector) -> Iterator[None]:
+    """Answers scrapes over HTTP while the context is open, on threads of its own.
+
+    Args:
+        config: Its metrics_address says where; the log tells the port. Nothing is done if it is empty.
+        collector: What to tell; figures of the process are added.
+
+    Raises:
+        StartError: It is not HOST:PORT, or it cannot listen there.
+    """
+    address = config.metrics_address
+    if not address:
+        yield
+        return
+    registry = CollectorRegistry()
+    registry.register(collector)
+    ProcessCollector(registry=registry)
+    if address.startswith(SCHEMES):
+        raise StartError(f"cannot serve metrics at {address}: expected HOST:PORT, for example 127.0.0.1:9091")
+    host, _, port = parse_listening(address).rpartition(":")
+    check_free(address)
+    try:
+        server, thread = start_http_server(int(port), host.strip("[]"), registry)
+    except OSError as error:
+        raise StartError(f"cannot listen at {address}: {error.strerror or error}") from error
+    log.info("metrics", address=address, port=server.server_port)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

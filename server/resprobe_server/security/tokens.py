@@ -1,0 +1,201 @@
+"""Who may do what: bearer tokens from a file, each with its rights.
+
+The file is TOML, a table for each caller, named for the log. It holds digests, so it gives no token away:
+
+    [dashboard]
+    sha256 = "…"                        # of the token, in hexadecimal
+    rights = ["classify", "analyse"]
+
+A token must be long and random, as `openssl rand -hex 32` makes it: then its plain SHA-256 cannot be turned back.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import tomllib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, cast, get_args
+
+import structlog
+
+from resprobe_server.config import Config
+from resprobe_server.errors import Forbidden, RequestError, StartError, Unauthenticated
+from resprobe_server.rpc.call import Call
+from resprobe_server.rpc.status import Context
+from resprobe_server.security.reloading import Reread
+
+# classify: images to classes. analyse: block statistics and block scales, beside `classify`. repository: load and
+# unload models.
+Right = Literal["classify", "analyse", "repository"]
+LOOKS = 1.0  # seconds between looks for tokens that are gone
+log = structlog.get_logger()
+RIGHTS: tuple[Right, ...] = get_args(Right)
+Need: TypeAlias = Right | Literal["token", "nothing"]  # token: any that is known
+
+# What a call needs before its request is read. A method that is not here needs the strongest right.
+NEEDS: Mapping[str, Need] = {
+    "grpc.health.v1.Health/Check": "nothing",  # probes have no tokens
+    "grpc.health.v1.Health/List": "nothing",
+    "grpc.health.v1.Health/Watch": "nothing",
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": "token",
+    "resprobe.v1.ResidualService/Classify": "classify",
+    "resprobe.v1.ResidualService/ClassifyStream": "classify",
+    "resprobe.v1.ResidualService/GetModel": "token",
+    "resprobe.v1.ResidualService/ListModels": "token",
+    "inference.GRPCInferenceService/ServerLive": "nothing",
+    "inference.GRPCInferenceService/ServerReady": "nothing",
+    "inference.GRPCInferenceService/ServerMetadata": "token",
+    "inference.GRPCInferenceService/ModelConfig": "token",
+    "inference.GRPCInferenceService/ModelMetadata": "token",
+    "inference.GRPCInferenceService/ModelReady": "token",
+    "inference.GRPCInferenceService/ModelStatistics": "token",
+    "inference.GRPCInferenceService/RepositoryIndex": "token",
+    "inference.GRPCInferenceService/ModelInfer": "classify",
+    "inference.GRPCInferenceService/ModelStreamInfer": "classify",
+    "inference.GRPCInferenceService/RepositoryModelLoad": "repository",
+    "inference.GRPCInferenceService/RepositoryModelUnload": "repository",
+}
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who holds a token.
+
+    Attributes:
+        name: For the log and for errors.
+        digest: SHA-256 of the token.
+        rights: What it may do.
+    """
+
+    name: str
+    digest: bytes
+    rights: frozenset[Right]
+
+    def require(self, right: Right) -> None:
+        """Raises Forbidden without this right."""
+        if right not in self.rights:
+            has = ", ".join(sorted(self.rights)) or "none"
+            raise Forbidden(
+                f"this needs the right {right}, which the token of {self.name} does not have; it has: {has}"
+            )
+
+
+def require(right: Right, context: Context) -> None:
+    """For services: raises Forbidden if the caller of this call lacks a right. Without tokens, all may all."""
+    caller = cast(Call, context).caller
+    if caller is not None:
+        caller.require(right)
+
+
+class Authorization:
+    """Lets a call in that carries a token with the right that its method needs, and remembers whose it is."""
+
+    def __init__(self, tokens: Path) -> None:
+        """Reads the file; it is read again when it changes. Raises StartError if it cannot be used."""
+        self._callers = Reread((tokens,), lambda: read_callers(tokens))
+        self._streams: set[Call] = set()  # that were let in and are open
+
+    def enter(self, call: Call) -> None:
+        """See Gate. Raises Unauthenticated or Forbidden."""
+        need = NEEDS.get(call.method, "repository")
+        if need == "nothing":
+            return
+        caller = self._identify(dict(call.invocation_metadata()))
+        if need != "token":
+            caller.require(need)
+        call.caller = caller
+        if call.streams:
+            self._streams.add(call)
+            call.add_done_callback(self._streams.discard)
+
+    def revoke(self) -> None:
+        """Ends the streams of callers whose token, or whose right to the method, is gone. On the event loop."""
+        known = {caller.digest: caller for caller in self._callers.current()}
+        for call in self._streams.copy():
+            caller = call.caller and known.get(call.caller.digest)
+            need = NEEDS.get(call.method, "repository")
+            try:
+                if caller is None:
+                    raise Unauthenticated("the token of this stream is not known any more")
+                if need not in ("token", "nothing"):
+                    caller.require(cast(Right, need))
+            except RequestError as error:
+                call.break_off(error)
+            else:
+                call.caller = caller
+
+    def _identify(self, metadata: Mapping[str, str | bytes]) -> Caller:
+        header = str(metadata.get("authorization", ""))
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("this server wants a token: send the metadata `authorization: Bearer TOKEN`")
+        digest = hashlib.sha256(token.strip().encode()).digest()
+        found = [caller for caller in self._callers.current() if hmac.compare_digest(caller.digest, digest)]
+        if not found:
+            raise Unauthenticated("the token is not one of those that this server knows")
+        return found[0]
+
+
+@asynccontextmanager
+async def revoking(gates: Sequence[object]) -> AsyncIterator[None]:
+    """Looks for tokens that are gone while the context is open, also when no call comes."""
+    loop = asyncio.get_running_loop()
+    found = [gate for gate in gates if isinstance(gate, Authorization)]
+    timer: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal timer
+        for gate in found:
+            gate.revoke()
+        timer = loop.call_later(LOOKS, look)
+
+    timer = loop.call_later(LOOKS, look)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def log_open(config: Config) -> None:
+    """Writes to the log what anybody may call, where no tokens are asked for."""
+    if config.tokens is not None:
+        return
+    refused = [] if config.mode == "explicit" else [method for method, need in NEEDS.items() if need == "repository"]
+    log.warning(
+        "no --tokens: whoever can connect may call these methods",
+        connect="with a certificate of --tls-client-ca" if config.tls_client_ca else "without a certificate",
+        methods=[method for method in NEEDS if method not in refused],
+        refused_without_mode_explicit=refused,
+    )
+
+
+def read_callers(path: Path) -> tuple[Caller, ...]:
+    """Reads a file of tokens; see the top of this module. Raises StartError, which names what is wrong."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StartError(f"cannot read the tokens in {path}: {error.strerror}") from error
+    except ValueError as error:  # neither UTF-8 nor TOML
+        raise StartError(f"{path} is not TOML: {error}") from error
+    callers = tuple(_caller_from(f"{path}, [{name}]", name, table) for name, table in tables.items())
+    if not callers:
+        raise StartError(f"{path} holds no tokens; expected [NAME] with sha256 and rights")
+    if len({caller.digest for caller in callers}) < len(callers):
+        raise StartError(f"{path}: two callers have the same token")
+    return callers
+
+
+def _caller_from(place: str, name: str, table: object) -> Caller:
+    match table:
+        case {"sha256": str(digest), "rights": [*rights], **rest} if not rest:
+            pass
+        case _:
+            raise StartError(f'{place}: expected sha256 = "…" and rights = [{", ".join(RIGHTS)}], and nothing else')
+    if len(digest) != 64 or not set(digest.lower()) <= set("0123456789abcdef"):
+        raise StartError(f"{place}: sha256 is not 64 hexadecimal digits; `printf %s TOKEN | sha256sum` gives them")
+    if unknown := [right for right in rights if right not in RIGHTS]:
+        raise StartError(f"{place}: there is no right {unknown[0]!r}; there are: {', '.join(RIGHTS)}")
+    return Caller(name, bytes.fromhex(digest), frozenset(rights))

@@ -1,0 +1,126 @@
+"""Finds in a version's description and in what its graphs declare what no request could be answered with."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from resprobe_protos import resprobe_pb2 as pb
+
+from resprobe_server.execution.session import Session, Tensor
+from resprobe_server.execution.tensors import BY_ONNX
+from resprobe_server.images.decode import Format
+from resprobe_server.models.repository import (
+    BLOCK_SCALE,
+    BLOCKS,
+    DESCRIPTION,
+    IMAGE,
+    LEAN,
+    LESION,
+    LESION_PROBE,
+    LOGITS,
+    PROBE,
+)
+from resprobe_server.validation.trial import CheckFailed
+
+CHANNELS = 1, 3
+MATRIX = 2  # axes
+SCALES = "tensor(float)"
+
+
+def declared_images(session: Session) -> Format | None:
+    """The images that a graph declares to take: one input `image`, uint8 [n, height, width, channels]."""
+    images = [tensor for tensor in session.inputs if tensor.name != BLOCK_SCALE]
+    if len(images) != 1 or images[0].name != IMAGE or images[0].dtype != "tensor(uint8)":
+        return None
+    match images[0].shape:
+        case (_, int(height), int(width), int(channels)) if height and width and channels in CHANNELS:
+            return Format(height, width, channels)
+    return None
+
+
+def check(model: pb.Model | None, sessions: Mapping[str, Session]) -> None:
+    """Compares a description with its graphs, before they are run.
+
+    Args:
+        model: From model.json. If None, there is none.
+        sessions: Of its graphs, by file; the first is the lean graph.
+
+    Raises:
+        CheckFailed: They do not fit together, or a graph has tensors that no request could carry.
+    """
+    for file, session in sessions.items():
+        _check_types(file, session.inputs, "takes")
+        _check_types(file, session.outputs, "returns")
+    others = [file for file in sessions if file != LEAN]
+    if model is None:
+        if others:
+            raise CheckFailed(f"{', '.join(others)} without {DESCRIPTION}, which names blocks and statistics")
+        return
+    _check_images(model, sessions[LEAN])
+    for file in others:
+        _check_inputs(file, sessions[LEAN], sessions[file])
+        _check_blocks(model, file, sessions[file])
+
+
+def _check_types(file: str, tensors: Sequence[Tensor], does: str) -> None:
+    for tensor in tensors:
+        if tensor.dtype not in BY_ONNX:
+            raise CheckFailed(f"{file} {does} {tensor.name} as {tensor.dtype}, which no request or response can carry")
+
+
+def _check_images(model: pb.Model, lean: Session) -> None:
+    taken = declared_images(lean)
+    if model.HasField("image"):
+        said = model.image.height, model.image.width, model.image.channels
+        if taken is None:
+            inputs = ", ".join(f"{tensor.name} {tensor.dtype}" for tensor in lean.inputs)
+            raise CheckFailed(f"{DESCRIPTION} says images {list(said)}; {LEAN} takes {inputs}")
+        if said != taken.shape:
+            raise CheckFailed(f"{LEAN} takes images {list(taken.shape)}; its description says {list(said)}")
+    logits = next((output for output in lean.outputs if output.name == LOGITS), None)
+    if taken is not None and model.classes and (logits is None or len(logits.shape) != MATRIX):
+        returned = ", ".join(output.name for output in lean.outputs)
+        raise CheckFailed(
+            f"{DESCRIPTION} names {len(model.classes)} classes; {LEAN} returns no {LOGITS} [n, classes] but {returned}"
+        )
+
+
+def _check_inputs(file: str, lean: Session, other: Session) -> None:
+    """Raises CheckFailed unless a graph takes what the lean graph does, and block scales where it is for lesions."""
+    expected = {tensor.name: _known(tensor) for tensor in lean.inputs}
+    found = {tensor.name: _known(tensor) for tensor in other.inputs}
+    scales = found.pop(BLOCK_SCALE, None) if file in (LESION, LESION_PROBE) else (SCALES,)
+    if scales is None:
+        raise CheckFailed(f"{file} takes no input {BLOCK_SCALE}")
+    if scales[0] != SCALES:
+        raise CheckFailed(f"{file} takes {BLOCK_SCALE} as {scales[0]}; expected {SCALES}")
+    if found != expected:
+        one, two = (", ".join(f"{name} {list(known)}" for name, known in some.items()) for some in (found, expected))
+        raise CheckFailed(f"{file} takes {one}; {LEAN} takes {two}")
+    if (other.may_batch, other.fixed) != (lean.may_batch, lean.fixed):
+        raise CheckFailed(f"{file} and {LEAN} declare different batches")
+
+
+def _check_blocks(model: pb.Model, file: str, session: Session) -> None:
+    if not model.blocks:
+        raise CheckFailed(f"{file} is there, but {DESCRIPTION} names no blocks; expected one name for each")
+    for what, names in (("block", (block.name for block in model.blocks)), ("statistic", model.statistics)):
+        if (name := _repeated(names)) is not None:
+            raise CheckFailed(f"{DESCRIPTION} names the {what} {name!r} twice")
+    if file in (PROBE, LESION_PROBE):
+        if not model.statistics:
+            raise CheckFailed(f"{file} is there, but {DESCRIPTION} names no statistics; expected one name for each")
+        if not any(output.name == BLOCKS for output in session.outputs):
+            raise CheckFailed(f"{file} returns no output {BLOCKS}")
+    for tensor in session.inputs:
+        if tensor.name == BLOCK_SCALE and tensor.shape[1:] not in ((None,), (len(model.blocks),)):
+            sizes = ", ".join("n" if size is None else str(size) for size in tensor.shape)
+            raise CheckFailed(f"{file} takes {BLOCK_SCALE} [{sizes}]; {DESCRIPTION} names {len(model.blocks)} blocks")
+
+
+def _known(tensor: Tensor) -> tuple[str | int | None, ...]:
+    """The type and the sizes of a tensor, but for the first axis, which may be free under other names."""
+    return (tensor.dtype, *tensor.shape[1:])
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)

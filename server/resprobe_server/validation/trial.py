@@ -1,0 +1,91 @@
+"""Runs the graphs of a version before anybody is served by it: that warms them, and shows whether they belong together.
+
+The exporter has compared them with PyTorch; what is looked for here is what can go wrong afterwards: files of another
+version, half a copy, a device that computes nonsense.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from resprobe_server.execution.session import Arrays, Session
+from resprobe_server.models.repository import BLOCKS, LOGITS
+from resprobe_server.validation.samples import Sample
+
+TOLERANCE = 1e-2  # of the largest logit: another net is off by about 1, float16 and TensorFloat-32 by 1e-3
+
+
+class CheckFailed(Exception):
+    """The graphs of a version are not fit to be served; the text says why."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of running a graph.
+
+    Attributes:
+        seconds: Of the first run of each batch size.
+        outputs: Of the largest batch, by name.
+    """
+
+    seconds: Mapping[int, float]
+    outputs: Arrays
+
+
+def run(session: Session, batch_sizes: Sequence[int], sample: Sample) -> Trial:
+    """Runs a graph once for each batch size, in ascending order, on the same inputs each time."""
+    seconds: dict[int, float] = {}
+    outputs: Arrays = {}
+    for rows in batch_sizes:
+        inputs = sample.draw(session.inputs, rows)
+        begin = time.perf_counter()
+        outputs = session.run(inputs)
+        seconds[rows] = time.perf_counter() - begin
+    return Trial(seconds, outputs)
+
+
+def check(trials: Mapping[str, Trial], classes: int | None, blocks: tuple[int, int], batched: bool) -> None:
+    """Sees that what came out is what the description says, and that all graphs return the same.
+
+    Args:
+        trials: By the graph's file, on the same inputs; the first is the lean graph.
+        classes: How many the description names. If None, nobody asks for them.
+        blocks: How many blocks and statistics it names.
+        batched: Whether the first axis of what came out is that of the inputs.
+
+    Raises:
+        CheckFailed: They are not.
+    """
+    lean, *others = trials
+    for file, trial in trials.items():
+        rows = max(trial.seconds, default=0)
+        for name, sizes in ((LOGITS, None if classes is None else (classes,)), (BLOCKS, blocks)):
+            values = trial.outputs.get(name)
+            if values is None or sizes is None:
+                continue
+            shape = (rows if batched else len(values), *sizes)
+            if values.shape != shape:
+                raise CheckFailed(f"{file} returns {name} {list(values.shape)}; its description says {list(shape)}")
+            if not np.isfinite(values.astype(np.float64)).all():
+                raise CheckFailed(f"{file} returns {name} that are not finite")
+    for file in others:
+        _compare(lean, trials[lean].outputs, file, trials[file].outputs)
+
+
+def _compare(lean: str, expected: Arrays, file: str, found: Arrays) -> None:
+    """Logits, or in a net of somebody else's all that its lean graph returns."""
+    if not expected or not expected.keys() <= found.keys():
+        names = ", ".join(expected) or LOGITS
+        raise CheckFailed(f"{lean} and {file} cannot be compared: both must take images and return {names}")
+    for name, values in expected.items():
+        if values.dtype.kind not in "fiub" or values.shape != found[name].shape:
+            raise CheckFailed(f"{lean} and {file} cannot be compared: {name} is not numbers of one shape in both")
+        one, two = values.astype(np.float64), found[name].astype(np.float64)
+        largest, error = np.abs(one).max(), np.abs(one - two).max()
+        if not error <= TOLERANCE * largest:
+            raise CheckFailed(
+                f"{file} is not of the same net as {lean}: on the same noise their {name}, up to {largest:.3g}, "
+                f"differ by {error:.3g}"
+            )

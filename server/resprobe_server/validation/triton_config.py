@@ -1,0 +1,54 @@
+"""Reads the one field of Triton's config.pbtxt that decides what is answered: whether the first axis is a batch.
+
+https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/user_guide/model_configuration.html
+"""
+
+import re
+from pathlib import Path
+
+from resprobe_server.models.repository import CONFIG
+
+FIELD = "max_batch_size"
+# The text format of protobuf: comments, strings, brackets, names and numbers, and all else.
+TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{}\[\]<>]|[-+\w.]+|\S""")
+OPENING, CLOSING = frozenset("{[<"), frozenset("}]>")
+
+
+class InvalidConfig(Exception):
+    """The config.pbtxt of a model says what cannot be; the text says what."""
+
+
+def max_batch_size(model: Path) -> int | None:
+    """Maximum rows of a batch, as the operator of a model has it.
+
+    Args:
+        model: Directory of the model.
+
+    Returns:
+        0: The first axis is not a batch. None: There is no config.pbtxt, or it does not say.
+
+    Raises:
+        InvalidConfig: It says something else than a whole number.
+        OSError: It cannot be read.
+    """
+    path = model / CONFIG
+    if not path.is_file():
+        return None
+    tokens = [token for token in TOKEN.findall(path.read_text(encoding="utf-8", errors="replace")) if token[0] != "#"]
+    depth = 0
+    for at, token in enumerate(tokens):
+        depth += (token in OPENING) - (token in CLOSING)
+        if token == FIELD and not depth:
+            return _read(tokens[at + 1 : at + 3])
+    return None
+
+
+def _read(following: list[str]) -> int:
+    value = following[1] if following[:1] == [":"] and len(following) > 1 else " ".join(following)
+    try:
+        number = int(value, 0)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise InvalidConfig(f"{CONFIG} has {FIELD}: {value or 'nothing'}; expected a whole number of at least 0")
+    return number
