@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import structlog.testing
+from resprobe_protos.contract import BLOCK_SCALE, IMAGE, LEAN, LESION, LESION_PROBE, PROBE
 from resprobe_server.execution.providers import CPU, Provider, open_session
 from resprobe_server.execution.session import Session
-from resprobe_server.models.repository import BLOCK_SCALE, IMAGE, LEAN, LESION, LESION_PROBE, PROBE
 
 GRAPHS = {"lean": LEAN, "probe": PROBE, "lesion": LESION, "lesion and probe": LESION_PROBE}
 DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}

@@ -1,1 +1,1 @@
-"""The wire: .proto files and the stubs that `protos/generate.py` writes from them."""
+"""The wire: .proto files, the stubs that `protos/generate.py` writes from them, and in contract.py all other names."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from resprobe_server.models.repository import LEAN
+from resprobe_protos.contract import LEAN
 from torch import Tensor, nn
 
 from on_gpu import nets

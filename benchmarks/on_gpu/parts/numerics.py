@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from resprobe import datasets
+from resprobe_protos.contract import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
 from resprobe_server.execution.providers import CPU, CUDA, Provider, open_session
 from resprobe_server.execution.session import Session
-from resprobe_server.models.repository import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
 
 from on_gpu.graphs import GRAPHS, as_served, noise
 from on_gpu.results import Results

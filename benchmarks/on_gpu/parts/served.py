@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
+from resprobe_protos.contract import IMAGE, LEAN
 from resprobe_server.execution.session import Session
-from resprobe_server.models.repository import IMAGE, LEAN
 from server_process import ServerProcess, start
 
 from on_gpu.clients import Clients, Load, Seen, started

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import cache, partial
 
 import torch
-from resprobe_server.models.repository import IMAGE, LEAN
+from resprobe_protos.contract import IMAGE, LEAN
 
 from on_gpu import nets
 from on_gpu.graphs import Resident, as_served, noise

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 from resprobe_protos import resprobe_pb2 as pb
+from resprobe_protos.contract import BRANCH_L2, BRANCH_MEAN, DOT, SHORTCUT_L2
 
 from resprobe._pictures.images import Size
 from resprobe._statistics import BlockStatistics
@@ -235,8 +236,8 @@ def _read_blocks(results: Sequence[pb.ImageResult], model: Model) -> BlockStatis
     return BlockStatistics.derive(
         [block.name for block in model.blocks],
         [block.size for block in model.blocks],
-        raw["branch_l2"],
-        raw["shortcut_l2"],
-        raw["dot"],
-        raw["branch_mean"],
+        raw[BRANCH_L2],
+        raw[SHORTCUT_L2],
+        raw[DOT],
+        raw[BRANCH_MEAN],
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 import torch
+from resprobe_protos.contract import IMAGE, LOGITS
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -15,7 +16,6 @@ from resprobe_exporter.graph.passes.conv_shortcut import PadShortcutToConv
 from resprobe_exporter.nets.resnet import ResNet
 from resprobe_exporter.training.data import as_image
 
-INPUT, LOGITS = "image", "logits"
 SCOPES = "pkg.torch.onnx.name_scopes"  # torch's exporter writes a node's module path there
 
 
@@ -74,8 +74,8 @@ def to_onnx(net: ResNet, mean: Sequence[float] | Tensor, std: Sequence[float] | 
             served,
             (example,),
             dynamo=True,
-            dynamic_shapes={INPUT: {0: torch.export.Dim("n")}},
-            input_names=[INPUT],
+            dynamic_shapes={IMAGE: {0: torch.export.Dim("n")}},
+            input_names=[IMAGE],
             output_names=[LOGITS],
             verbose=False,
         )

@@ -6,19 +6,17 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
+from resprobe_protos.contract import BLOCK_SCALE, BLOCKS, IMAGE, LOGITS
 
 from resprobe_exporter import progress
 from resprobe_exporter.errors import ExporterError
-from resprobe_exporter.graph.passes.block_scale import INPUT as BLOCK_SCALE
-from resprobe_exporter.graph.passes.block_statistics import OUTPUT as BLOCKS
-from resprobe_exporter.graph.passes.pixel_input import INPUT, TakePixels
-from resprobe_exporter.graph.torch_export import LOGITS
+from resprobe_exporter.graph.passes.pixel_input import TakePixels
 from resprobe_exporter.importing import scores
 from resprobe_exporter.importing.onnx_source import Foreign, spatial_axes
 from resprobe_exporter.versions.writer import Preprocessing
 
 Array = npt.NDArray[np.generic]
-OURS = (INPUT, LOGITS, BLOCKS, BLOCK_SCALE, "untie")  # what names of added tensors begin with
+OURS = (IMAGE, LOGITS, BLOCKS, BLOCK_SCALE, "untie")  # what names of added tensors begin with
 ImageShape = tuple[int, int, int]  # height, width, channels
 
 
@@ -60,7 +58,7 @@ def take_images(file: Foreign, preprocessing: Preprocessing | None) -> ImageShap
     (taken,) = graph.inputs
     sizes = list(taken.shape or ())
     if preprocessing is None:
-        ours = taken.name == INPUT and taken.dtype == ir.DataType.UINT8 and graph.outputs[0].name == LOGITS
+        ours = taken.name == IMAGE and taken.dtype == ir.DataType.UINT8 and graph.outputs[0].name == LOGITS
         return _image_shape(taken, sizes[1:]) if ours else None
     if spatial_axes(sizes) is None or taken.dtype is None or not taken.dtype.is_floating_point():
         raise ExporterError(

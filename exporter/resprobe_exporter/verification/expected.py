@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 import torch
+from resprobe_protos.contract import LOGITS, STATISTICS
 from torch import Tensor, nn
 
-from resprobe_exporter.graph.passes.block_statistics import STATISTICS
 from resprobe_exporter.graph.residual import find
-from resprobe_exporter.graph.torch_export import LOGITS, Served
+from resprobe_exporter.graph.torch_export import Served
 from resprobe_exporter.graph.utils import branch_shape
 from resprobe_exporter.nets.blocks import Addition
 from resprobe_exporter.verification.ort import Graph

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+from resprobe_protos.contract import BLOCK_SCALE
 
 from resprobe_exporter.errors import ExporterError, one_line
-from resprobe_exporter.graph.passes.block_scale import INPUT as BLOCK_SCALE
 
 Outputs = Mapping[str, npt.NDArray[np.float32]]
 

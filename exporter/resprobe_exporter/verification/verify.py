@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
+from resprobe_protos.contract import BLOCKS, LEAN, LESION, LESION_PROBE, PROBE, STATISTICS
 
 from resprobe_exporter.errors import CheckFailed
-from resprobe_exporter.graph.passes.block_statistics import OUTPUT, STATISTICS
 from resprobe_exporter.verification.expected import Array, Reference
 from resprobe_exporter.verification.ort import Graph
-from resprobe_exporter.versions.repository import LEAN, LESION, LESION_PROBE, PROBE
 
 ROWS = 32  # of a batch without single blocks
 
@@ -42,7 +41,7 @@ def check(reference: Reference, inputs: npt.NDArray[np.generic], directory: Path
         for name, expected in reference.outputs.items():
             _compare(outputs[name], expected, f"{name} of {file}", rows, reference)
         if file in (PROBE, LESION_PROBE):
-            _compare_statistics(outputs[OUTPUT].astype(np.float64), reference, file)
+            _compare_statistics(outputs[BLOCKS].astype(np.float64), reference, file)
         if scaled:
             without = [f"image 0 without {name}" for name in blocks]
             _compare(

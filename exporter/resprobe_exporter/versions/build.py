@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from resprobe import _files, datasets
+from resprobe_protos.contract import DESCRIPTION
 
 from resprobe_exporter import progress
 from resprobe_exporter.errors import ExporterError
@@ -17,7 +18,7 @@ from resprobe_exporter.nets.resnet import Architecture, ResNet
 from resprobe_exporter.training import data, distributed, loggers, trainer
 from resprobe_exporter.training.recipes import Recipe
 from resprobe_exporter.training.training_checkpoint import Checkpoints, describe_run
-from resprobe_exporter.versions import metadata, repository, succession
+from resprobe_exporter.versions import metadata, succession
 from resprobe_exporter.versions.writer import LabelledImages, Preprocessing, publish
 
 
@@ -133,7 +134,7 @@ def _written(checkpoints: Checkpoints, run: Mapping[str, Any], model: Path) -> P
     """The version of a model that a finished run was written as; None: it is not finished, or was not written there."""
     checkpoints.load(run)
     there = (path for path in checkpoints.published if path.parent == model.absolute())
-    return next((path for path in there if (path / repository.DESCRIPTION).is_file()), None)
+    return next((path for path in there if (path / DESCRIPTION).is_file()), None)
 
 
 @contextmanager

@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from resprobe._classes import match
 from resprobe._statistics import BlockStatistics
+from resprobe_protos.contract import BLOCKS, LOGITS
 
-from resprobe_exporter.graph.passes.block_statistics import OUTPUT
-from resprobe_exporter.graph.torch_export import LOGITS
 from resprobe_exporter.training.evaluation import Score
 from resprobe_exporter.verification.ort import Graph
 
@@ -59,7 +58,7 @@ def measure(
     score = Score(_cross_entropy(logits, labels), float((logits.argmax(1) == labels).mean()))
     if not names:
         return Measurement(score, len(images), None, np.zeros(0))
-    raw = np.concatenate([output[OUTPUT] for output in outputs])
+    raw = np.concatenate([output[BLOCKS] for output in outputs])
     branch, shortcut, dot, mean = np.moveaxis(raw, -1, 0)
     blocks = BlockStatistics.derive(names, sizes, branch, shortcut, dot, mean)
     return Measurement(score, len(images), blocks, _pooled_std(branch, mean, sizes))

@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 import onnx_ir as ir
+from resprobe_protos.contract import LEAN, LOGITS
 
 from resprobe_exporter import progress
 from resprobe_exporter.errors import ExporterError
@@ -14,7 +15,6 @@ from resprobe_exporter.graph.linear import QUANTISING
 from resprobe_exporter.graph.passes.conv_shortcut import PadShortcutToConv
 from resprobe_exporter.graph.passes.insert_identity_norm import UntieQuantised
 from resprobe_exporter.graph.residual import Other, ResidualAddition, find, sums
-from resprobe_exporter.graph.torch_export import LOGITS
 from resprobe_exporter.importing import class_names, onnx_input
 from resprobe_exporter.importing.normalisation import explained
 from resprobe_exporter.importing.onnx_input import Array, ImageShape
@@ -104,7 +104,7 @@ def _write(file: Foreign, known: facts.Facts, inputs: Array, expected: Mapping[s
     write_graphs(file.levelled, directory, residual=True)
     progress.say(f"comparing with {file.path.name}")
     tolerance = _tolerance(file.levelled.graph)
-    check_rows(directory / repository.LEAN, inputs, str(file.path), tolerance)
+    check_rows(directory / LEAN, inputs, str(file.path), tolerance)
     names = [block.name for block in known.blocks]
     check(of_graph(file.levelled, names, inputs, expected, directory, tolerance), inputs, directory)
 

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from resprobe_protos import resprobe_pb2 as pb
+from resprobe_protos.contract import LEAN, PROBE
 from rich import box
 from rich.table import Table
 
 from resprobe_exporter.verification.ort import Graph
-from resprobe_exporter.versions import metadata, repository
+from resprobe_exporter.versions import metadata
 from resprobe_exporter.versions.evaluation import Measurement, measure
 from resprobe_exporter.versions.writer import LabelledImages
 
@@ -40,7 +41,7 @@ class BlockRow:
 
 def measure_version(directory: Path, model: metadata.Model, test_set: LabelledImages) -> Measurement:
     """Runs a version over labelled images."""
-    graph = Graph(directory / (repository.PROBE if model.blocks else repository.LEAN))
+    graph = Graph(directory / (PROBE if model.blocks else LEAN))
     names = [block.name for block in model.blocks]
     classes = (test_set.classes, model.classes)
     return measure(graph, test_set.images, test_set.labels, names, metadata.sizes(model), classes)

@@ -10,14 +10,14 @@ import numpy as np
 from google.protobuf import json_format
 from resprobe._statistics import STATISTICS as DERIVED
 from resprobe_protos import resprobe_pb2 as pb
+from resprobe_protos.contract import DESCRIPTION, STATISTICS, WEIGHTS
 
 from resprobe_exporter.errors import ExporterError
-from resprobe_exporter.graph.passes import block_statistics
 from resprobe_exporter.graph.residual import ResidualAddition
 from resprobe_exporter.training.recipes import Recipe
 from resprobe_exporter.versions.evaluation import Measurement
 from resprobe_exporter.versions.facts import Facts
-from resprobe_exporter.versions.repository import DESCRIPTION, WEIGHTS, Draft
+from resprobe_exporter.versions.repository import Draft
 
 Model = pb.Model
 PROBABILITIES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -63,7 +63,7 @@ def describe(
         depth=facts.depth,
         parameter_count=facts.parameter_count,
         classes=classes,
-        statistics=block_statistics.STATISTICS if facts.blocks else (),
+        statistics=STATISTICS if facts.blocks else (),
         provenance=pb.Provenance(
             source=origin.source,
             seed=origin.seed,

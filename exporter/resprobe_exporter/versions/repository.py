@@ -13,8 +13,6 @@ from pathlib import Path
 
 from resprobe_exporter.errors import ExporterError
 
-LEAN, PROBE, LESION, LESION_PROBE = "model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx"
-WEIGHTS, DESCRIPTION = "weights.bin", "model.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DRAFT = ".draft-"
 

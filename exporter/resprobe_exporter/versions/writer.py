@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+from resprobe_protos.contract import LEAN, LESION, LESION_PROBE, PROBE, WEIGHTS
 from torch import Tensor
 
 from resprobe_exporter.errors import CheckFailed, ExporterError
@@ -27,9 +28,9 @@ from resprobe_exporter.versions.evaluation import measure
 CHECK_IMAGES = 4
 # What each graph has beyond the lean one. Statistics come first: they are of branches before these are scaled.
 TAPPED: Mapping[str, Sequence[type[ir.passes.InPlacePass]]] = {
-    repository.PROBE: (AddBlockStatistics,),
-    repository.LESION: (AddBlockScale,),
-    repository.LESION_PROBE: (AddBlockStatistics, AddBlockScale),
+    PROBE: (AddBlockStatistics,),
+    LESION: (AddBlockScale,),
+    LESION_PROBE: (AddBlockStatistics, AddBlockScale),
 }
 
 
@@ -142,7 +143,7 @@ def finish(
     if test_set is not None:
         report(f"measuring on {test_set.name}")
         names = [block.name for block in description.blocks]
-        graph = Graph(draft.directory / (repository.PROBE if names else repository.LEAN))
+        graph = Graph(draft.directory / (PROBE if names else LEAN))
         classes = (test_set.classes, description.classes)
         measured = measure(graph, test_set.images, test_set.labels, names, metadata.sizes(description), classes)
         metadata.add_measurement(description, test_set.name, measured)
@@ -161,14 +162,14 @@ def _check_names(additions: Sequence[ResidualAddition], net: ResNet) -> None:
 
 def write_graphs(model: ir.Model, directory: Path, residual: bool) -> None:
     """Writes the lean graph and, for a residual net, those that are made from it, over the same weights."""
-    ir.external_data.unload_from_model(model, directory, repository.WEIGHTS, size_threshold_bytes=256)
+    ir.external_data.unload_from_model(model, directory, WEIGHTS, size_threshold_bytes=256)
     for file, passes in (TAPPED if residual else {}).items():
         tapped = model.clone()
         for step in passes:
             step()(tapped)
         UntieBranches()(tapped)
         _save(tapped, directory / file)
-    _save(model, directory / repository.LEAN)
+    _save(model, directory / LEAN)
 
 
 def _save(model: ir.Model, path: Path) -> None:

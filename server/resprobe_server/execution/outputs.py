@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from resprobe_protos.contract import LOGITS
 
 from resprobe_server.execution.session import Arrays
-from resprobe_server.models.repository import LOGITS
 
 Scores = npt.NDArray[Any]
 AXES, FLOATS = 2, "f"  # of scores

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from google.protobuf import json_format
 from resprobe_protos import resprobe_pb2 as pb
+from resprobe_protos.contract import DESCRIPTION, LEAN
 
 from resprobe_server.images.decode import Format
-from resprobe_server.models.repository import DESCRIPTION, LEAN, Found
+from resprobe_server.models.repository import Found
 
 
 class Unreadable(Exception):

@@ -4,14 +4,15 @@ import time
 from collections.abc import Mapping, Sequence
 
 from resprobe_protos import resprobe_pb2 as pb
+from resprobe_protos.contract import BLOCKS, BRANCH_L2, LEAN, LESION, LESION_PROBE, PROBE, SHORTCUT_L2
 
 from resprobe_server.config import Config
 from resprobe_server.execution.providers import CPU, batch_sizes, choose
 from resprobe_server.execution.session import Graph, Padded, Session, Tensor, Whole
 from resprobe_server.models import description
-from resprobe_server.models.repository import BLOCKS, LEAN, LESION, LESION_PROBE, PROBE, Found
+from resprobe_server.models.repository import Found
 from resprobe_server.models.version import GRAPHS, Times, Version
-from resprobe_server.observability.ratio_sampler import BRANCH, SHORTCUT, Ratios, Sampler, Watched
+from resprobe_server.observability.ratio_sampler import Ratios, Sampler, Watched
 from resprobe_server.scheduling.batcher import Batcher
 from resprobe_server.scheduling.worker import Device
 from resprobe_server.validation import declarations, digests, independence, trial, triton_config
@@ -105,7 +106,7 @@ class Loader:
 
     def _sampled(self, model: pb.Model, sessions: Sessions) -> tuple[Mapping[str, Graph], Ratios | None]:
         """The graphs as they are run, and the ratios that they show, if those are sampled."""
-        config, has_ratios = self._config, {BRANCH, SHORTCUT} <= set(model.statistics)
+        config, has_ratios = self._config, {BRANCH_L2, SHORTCUT_L2} <= set(model.statistics)
         if PROBE not in sessions or not (has_ratios and config.metrics_address and config.ratio_sample):
             return sessions, None
         lean, probe = sessions[LEAN], sessions[PROBE]

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from resprobe_protos.contract import LEAN
 
 from resprobe_server.config import Config
 from resprobe_server.errors import InvalidRequest, LoadFailed, NotFound, NotReady, NotSupported, StartError
 from resprobe_server.models.loader import Loader
-from resprobe_server.models.repository import LEAN, Found, Key, is_number, passed_over, scan
+from resprobe_server.models.repository import Found, Key, is_number, passed_over, scan
 from resprobe_server.models.states import Attempt, State, Status
 from resprobe_server.models.succession import Incompatible
 from resprobe_server.models.succession import check as check_succession

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-LEAN, PROBE, LESION, LESION_PROBE = "model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx"
-DESCRIPTION, WEIGHTS = "model.json", "weights.bin"
+from resprobe_protos.contract import LEAN
+
 CONFIG = "config.pbtxt"  # Triton's, of all versions of a model
-IMAGE, BLOCK_SCALE, LOGITS, BLOCKS = "image", "block_scale", "logits", "blocks"  # inputs and outputs of the graphs
 LONGEST_NUMBER = 18  # digits of a version: 64 bits
 Key: TypeAlias = tuple[str, int]
 Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]

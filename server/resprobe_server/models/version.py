@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 from resprobe_protos import resprobe_pb2 as pb
+from resprobe_protos.contract import BLOCK_SCALE, LEAN, LESION, LESION_PROBE, PROBE
 
 from resprobe_server.errors import NotSupported
 from resprobe_server.execution.session import Tensor
 from resprobe_server.execution.tensors import BY_ONNX
 from resprobe_server.images.decode import Format
-from resprobe_server.models.repository import BLOCK_SCALE, LEAN, LESION, LESION_PROBE, PROBE
 from resprobe_server.observability.ratio_sampler import Ratios
 from resprobe_server.scheduling.batcher import Batcher
 

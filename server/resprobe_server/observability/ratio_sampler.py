@@ -11,12 +11,12 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import structlog
+from resprobe_protos.contract import BRANCH_L2, SHORTCUT_L2
 
 from resprobe_server.execution.session import Arrays, Graph
 
 # Upper bounds of the buckets: four a decade.
 BOUNDS = (0.01, 0.018, 0.032, 0.056, 0.1, 0.18, 0.32, 0.56, 1.0, 1.8, 3.2, 5.6, 10.0)
-BRANCH, SHORTCUT = "branch_l2", "shortcut_l2"
 log = structlog.get_logger()
 
 
@@ -38,7 +38,7 @@ class Ratios:
             statistics: Names along the last axis of what the graph returns.
             blocks: L.
         """
-        self._branch, self._shortcut = statistics.index(BRANCH), statistics.index(SHORTCUT)
+        self._branch, self._shortcut = statistics.index(BRANCH_L2), statistics.index(SHORTCUT_L2)
         self.counts = np.zeros((blocks, len(BOUNDS) + 1), np.int64)
         self.sums = np.zeros(blocks)
 

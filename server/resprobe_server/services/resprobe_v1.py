@@ -12,6 +12,7 @@ import numpy as np
 from resprobe._pictures.images import Encoded, Pixels, Size
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
+from resprobe_protos.contract import BLOCK_SCALE, BLOCKS, IMAGE
 
 from resprobe_server.config import Config
 from resprobe_server.errors import InvalidRequest
@@ -19,7 +20,6 @@ from resprobe_server.execution.session import Arrays
 from resprobe_server.images.decode import Array, Decoded, Format, check_images, read_scale
 from resprobe_server.images.pool import Decoders
 from resprobe_server.models.registry import Models
-from resprobe_server.models.repository import BLOCK_SCALE, BLOCKS, IMAGE
 from resprobe_server.models.version import Version
 from resprobe_server.rpc.call import Call
 from resprobe_server.rpc.request_stream import Each

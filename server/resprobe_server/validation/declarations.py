@@ -4,21 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from resprobe_protos import resprobe_pb2 as pb
+from resprobe_protos.contract import BLOCK_SCALE, BLOCKS, DESCRIPTION, IMAGE, LEAN, LESION, LESION_PROBE, LOGITS, PROBE
 
 from resprobe_server.execution.session import Session, Tensor
 from resprobe_server.execution.tensors import BY_ONNX
 from resprobe_server.images.decode import Format
-from resprobe_server.models.repository import (
-    BLOCK_SCALE,
-    BLOCKS,
-    DESCRIPTION,
-    IMAGE,
-    LEAN,
-    LESION,
-    LESION_PROBE,
-    LOGITS,
-    PROBE,
-)
 from resprobe_server.validation.trial import CheckFailed
 
 CHANNELS = 1, 3

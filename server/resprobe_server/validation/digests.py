@@ -6,8 +6,7 @@ from pathlib import Path
 
 import structlog
 from resprobe_protos import resprobe_pb2 as pb
-
-from resprobe_server.models.repository import DESCRIPTION, WEIGHTS
+from resprobe_protos.contract import DESCRIPTION, WEIGHTS
 
 SHOWN = 12  # hexadecimal digits of a digest in a message
 log = structlog.get_logger()

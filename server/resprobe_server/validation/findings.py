@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from resprobe_protos.contract import LEAN, LOGITS
+
 from resprobe_server.execution.outputs import Scores, are_probabilities, are_scores
 from resprobe_server.execution.session import Session
 from resprobe_server.images.decode import Format
-from resprobe_server.models.repository import CONFIG, LEAN, LOGITS
+from resprobe_server.models.repository import CONFIG
 from resprobe_server.validation import declarations, independence, trial
 
 NO_IMAGES = "takes no input `image` of uint8 [n, height, width, channels]"

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from resprobe_protos.contract import BLOCK_SCALE
 
 from resprobe_server.execution.session import Arrays, Tensor
 from resprobe_server.execution.tensors import BY_ONNX
-from resprobe_server.models.repository import BLOCK_SCALE
 
 SIZES = 8, 32, 96, 224  # of inner axes that are free: some graphs take no small ones
 IMAGE_AXES = 4

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from resprobe_protos.contract import BLOCKS, LOGITS
 
 from resprobe_server.execution.session import Arrays, Session
-from resprobe_server.models.repository import BLOCKS, LOGITS
 from resprobe_server.validation.samples import Sample
 
 TOLERANCE = 1e-2  # of the largest logit: another net is off by about 1, float16 and TensorFloat-32 by 1e-3

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
+from resprobe_protos.contract import BLOCK_SCALE
 
 from resprobe_exporter.graph.residual import ResidualAddition
 from resprobe_exporter.graph.utils import additions_to_tap, branch_dtype, branch_shape, constant, replace_operand
-
-INPUT = "block_scale"
 
 
 class AddBlockScale(ir.passes.InPlacePass):
@@ -31,17 +30,17 @@ class AddBlockScale(ir.passes.InPlacePass):
         graph = model.graph
         additions = additions_to_tap(graph)
         for index, (addition, factor) in enumerate(zip(additions, _factors(graph, len(additions)), strict=True)):
-            _scale(graph, addition, factor, f"{INPUT}/{index}")
+            _scale(graph, addition, factor, f"{BLOCK_SCALE}/{index}")
         return ir.passes.PassResult(model, True)
 
 
 def _factors(graph: ir.Graph, blocks: int) -> Sequence[ir.Value]:
     """The columns of the new input, each [n, 1, 1, 1]."""
     batch = graph.inputs[0].shape[0] if graph.inputs[0].shape is not None else None
-    scale = ir.Value(name=INPUT, shape=ir.Shape([batch, blocks]), type=ir.TensorType(ir.DataType.FLOAT))
+    scale = ir.Value(name=BLOCK_SCALE, shape=ir.Shape([batch, blocks]), type=ir.TensorType(ir.DataType.FLOAT))
     graph.inputs.append(scale)
     tape = ir.tape.Tape()
-    image_axes = constant(graph, f"{INPUT}/axes", np.array([2, 3]))
+    image_axes = constant(graph, f"{BLOCK_SCALE}/axes", np.array([2, 3]))
     columns = tape.op("Unsqueeze", [scale, image_axes])
     factors = tape.op_multi_out("Split", [columns], {"axis": 1, "num_outputs": blocks}, num_outputs=blocks)
     graph.insert_before(graph[0], tape.nodes)
@@ -53,8 +52,10 @@ def _scale(graph: ir.Graph, addition: ResidualAddition, factor: ir.Value, name: 
     tape = ir.tape.Tape()
     if dtype != ir.DataType.FLOAT:
         factor = tape.op("Cast", [factor], {"to": dtype})
-    plane = tape.op("Expand", [factor, constant(graph, f"{INPUT}/{height}×{width}", np.array([1, 1, height, width]))])
-    ones = constant(graph, f"{INPUT}/ones{channels}/{dtype}", np.ones((channels, 1, 1, 1), dtype.numpy()))
+    plane = tape.op(
+        "Expand", [factor, constant(graph, f"{BLOCK_SCALE}/{height}×{width}", np.array([1, 1, height, width]))]
+    )
+    ones = constant(graph, f"{BLOCK_SCALE}/ones{channels}/{dtype}", np.ones((channels, 1, 1, 1), dtype.numpy()))
     factors = tape.op("Conv", [plane, ones], {"kernel_shape": [1, 1]})
     scaled = tape.op("Mul", [addition.branch, factors], name=name)
     graph.insert_before(addition.node, tape.nodes)

@@ -13,12 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
+from resprobe_protos.contract import BLOCKS, STATISTICS
 
 from resprobe_exporter.graph.residual import ResidualAddition
 from resprobe_exporter.graph.utils import additions_to_tap, branch_shape, constant
-
-STATISTICS = ("branch_l2", "shortcut_l2", "dot", "branch_mean")
-OUTPUT = "blocks"
 
 
 class AddBlockStatistics(ir.passes.InPlacePass):
@@ -34,7 +32,7 @@ class AddBlockStatistics(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """See the class."""
         graph, additions = model.graph, additions_to_tap(model.graph)
-        tapes = [_tap(graph, addition, f"{OUTPUT}/{index}") for index, addition in enumerate(additions)]
+        tapes = [_tap(graph, addition, f"{BLOCKS}/{index}") for index, addition in enumerate(additions)]
         tails = [_sum(graph, pooled) for pooled in tapes]
         for nodes, _ in reversed(tails):
             graph.extend(nodes)
@@ -70,8 +68,8 @@ def _as_float(tape: ir.tape.Tape, value: ir.Value, name: str) -> ir.Value:
 def _sum(graph: ir.Graph, pooled: ir.Value) -> tuple[Sequence[ir.Node], ir.Value]:
     """Sums over channels: [n, 4c, 1, 1] to [n, 1, 4]."""
     tape = ir.tape.Tape()
-    shape = constant(graph, f"{OUTPUT}/shape", np.array([0, 1, len(STATISTICS), -1]))
-    axis = constant(graph, f"{OUTPUT}/axis", np.array([3]))
+    shape = constant(graph, f"{BLOCKS}/shape", np.array([0, 1, len(STATISTICS), -1]))
+    axis = constant(graph, f"{BLOCKS}/axis", np.array([3]))
     rows = tape.op("Reshape", [pooled, shape])
     total = tape.op("ReduceSum", [rows, axis], {"keepdims": 0})
     return tape.nodes, total
@@ -87,11 +85,11 @@ def _scale(addition: ResidualAddition) -> tuple[float, float, float, float]:
 def _finish(graph: ir.Graph, totals: Sequence[ir.Value], scales: np.ndarray) -> None:
     """From the sums of all blocks to the statistics: [n, L, 4], which becomes an output of the graph."""
     tape = ir.tape.Tape(graph)
-    scale = constant(graph, f"{OUTPUT}/scale", scales)
+    scale = constant(graph, f"{BLOCKS}/scale", scales)
     sums = tape.op("Mul", [tape.op("Concat", totals, {"axis": 1}), scale])
     lengths, others = tape.op_multi_out("Split", [sums], {"axis": 2, "num_outputs": 2}, num_outputs=2)
-    output = tape.op("Concat", [tape.op("Sqrt", [lengths]), others], {"axis": 2}, name=OUTPUT)
+    output = tape.op("Concat", [tape.op("Sqrt", [lengths]), others], {"axis": 2}, name=BLOCKS)
     batch = graph.inputs[0].shape[0] if graph.inputs[0].shape is not None else None
-    output.name, output.dtype = OUTPUT, ir.DataType.FLOAT
+    output.name, output.dtype = BLOCKS, ir.DataType.FLOAT
     output.shape = ir.Shape([batch, *scales.shape])
     graph.outputs.append(output)

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
+from resprobe_protos.contract import IMAGE
 
 from resprobe_exporter.graph.utils import constant
-
-INPUT = "image"
 
 
 class TakePixels(ir.passes.InPlacePass):
@@ -31,11 +30,11 @@ class TakePixels(ir.passes.InPlacePass):
         dtype = taken.dtype or ir.DataType.FLOAT
         axes = (-1,) if self._channels_last else (-1, 1, 1)
         mean, std = (
-            constant(graph, f"{INPUT}/{name}", (255 * np.asarray(values)).reshape(axes).astype(dtype.numpy()))
+            constant(graph, f"{IMAGE}/{name}", (255 * np.asarray(values)).reshape(axes).astype(dtype.numpy()))
             for name, values in zip(("mean", "std"), self._numbers, strict=True)
         )
         image = ir.Value(
-            name=INPUT, shape=ir.Shape([n, height, width, channels]), type=ir.TensorType(ir.DataType.UINT8)
+            name=IMAGE, shape=ir.Shape([n, height, width, channels]), type=ir.TensorType(ir.DataType.UINT8)
         )
         tape = ir.tape.Tape()
         pixels = image if self._channels_last else tape.op("Transpose", [image], {"perm": [0, 3, 1, 2]})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from resprobe._pictures.images import Encoded
 from resprobe_protos import open_inference_pb2 as pb
+from resprobe_protos.contract import BLOCK_SCALE, IMAGE
 
 from resprobe_server.config import Config
 from resprobe_server.errors import InvalidRequest
@@ -19,7 +20,6 @@ from resprobe_server.execution import tensors
 from resprobe_server.execution.session import Arrays, Tensor
 from resprobe_server.images.decode import check_finite, check_images
 from resprobe_server.images.pool import Decoders
-from resprobe_server.models.repository import BLOCK_SCALE, IMAGE
 from resprobe_server.models.version import Version
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ import importlib.metadata
 from collections.abc import Iterable, Sequence
 
 from resprobe_protos import open_inference_pb2 as pb
+from resprobe_protos.contract import IMAGE, LEAN
 
 from resprobe_server.execution.providers import CPU
 from resprobe_server.execution.session import Tensor
 from resprobe_server.execution.tensors import BYTES, datatype_of
-from resprobe_server.models.repository import IMAGE, LEAN
 from resprobe_server.models.version import Version
 
 PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"  # Triton's names of what runs it

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from resprobe_protos import open_inference_pb2 as pb
+from resprobe_protos.contract import BLOCKS, LOGITS
 
 from resprobe_server.errors import InvalidRequest
 from resprobe_server.execution import tensors
-from resprobe_server.models.repository import BLOCKS, LOGITS
 from resprobe_server.models.version import Version
 from resprobe_server.rpc.status import Context, deadline_of
 from resprobe_server.scheduling.request import Outcome

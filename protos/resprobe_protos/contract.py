@@ -1,0 +1,15 @@
+"""Names that the exporter writes, the server reads and users' scripts rely on: each stands here and only here."""
+
+# Files of a version, NAME/VERSION/ in the model repository.
+LEAN, PROBE, LESION, LESION_PROBE = "model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx"
+DESCRIPTION, WEIGHTS = "model.json", "weights.bin"
+
+# Inputs of the graphs: uint8 [n, height, width, channels], and float32 [n, blocks].
+IMAGE, BLOCK_SCALE = "image", "block_scale"
+
+# Outputs of the graphs: float [n, classes], and float32 [n, blocks, statistics].
+LOGITS, BLOCKS = "logits", "blocks"
+
+# Statistics of a block, in the order of the last axis of BLOCKS: ‖F(x)‖, ‖s(x)‖, ⟨F(x), s(x)⟩, and the mean of F(x).
+BRANCH_L2, SHORTCUT_L2, DOT, BRANCH_MEAN = "branch_l2", "shortcut_l2", "dot", "branch_mean"
+STATISTICS = (BRANCH_L2, SHORTCUT_L2, DOT, BRANCH_MEAN)
