@@ -11,9 +11,9 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 COMPARING = """
 import torch
 from dataclasses import replace
-from resprobe_exporter import data, distributed, train
-from resprobe_exporter.recipe import PAPER
-from resprobe_exporter.resnet import Architecture, ResNet
+from resprobe_exporter.training import data, distributed, trainer
+from resprobe_exporter.training.recipes import PAPER
+from resprobe_exporter.nets.resnet import Architecture, ResNet
 
 digits = data.load("digits", mean="pixel")
 
@@ -21,7 +21,7 @@ def weights(world):
     torch.manual_seed(0)
     net = ResNet(Architecture(depth=8, height=8, width=8, channels=1))
     recipe = replace(PAPER, iterations=4, batch_size=101)  # which two processes cannot halve
-    train.train(net, digits, recipe, 0, print if world.rank else seen.append, options=train.Options(world))
+    trainer.train(net, digits, recipe, 0, print if world.rank else seen.append, options=trainer.Options(world))
     return net.state_dict()
 
 with distributed.join(torch.device("cpu")) as world:
@@ -37,15 +37,15 @@ with distributed.join(torch.device("cpu")) as world:
 """
 FAILING = """
 import torch
-from resprobe_exporter import data, distributed, train
-from resprobe_exporter.resnet import Architecture, ResNet
+from resprobe_exporter.training import data, distributed, trainer
+from resprobe_exporter.nets.resnet import Architecture, ResNet
 
 with distributed.join(torch.device("cpu")) as world:
     def report(progress):
         if world.rank == 1 and progress.step == 3:
             raise SystemExit("one is enough")
     net = ResNet(Architecture(depth=8, height=8, width=8, channels=1))
-    train.train(net, data.load("digits"), train.Recipe(10_000), 0, report, options=train.Options(world))
+    trainer.train(net, data.load("digits"), trainer.Recipe(10_000), 0, report, options=trainer.Options(world))
 """
 
 

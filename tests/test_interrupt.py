@@ -14,8 +14,8 @@ PROGRAM = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 presses, place, sys.argv = int(sys.argv[1]), int(sys.argv[2]), ["resprobe", *sys.argv[3:]]
-from resprobe import client, __main__
-receive, close, seen = client.Client._receive, client.Client.close, [0]
+from resprobe import _client, __main__
+receive, close, seen = _client.Client._receive, _client.Client.close, [0]
 
 def press(*arguments):
     seen[0] += 1
@@ -28,7 +28,7 @@ def press_again(*arguments):
         os.kill(os.getpid(), signal.SIGINT)
     close(*arguments)
 
-client.Client._receive, client.Client.close = press, press_again
+_client.Client._receive, _client.Client.close = press, press_again
 __main__.main()
 """
 

@@ -84,8 +84,7 @@ def test_in_another_thread_nothing_is_handled() -> None:
 def test_the_package_alone_imports_next_to_nothing() -> None:
     unwanted = {"contextlib", "grpc", "numpy", "threading", "typing", "tyro"}
     folder = str(Path(_early.__file__).parents[1])
-    code = (
-        f"import sys; sys.path.insert(0, {folder!r}); from resprobe import early; found = {unwanted} & {{*sys.modules}}"
-    )
+    path = f"import sys; sys.path.insert(0, {folder!r})"
+    code = f"{path}; from resprobe import _early; found = {unwanted} & {{*sys.modules}}"
     command = [sys.executable, "-I", "-S", "-c", f"{code}; print(sorted(found))"]  # -S: nothing of the environment's
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"

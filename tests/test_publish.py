@@ -175,7 +175,7 @@ def test_the_draft_of_a_killed_exporter_is_removed_by_the_next(tmp_path: Path) -
     command = f"""
 import os, signal
 from pathlib import Path
-from resprobe_exporter import repository
+from resprobe_exporter.versions import repository
 with repository.new_version(Path({str(tmp_path)!r}), "net") as draft:
     (draft.directory / "weights.bin").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)

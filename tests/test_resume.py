@@ -76,8 +76,8 @@ SCRIPT = """
 import sys, torch
 from dataclasses import replace
 from pathlib import Path
-from resprobe_exporter import data, train
-from resprobe_exporter.resume import Checkpoints
+from resprobe_exporter.training import data, trainer
+from resprobe_exporter.training.training_checkpoint import Checkpoints
 from test_resume import FAST, run
 torch.set_num_threads(int(sys.argv[2]))
 digits = data.load("digits")
