@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
+import resprobe
 import resprobe_exporter.__main__ as exporter
 import resprobe_server.__main__ as server
 from PIL import Image
@@ -51,6 +52,11 @@ def picture(tmp_path: Path, test_images: npt.NDArray[np.uint8]) -> Path:
     path = tmp_path / "digit.png"
     Image.fromarray(test_images[0, ..., 0]).save(path)
     return path
+
+
+@pytest.mark.parametrize("prog", COMMANDS)
+def test_every_command_has_a_version(run: Run, prog: str) -> None:
+    assert run(prog, "--version") == (0, f"{prog} {resprobe.__version__}\n", "")
 
 
 @pytest.mark.parametrize("prog", COMMANDS)

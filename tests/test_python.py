@@ -21,6 +21,17 @@ def test_a_version_may_be_a_number(client: resprobe.Client, test_images: npt.NDA
     assert client.classify(test_images[:2], model="digits", version=1).version == "1"
 
 
+def test_the_package_shows_what_it_offers() -> None:
+    assert dir(resprobe) == resprobe.__all__
+    assert resprobe.__version__.count(".") == 2
+
+
+def test_a_model_is_one_line(client: resprobe.Client) -> None:
+    model = client.model("digits")
+    shape, inside = "image=8×8×1, classes=10", f"blocks={len(model.blocks)}, provider='CPUExecutionProvider'"
+    assert repr(model) == f"Model('digits', version={model.version!r}, {shape}, {inside})"
+
+
 def test_a_directory_may_be_text(tmp_path: Path) -> None:
     assert len(datasets.load("cifar10", str(write_cifar(tmp_path)))) == 3
 

@@ -11,7 +11,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # from typing it would be the slowest part of this file
     from resprobe._public import *  # noqa: F403
     from resprobe._public import __all__ as __all__
+
+    __version__: str
 else:
+
+    def __dir__() -> list[str]:
+        """Returns the names that the package offers, and no modules that happen to be imported."""
+        from resprobe._public import __all__
+
+        return sorted(__all__)
 
     def __getattr__(name: str) -> object:
         """Imports a module of this package, or all that it offers, when a name is first used.
@@ -20,6 +28,10 @@ else:
         """
         from importlib import import_module
 
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("resprobe")
         if name.startswith("_") and name != "__all__":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         try:

@@ -5,6 +5,7 @@ from resprobe import _early
 DESCRIPTION = """Classifies images with a resprobe server, and shows what each residual block did.
 
 Examples:
+  resprobe --version
   resprobe models
   resprobe classify cat.jpg dog.png
   resprobe blocks cat.jpg --plot blocks.svg

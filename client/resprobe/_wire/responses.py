@@ -100,6 +100,14 @@ class Model:
     has_block_scale: bool
     max_batch: int
 
+    def __repr__(self) -> str:
+        """Returns one line: all blocks with their baselines, and a thousand classes, are no use in a notebook."""
+        size = f"{self.height}×{self.width}×{self.channels}"
+        return (
+            f"Model({self.name!r}, version={self.version!r}, image={size}, classes={len(self.classes)}, "
+            f"blocks={len(self.blocks)}, provider={self.provider!r})"
+        )
+
 
 @dataclass(frozen=True)
 class Timings:

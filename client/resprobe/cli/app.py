@@ -3,6 +3,8 @@
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
 from inspect import cleandoc
 from typing import Annotated, Any, NoReturn, Protocol, Union
 
@@ -48,6 +50,17 @@ class Command(Protocol):
         """Does it. Raises resprobe.Error for what a user can mend."""
 
 
+@dataclass(frozen=True)
+class Version:
+    """Show the version, with `--version` as the only argument of any program."""
+
+    prog: str
+
+    def run(self) -> None:
+        """Prints the program and its version."""
+        print(self.prog, version("resprobe"))
+
+
 def main(
     prog: str,
     description: str,
@@ -89,7 +102,8 @@ def _run(
 ) -> None:
     failed = _failure_code(commands, arguments)
     try:
-        command = _parse(prog, description, commands, arguments, default)
+        asks = list(arguments) == ["--version"]
+        command = Version(prog) if asks else _parse(prog, description, commands, arguments, default)
         if sys.stdout is None and default is None:  # closed by the caller
             raise Error("standard output is closed; expected it to be open, or > /dev/null")
         try:
