@@ -42,7 +42,7 @@ class Options:
     loads: tuple[str, ...] = ("1x1", "8x1", "64x1", "8x32")
     """CALLERS x IMAGES."""
     seconds: float = 4.0
-    """Of each load in a turn, after the warm-up."""
+    """Seconds of each load in a turn, after the warm-up."""
     warm_up: float = 1.0
     """Seconds of each load before it counts."""
     turns: int = 5

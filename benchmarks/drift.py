@@ -34,9 +34,9 @@ class Options:
     """Options of the benchmark."""
 
     checkpoint: tyro.conf.Positional[Path]
-    """Of a CIFAR-10 net with shortcut A, trained with the usual means and deviations."""
+    """Checkpoint of a CIFAR-10 net with shortcut A, trained with the usual means and deviations."""
     depth: int
-    """Of the net."""
+    """Depth of the net."""
     data: Path
     """Directory of the CIFAR-10 binaries."""
     images: int = 500
@@ -73,7 +73,7 @@ def shifted(images: Pixels, by: int) -> Pixels:
 
 
 def corruptions(images: Pixels) -> dict[str, Pixels]:
-    """The same images, changed."""
+    """Returns the images, changed."""
     noise = np.random.default_rng(0).normal(size=images.shape)
 
     def clip(values: npt.NDArray[np.floating]) -> Pixels:

@@ -28,7 +28,7 @@ class Options:
     """Options of the benchmark."""
 
     depth: int = 56
-    """Of the net, which is untrained: weights do not change the time."""
+    """Depth of the net, which is untrained: weights do not change the time."""
     images: int = 1000
     """In each pass; they are noise, 32×32."""
     passes: int = 0

@@ -27,7 +27,7 @@ class Options:
     """Options of the benchmark."""
 
     depth: int = 110
-    """Of the net, which is untrained: weights do not change the time."""
+    """Depth of the net, which is untrained: weights do not change the time."""
     size: int = 32
     """Height and width of the images, which are noise."""
     seconds: float = 60.0

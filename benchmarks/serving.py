@@ -35,7 +35,7 @@ class Options:
     in_flight: int = 64
     """Requests of one image in flight."""
     seconds: float = 4.0
-    """Of each load in a turn, after the warm-up."""
+    """Seconds of each load in a turn, after the warm-up."""
     warm_up: float = 1.0
     """Seconds of each load before it counts."""
     turns: int = 3

@@ -24,7 +24,7 @@ class Options:
     """Options of the benchmark."""
 
     depth: int = 20
-    """Of the net."""
+    """Depth of the net."""
     size: int = 32
     """Height and width of the images, which are noise."""
     rounds: int = 12

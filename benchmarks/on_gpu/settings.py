@@ -46,8 +46,8 @@ class Settings:
         device: Where graphs and nets run.
         quick: Whether to run everything tiny, to see that it works.
         repository: Of the models; the part `models` writes it.
-        checkpoints: Directory of published weights, resnet20-*.th; None: weights are random.
-        data: Directory of CIFAR-10 in its binary layout; None: images are noise.
+        checkpoints: Directory of published weights, resnet20-*.th. If None, weights are random.
+        data: Directory of CIFAR-10 in its binary layout. If None, images are noise.
     """
 
     device: Device

@@ -47,7 +47,7 @@ class Race:
             self.failures[name] = reason(error)
 
     def seconds(self, name: str) -> float | None:
-        """Of a call, the median of the turns. If None, the contender has failed."""
+        """Returns the median of the turns, for one call. If None, the contender has failed."""
         return median(self._times[name]) if self._times.get(name) else None
 
     def rate(self, name: str, images: int) -> float | None:

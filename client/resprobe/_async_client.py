@@ -35,7 +35,7 @@ class AsyncClient(Connected):
         certificate: tuple[FilePath, FilePath] | None = None,
         token: str | None = None,
     ) -> None:
-        """See Client."""
+        """Connects to a server, with the arguments of Client."""
         self._address = default() if address is None else address
         self._channel = Endpoint(self._address, tls, ca, certificate, token).open_async()
         self._stub: Any = resprobe_pb2_grpc.ResidualServiceStub(self._channel)
@@ -50,12 +50,12 @@ class AsyncClient(Connected):
         await self.close()
 
     async def close(self) -> None:
-        """See Client.close."""
+        """Closes the connection, as Client.close does."""
         self._stub = ClosedStub()
         await self._channel.close()
 
     async def models(self, *, timeout: float | None = TIMEOUT) -> list[Model]:  # noqa: ASYNC109  # gRPC's own
-        """See Client.models."""
+        """Returns the models that the server serves, as Client.models does."""
         try:
             response = await self._stub.ListModels(pb.ListModelsRequest(), timeout=timeout)
         except grpc.RpcError as error:
@@ -63,7 +63,7 @@ class AsyncClient(Connected):
         return [read_model(message) for message in response.models]
 
     async def model(self, name: str = "", version: str | int = "", *, timeout: float | None = TIMEOUT) -> Model:  # noqa: ASYNC109
-        """See Client.model."""
+        """Returns the description of a model, as Client.model does."""
         try:
             return read_model(await self._stub.GetModel(model_request(name, version), timeout=timeout))
         except grpc.RpcError as error:
@@ -80,7 +80,7 @@ class AsyncClient(Connected):
         block_scale: BlockScale | None = None,
         timeout: float | None = TIMEOUT,  # noqa: ASYNC109
     ) -> Result:
-        """See Client.classify."""
+        """Classifies images, with the arguments of Client.classify."""
         call = (await self._options(model, version, blocks, top_k, block_scale, timeout)).call(images)
         return await self._receive(self._stub.Classify(call.message, timeout=timeout), call, blocks)
 
@@ -96,7 +96,7 @@ class AsyncClient(Connected):
         timeout: float | None = TIMEOUT,
         in_flight: int = IN_FLIGHT,
     ) -> AsyncIterator[Result]:
-        """See Client.stream; the batches may come from an asynchronous iterable."""
+        """Yields results batch by batch, as Client.stream does; the batches may come from an asynchronous iterable."""
 
         async def calls() -> AsyncIterator[Call]:
             options = await self._options(model, version, blocks, top_k, block_scale, timeout)
@@ -120,7 +120,7 @@ class AsyncClient(Connected):
         timeout: float | None = TIMEOUT,  # noqa: ASYNC109
         in_flight: int = IN_FLIGHT,
     ) -> Lesions:
-        """See Client.lesions."""
+        """Measures what the net loses without its blocks, with the arguments of Client.lesions."""
         described = await self.model(model, version, timeout=timeout)
         experiment = Experiment(described, images, labels, random, draws, seed, classes)
         async for result in self._stream(_iterate(experiment.calls()), False, timeout, in_flight):

@@ -103,7 +103,7 @@ class Client(Connected):
             top_k: Classes to return for each image, at least 1; more than there are means all.
             block_scale: Factor on the branch of each block, [blocks] or [n, blocks]: 1 intact, 0 removed. Or a dict
                 of the factors of some blocks by their names, the others being intact.
-            timeout: Seconds; None: no limit.
+            timeout: Seconds. If None, no limit.
 
         Raises:
             Error: See the tree in resprobe.errors.

@@ -71,7 +71,7 @@ class Experiment:
         seed: int,
         classes: Sequence[str] | None = None,
     ) -> None:
-        """See Client.lesions for the arguments and what is raised."""
+        """Plans the draws. Arguments and errors are those of Client.lesions."""
         if not model.has_block_scale:
             raise StatisticsUnavailable(f"model {model.name} is served without a graph that can scale its blocks")
         names = match(model.classes if classes is None else classes, model.classes, "the labels", f"model {model.name}")

@@ -77,7 +77,7 @@ class BlockStatistics:
         return cls(parts[0].names, *(np.concatenate(array) for array in arrays))
 
     def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> "BlockStatistics":
-        """Of some images only, by their places or by a mask."""
+        """Returns the statistics of some images only, by their places or by a mask."""
         return BlockStatistics(self.names, *(getattr(self, name)[rows] for name in STATISTICS))
 
     def pooled_std(self) -> npt.NDArray[np.float64]:

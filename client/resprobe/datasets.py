@@ -59,9 +59,9 @@ class Dataset:
         """A part of the images: those from `offset` on, or a random sample of them.
 
         Args:
-            limit: Images at the most; None: all.
+            limit: Maximum images. If None, all.
             offset: Images to skip.
-            seed: Of a sample without replacement, in the order on disk; None: the first ones.
+            seed: Of a sample without replacement, in the order on disk. If None, the first ones.
 
         Raises:
             DatasetError: No image is left.

@@ -69,18 +69,18 @@ class Config:
     decode_threads: int = 2
     """Threads that decode and resize pictures."""
     max_batch: int = 32
-    """Images in a batch at the most. Larger requests are split."""
+    """Maximum images in a batch; larger requests are split."""
     max_queue: int = 4096
-    """Images waiting for a graph at the most; more are refused with RESOURCE_EXHAUSTED."""
+    """Maximum images waiting for a graph; more are refused with RESOURCE_EXHAUSTED."""
     max_waiting: int = 256
     """Maximum MiB of images and tensors that wait for graphs, all models together; more are refused with
     RESOURCE_EXHAUSTED."""
     max_wait: float = 0.0
     """Milliseconds that a batch waits to be filled while the device is idle."""
     max_message: int = 64
-    """MiB in a message at the most."""
+    """Maximum MiB in a message."""
     max_images: int = 4096
-    """Images in a request at the most."""
+    """Maximum images in a request."""
     max_pixels: int = 50
     """Maximum megapixels in an encoded picture; a larger one is refused unread."""
     max_request_pixels: int = 200
@@ -92,7 +92,7 @@ class Config:
     max_decode: int = 256
     """Maximum MiB of encoded pictures that are being decoded, and of tensors that are being converted."""
     max_calls: int = 1024
-    """Calls under way at the most, health checks aside; more are refused with RESOURCE_EXHAUSTED. 0: no limit."""
+    """Maximum calls under way, health checks aside; more are refused with RESOURCE_EXHAUSTED. 0: no limit."""
     max_calls_per_peer: int = 0
     """Maximum calls under way of one caller: the holder of a token, or else an IP address. 0: a share of --max-calls
     that leaves places for others, 7/8 for a caller that is alone."""
@@ -123,7 +123,7 @@ class Config:
 
     @property
     def pixel_limit(self) -> int:
-        """Pixels in an encoded picture at the most."""
+        """Maximum pixels in an encoded picture."""
         return self.max_pixels * 1_000_000
 
     @property

@@ -62,7 +62,11 @@ class Endpoint:
             raise InvalidRequest(f"an AsyncClient is made inside a coroutine, where its loop runs: {error}") from error
 
     def _credentials(self) -> grpc.ChannelCredentials | None:
-        """None: plaintext. Raises InvalidRequest for a file that cannot be read and a token that could be overheard."""
+        """Returns the credentials. If None, plaintext.
+
+        Raises:
+            InvalidRequest: A file cannot be read, or a token could be overheard.
+        """
         if self.tls or self.ca or self.certificate:
             own, key = map(_read, self.certificate) if self.certificate else (None, None)
             credentials = grpc.ssl_channel_credentials(_read(self.ca) if self.ca else None, key, own)

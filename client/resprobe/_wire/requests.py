@@ -40,7 +40,7 @@ class Options:
         return self.call_collected(collect(images))
 
     def call_collected(self, images: Sequence[Encoded | Pixels]) -> Call:
-        """The same for what `collect` returned."""
+        """Makes requests from what `collect` returned."""
         which = model_request(self.model, self.version)
         try:
             message = pb.ClassifyRequest(

@@ -77,7 +77,7 @@ class Model:
         is_default: Whether it answers where no version is named.
         has_blocks: Whether block statistics can be asked for.
         has_block_scale: Whether blocks can be scaled.
-        max_batch: Images in a batch at the most.
+        max_batch: Maximum images in a batch.
     """
 
     name: str

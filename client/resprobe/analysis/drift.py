@@ -95,7 +95,7 @@ def drift(
 
     Args:
         window: Any images, labelled or not; any number of them, but few tell little: see `Drift.detectable`.
-        model: Whose baseline to use; None: that of the model that the window was measured with.
+        model: Whose baseline to use. If None, that of the model that the window was measured with.
         statistic: branch_l2, shortcut_l2, ratio, cosine, branch_std or branch_mean.
         alpha: Bound on the chance that any block is called drifted where none has, for one window.
         threshold: Distance below which a difference does not matter, however certain it is.

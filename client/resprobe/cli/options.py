@@ -64,7 +64,7 @@ class Connection:
     """Print JSON."""
 
     def endpoint(self) -> Endpoint:
-        """Of the server. Raises InvalidRequest for options that do not go together and a file that cannot be read."""
+        """Returns the server to ask. Raises InvalidRequest if options do not go together or a file cannot be read."""
         if (self.cert is None) != (self.key is None):
             raise InvalidRequest("--cert and --key go together")
         certificate = (self.cert, self.key) if self.cert and self.key else None

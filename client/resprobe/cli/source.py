@@ -24,7 +24,7 @@ class Source:
     data: Path | None = None
     """Directory of the data set's files."""
     limit: int | None = None
-    """Images of the data set at the most."""
+    """Maximum images of the data set."""
     offset: int = 0
     """Images of the data set to skip."""
     seed: int | None = None

@@ -84,7 +84,7 @@ def classes_table(sources: Sequence[str], result: Result, labels: Sequence[str])
 
 
 def classes_json(sources: Sequence[str], result: Result, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """The same for programs, and the size of each image before it was resized: null if it was not."""
+    """Returns plain values for --json, with the size of each image before it was resized: null if it was not."""
     return [
         {
             "image": source,
@@ -169,7 +169,7 @@ def random_lesions_table(lesions: Lesions) -> Table:
 
 
 def lesions_json(lesions: Lesions, ratios: npt.NDArray[np.float64] | None) -> dict[str, Any]:
-    """The same for programs, with every draw."""
+    """Returns plain values for --json, with every draw."""
     accuracy, change = lesions.block_accuracy.tolist(), lesions.block_change.tolist()
     ratio = [None] * len(accuracy) if ratios is None else finite(ratios)
     blocks = zip(lesions.blocks, accuracy, change, ratio, strict=True)

@@ -30,7 +30,7 @@ def report(frame: Frame, dataset: Dataset | None = None) -> str:
 
     Args:
         frame: What to report.
-        dataset: The data set that the frame's images are from, whole, to show some of them; None: they are named only.
+        dataset: The data set that the frame's images are from, whole, to show some. If None, they are named only.
 
     Raises:
         DatasetError: The data set is another one.

@@ -46,7 +46,7 @@ class Build:
     validation: int = 0
     """Training images to hold out; accuracy on them is shown after each epoch. The paper holds out 5000 of CIFAR-10."""
     seed: int = 0
-    """The same seed gives the same weights again on the same machine."""
+    """Seed of weights and order of images: the same one gives the same weights on the same machine."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes the GPU if there is one."""
     compile: bool = False

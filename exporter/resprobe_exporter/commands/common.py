@@ -28,13 +28,13 @@ class Taken:
     """Print the result as JSON."""
 
     def labels(self) -> tuple[str, ...] | None:
-        """Of the classes; None: none are given."""
+        """Returns the names of the classes. If None, none were given."""
         from resprobe_exporter.importing.class_names import read_labels
 
         return None if self.classes is None else read_labels(self.classes)
 
     def test_set(self, shape: tuple[int, int, int]) -> "LabelledImages | None":
-        """Images of this height, width and channels to measure with; None: none are given."""
+        """Images of this height, width and channels to measure with. If None, none are given."""
         from resprobe_exporter.versions import build
 
         return None if self.dataset is None else build.load_test_set(self.dataset, self.data, shape)

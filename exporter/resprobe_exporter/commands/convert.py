@@ -39,11 +39,11 @@ class Convert(Taken):
     position and adds zero channels on both sides; A-append adds them after the others, as fb.resnet.torch does;
     A-avgpool and A-append-avgpool average 2×2 positions instead."""
     height: int = 32
-    """Of the images, in pixels."""
+    """Size of the images in pixels."""
     width: int = 32
-    """Of the images, in pixels."""
+    """Size of the images in pixels."""
     channels: int | None = None
-    """Of the images, to check the file against: 1 (grey) or 3 (RGB). Default: those of the file."""
+    """Channels of the images, to check the file against: 1 (grey) or 3 (RGB). If None, those of the file."""
     name: str | None = None
     """Name of the model. Default: family and depth, for example resnet56."""
 

@@ -23,13 +23,13 @@ class Inspect:
     """
 
     directory: tyro.conf.Positional[Path]
-    """Of the version: models/NAME/VERSION."""
+    """Directory of the version: models/NAME/VERSION."""
     dataset: Literal["digits", "cifar10", "cifar100", "folder"] | None = None
     """Measure on this data set's test images."""
     data: Path | None = None
     """Directory of the data set's files."""
     limit: int | None = None
-    """Measure on that many images at the most."""
+    """Maximum images to measure on."""
     json: bool = False
     """Print JSON."""
 

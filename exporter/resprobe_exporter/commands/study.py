@@ -37,7 +37,7 @@ class Study:
     data: Path | None = None
     """Directory of the data set's files."""
     shortcut: Literal["A", "A-append", "A-avgpool", "A-append-avgpool", "B", "C"] = "A"
-    """See exporter build --help; with A, plain and residual nets have the same parameters."""
+    """Where the number of channels changes: A pads with zeros, which adds no parameters; B projects."""
     epochs: int | None = None
     """Passes over the training images. Default: 12 for digits, 30 for the others."""
     checkpoints: tuple[Path, ...] = ()
@@ -51,9 +51,9 @@ class Study:
     weights: str | None = None
     """Which weights of the checkpoints, where they hold several: ema, raw or a key of the file."""
     limit: int | None = None
-    """Measure errors, responses and ratios on that many images at the most."""
+    """Maximum images to measure errors, responses and ratios on."""
     lesion_limit: int = 1000
-    """Measure lesions on that many test images at the most."""
+    """Maximum test images to measure lesions on."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes the GPU if there is one."""
     workers: int | None = None

@@ -90,7 +90,7 @@ def _examine(
 
 
 def _unlike(left: ir.Value, right: ir.Value) -> str | None:
-    """Why two operands cannot be branch and shortcut, by their shapes; None: they can, as far as shapes are known."""
+    """Why two operands cannot be branch and shortcut, by their shapes. If None, they can, as far as is known."""
     shapes = [operand.shape for operand in (left, right) if operand.shape is not None]
     if strange := [shape for shape in shapes if len(shape) != 4]:
         return f"no images: {strange[0]}"

@@ -43,7 +43,7 @@ def constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
 
 
 def integers(value: ir.Value | None) -> list[int] | None:
-    """The numbers of a constant; None: it is none."""
+    """The numbers of a constant. If None, it is none."""
     if value is None or value.const_value is None:
         return None
     return [int(number) for number in value.const_value.numpy().reshape(-1)]

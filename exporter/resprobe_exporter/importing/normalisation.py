@@ -81,7 +81,7 @@ def _check_names(model: onnx.ModelProto, known: set[str]) -> None:
 
 
 def level(model: onnx.ModelProto, path: Path) -> ir.Model:
-    """The same computation for any number of images, ready for the passes.
+    """Returns the same computation for any number of images, ready for the passes.
 
     Args:
         model: Checked, with sorted nodes. It takes one tensor.

@@ -49,7 +49,7 @@ def take_images(file: Foreign, preprocessing: Preprocessing | None) -> ImageShap
     """Puts the preprocessing in front of the graph.
 
     Returns:
-        The images that it takes as bytes then; None: it takes what it took.
+        The images that it takes as bytes then. If None, it takes what it took.
 
     Raises:
         ExporterError: It does not take normalised images of a known size.

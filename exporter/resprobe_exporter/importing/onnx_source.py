@@ -46,7 +46,7 @@ class Foreign:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of what it takes."""
+        """Type of its input."""
         return onnx.helper.tensor_dtype_to_np_dtype(_input(self.model).type.tensor_type.elem_type)
 
     @property
@@ -60,7 +60,7 @@ def read(path: Path, size: tuple[int, int] | None = None, output: str | None = N
     Args:
         path: Of it. Weights may lie beside it.
         size: Height and width of its images, where it leaves them open.
-        output: The only one that is wanted; None: all.
+        output: The only one that is wanted. If None, all.
         scores: Whether scores are wanted, also where a Softmax at the end makes probabilities of them.
 
     Raises:
@@ -117,7 +117,7 @@ def _input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
 
 
 def spatial_axes(shape: Sequence[object]) -> tuple[int, int] | None:
-    """Where height and width are in [n, c, h, w] or [n, h, w, c], c being 1 or 3; None: it is neither."""
+    """Where height and width are in [n, c, h, w] or [n, h, w, c], c being 1 or 3. If None, it is neither."""
     if len(shape) == 4 and shape[1] in (1, 3):
         return 2, 3
     return (1, 2) if len(shape) == 4 and shape[3] in (1, 3) else None

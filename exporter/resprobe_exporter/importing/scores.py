@@ -26,7 +26,7 @@ def add_scores(model: onnx.ModelProto) -> str | None:
         model: With one output; a Softmax before it may be followed by operators of AFTER.
 
     Returns:
-        The name of the new output, of the same shape; None: there is no Softmax at the end.
+        The name of the new output, of the same shape. If None, there is no Softmax at the end.
     """
     (output,) = model.graph.output
     makers = {name: node for node in model.graph.node for name in node.output}
@@ -82,7 +82,7 @@ class TakeLogarithm(ir.passes.InPlacePass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """See the class."""
+        """Changes the model as the class says."""
         graph = model.graph
         (probabilities,) = graph.outputs
         tape = ir.tape.Tape(graph)

@@ -52,7 +52,7 @@ def _read_torch(path: Path) -> object:
 
 
 def _object(reason: str) -> str | None:
-    """Names the object that torch refused to make, from its error; None: it refused something else."""
+    """Names the object that torch refused to make, from its error. If None, it refused something else."""
     found = re.search(r"(?:Unsupported global|Unsupported class|Unsupported type)\S*\s*(?:GLOBAL\s+)?([\w.]+)", reason)
     found = found or re.search(r"GLOBAL\s+([\w.]+)", reason)
     if found is None:

@@ -179,7 +179,7 @@ def _describe(name: str, block: BasicBlock | PreactBlock, height: int, width: in
 
 
 def response_std(norm: nn.BatchNorm2d) -> float:
-    """Of what a batch norm returns; see `pooled_std`."""
+    """Returns the standard deviation of what a batch norm returns; see `pooled_std`."""
     return pooled_std(norm.weight.detach().cpu().numpy(), norm.bias.detach().cpu().numpy())
 
 

@@ -111,7 +111,7 @@ def _train(
 
 
 def _gradients(net: ResNet, loaded: data.Data, count: int) -> dict[str, float]:
-    """Of the mean loss on some training images, with the batch statistics that training uses; the net is unchanged."""
+    """Returns gradients of the mean loss on some training images, with training's batch statistics; changes nothing."""
     rows = np.random.default_rng(0).permutation(len(loaded.train))[:count]
     chosen = torch.from_numpy(rows).to(loaded.train.labels.device)
     twin = copy.deepcopy(net).train()

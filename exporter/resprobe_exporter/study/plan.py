@@ -28,7 +28,7 @@ class Job:
         family: With shortcuts or without.
         depth: Weighted layers.
         seed: Of everything random; of a net that is taken, its number among those of its family and depth.
-        weights: File that the net is taken from; None: it is trained.
+        weights: File that the net is taken from. If None, it is trained.
     """
 
     family: Family
@@ -72,7 +72,7 @@ class Plan:
         seeds: Nets of each family and depth.
         shortcut: Where the number of channels changes.
         taken: Weights to measure instead of training; None trains.
-        limit: Images of each part that errors, responses and ratios are measured on; None: all.
+        limit: Images of each part that errors, responses and ratios are measured on. If None, all.
         lesion_limit: Test images that lesions are measured on.
         gradient_images: Training images that gradients are measured on.
     """

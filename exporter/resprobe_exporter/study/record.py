@@ -90,7 +90,7 @@ class Store:
         write_whole(self._path(job), json.dumps(content, indent=1))
 
     def read(self, plan: Plan, job: Job) -> Record | None:
-        """What was measured of a net; None: nothing yet.
+        """What was measured of a net. If None, nothing yet.
 
         Raises:
             ExporterError: It was measured under other conditions; the text says which.

@@ -28,7 +28,7 @@ def run(
     Args:
         plan: The study.
         directory: For what is measured and found; made if it does not exist.
-        device: To compute on; None: the CPU.
+        device: To compute on. If None, the CPU.
         workers: Nets that are measured at a time, each in a process with one thread; 1 measures in this process. More
             than one from a script needs its `if __name__ == "__main__"`.
         say: Told what is done, a line at a time.

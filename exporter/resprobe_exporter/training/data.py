@@ -26,7 +26,7 @@ class Part:
         return len(self.labels)
 
     def to(self, device: torch.device) -> "Part":
-        """The same on another device."""
+        """Returns a copy on another device."""
         return Part(self.images.to(device), self.labels.to(device))
 
 
@@ -42,7 +42,7 @@ class Data:
         mean: Over the training images, with pixels in [0, 1]: of each channel [c], or of each pixel [c, h, w].
         std: Of each channel over the training images; 1 where the mean is of each pixel.
         mirrored: Whether a mirrored image still shows its class: it does for photographs, not for digits.
-        validation: Training images that were held out; None: none were.
+        validation: Training images that were held out. If None, none were.
         notes: Sentences on what was read of a folder, and what was left out.
     """
 
@@ -63,7 +63,7 @@ class Data:
         return channels, height, width
 
     def to(self, device: torch.device) -> "Data":
-        """The same on another device."""
+        """Returns a copy on another device."""
         validation = None if self.validation is None else self.validation.to(device)
         return replace(self, train=self.train.to(device), test=self.test.to(device), validation=validation)
 
@@ -84,7 +84,7 @@ def load(
         name: Which one.
         directory: Where its files are; not needed for digits.
         size: Height and width that pictures of a folder are resized to.
-        mirrored: Whether augmentation may mirror images; None: for all data sets but digits.
+        mirrored: Whether augmentation may mirror images. If None, for all data sets but digits.
         seed: Of the split of a folder that has none, and of the images to hold out.
         mean: Of each channel, to normalise with mean and deviation; of each pixel, to subtract that only.
         validation: Training images to hold out, drawn at random: 5,000 of CIFAR-10's 50,000 in He et al. 2015, §4.2.

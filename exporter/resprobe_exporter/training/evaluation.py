@@ -11,7 +11,7 @@ from resprobe_exporter.training.data import Data, Part, normalise
 
 @dataclass(frozen=True)
 class Score:
-    """Of a net on test images: mean cross-entropy in nats, and the share that is classified as labelled."""
+    """Score of a net on test images: mean cross-entropy in nats, and the share that is classified as labelled."""
 
     loss: float
     accuracy: float

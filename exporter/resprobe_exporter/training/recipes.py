@@ -74,7 +74,7 @@ class Recipe:
         weight_decay: On all weights.
         nesterov: Whether the momentum is Nesterov's.
         schedule: Of the learning rate.
-        slow_start: Of deep nets; None: all start alike.
+        slow_start: Of deep nets. If None, all start alike.
         label_smoothing: Share of a label that is spread over all classes.
         iterations: Steps, instead of `epochs`.
         mean: What is subtracted: a number for each channel (which is divided by its deviation too), or for each pixel.
@@ -113,7 +113,7 @@ class Recipe:
         return -(-self.steps(images) // self.steps_per_epoch(images))
 
     def for_epochs(self, epochs: int) -> "Recipe":
-        """The same shape in another length: milestones and warm-up are shares of all steps."""
+        """Returns the schedule with another length: milestones and warm-up are shares of all steps."""
         return replace(self, epochs=epochs, iterations=None)
 
     def as_json(self) -> dict[str, Any]:

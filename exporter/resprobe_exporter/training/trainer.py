@@ -76,7 +76,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Options:
-    """Of training, besides the recipe: none of them changes the weights but by rounding.
+    """Options of training besides the recipe: none of them changes the weights but by rounding.
 
     Attributes:
         world: The processes that train together.
@@ -109,7 +109,7 @@ def train(
         recipe: How.
         seed: Of the order of the images and of their augmentation.
         report: Called after every `report_every` steps and at the end of an epoch.
-        checkpoints: Where to go on from and to write to; None: training cannot be taken up again.
+        checkpoints: Where to go on from and to write to. If None, training cannot be taken up again.
         options: What does not change the weights.
 
     Raises:

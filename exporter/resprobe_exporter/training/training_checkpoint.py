@@ -51,7 +51,7 @@ class Checkpoints:
         _files.check(self.path, what="a checkpoint")
 
     def load(self, run: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The state that was written last, on the CPU; None: there is none.
+        """The state that was written last, on the CPU. If None, there is none.
 
         Args:
             run: What `describe_run` says of the run that is to go on.

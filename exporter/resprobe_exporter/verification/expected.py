@@ -51,7 +51,7 @@ class Reference:
 
 
 def of_net(served: Served, images: npt.NDArray[np.uint8]) -> Reference:
-    """Of a net in float64 and evaluation mode.
+    """Makes the reference from a net in float64 and evaluation mode.
 
     Args:
         served: The net with its normalisation.
@@ -72,7 +72,7 @@ def of_graph(
     directory: Path,
     tolerance: float,
 ) -> Reference:
-    """Of somebody's graph.
+    """Makes the reference from an imported graph.
 
     Args:
         lean: The graph, with its weights in `directory`.

@@ -34,7 +34,7 @@ def run(file: Foreign, inputs: Array, preprocessing: Preprocessing | None) -> Ma
     Args:
         file: With the number of rows that it takes at a time.
         inputs: [n, …]: tensors or, if there is a preprocessing, images [n, height, width, channels].
-        preprocessing: What the images get before they are given to the file; None: nothing.
+        preprocessing: What the images get before they are given to the file. If None, nothing.
 
     Raises:
         ExporterError: ONNX Runtime cannot run it, it does not return a row for each image, or its numbers are not

@@ -37,7 +37,7 @@ class Running:
     """How to run the training, besides what decides the weights.
 
     Attributes:
-        checkpoint: Directory to put the training down in; None: it cannot be taken up again.
+        checkpoint: Directory to put the training down in. If None, it cannot be taken up again.
         resume: Whether to go on from there.
         log: File to append JSON lines to.
         tensorboard: Directory of TensorBoard's event files.
@@ -53,7 +53,7 @@ class Running:
     compiled: bool = False
 
     def options(self, world: distributed.World, device: torch.device) -> trainer.Options:
-        """Of the loop. A GPU is asked only now and then how it is doing."""
+        """Returns the options of the loop. A GPU is asked only now and then how it is doing."""
         return trainer.Options(world, self.compiled, self.record_every, 20 if device.type == "cuda" else 1)
 
     def checkpoints(self) -> Checkpoints | None:
@@ -131,7 +131,7 @@ def build(
 
 
 def _written(checkpoints: Checkpoints, run: Mapping[str, Any], model: Path) -> Path | None:
-    """The version of a model that a finished run was written as; None: it is not finished, or was not written there."""
+    """Returns the version that a finished run was written as. If None, it is not finished, or not written there."""
     checkpoints.load(run)
     there = (path for path in checkpoints.published if path.parent == model.absolute())
     return next((path for path in there if (path / DESCRIPTION).is_file()), None)
@@ -177,7 +177,7 @@ def load_test_set(
         dataset: Which one.
         directory: Where its files are.
         shape: Height, width and channels of the model's images.
-        limit: How many images; None: all.
+        limit: How many images. If None, all.
 
     Raises:
         ExporterError: The images are of another size.

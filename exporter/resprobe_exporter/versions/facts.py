@@ -23,7 +23,7 @@ class Facts:
         family: resnet, plain, preact, or the source's own.
         depth: Weighted layers.
         parameter_count: Trainable parameters.
-        image: Height, width and channels of what it takes; None: it takes no images of bytes.
+        image: Height, width and channels of what it takes. If None, it takes no images of bytes.
         blocks: From input to output.
     """
 
@@ -35,7 +35,7 @@ class Facts:
 
 
 def of_net(net: ResNet) -> Facts:
-    """Of a net that was built here."""
+    """Returns the facts of a net that was built here."""
     shape = net.architecture
     image = shape.height, shape.width, shape.channels
     return Facts(shape.family, shape.depth, net.parameter_count, image, net.blocks)
@@ -97,12 +97,12 @@ def blocks(graph: ir.Graph, additions: Sequence[ResidualAddition], image_last: b
 
 
 def _stride(source: Sequence[object], height: int) -> int:
-    """Of a block that makes images of this height from ones of these channels, height and width."""
+    """Returns the stride of a block that makes images of this height from ones of these channels, height and width."""
     return round(source[1] / height) if source and isinstance(source[1], int) else 1
 
 
 def _response_std(branch: ir.Value) -> float | None:
-    """See BlockInfo; None where no batch norm is left at the end of the branch."""
+    """Returns the standard deviation of a block's response. None where no batch norm ends the branch."""
     node = branch.producer()
     while node is not None and node.op_type in SAME_NUMBERS and node.inputs[0] is not None:
         node = node.inputs[0].producer()

@@ -41,9 +41,9 @@ class Options:
     """How to take a file.
 
     Attributes:
-        preprocessing: That its net was trained with, which becomes part of the graph: this then takes bytes. None: the
-            graph takes what it took.
-        labels: Of its classes; None: those of the test set, else numbers.
+        preprocessing: Preprocessing that its net was trained with. It becomes part of the graph, which then takes
+            bytes. If None, the graph takes what it took.
+        labels: Names of its classes. If None, those of the test set, else numbers.
         family: What its kind of net is called.
     """
 

@@ -46,7 +46,7 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Of pixels in [0, 1]: the mean is subtracted, then the rest is divided by the deviation.
+    """Normalisation of pixels in [0, 1]: the mean is subtracted, then the rest is divided by the deviation.
 
     Each has a value for each channel [c], or for each pixel [c, height, width].
     """
@@ -183,7 +183,7 @@ def check_images(shape: tuple[int, int, int], test_set: LabelledImages | None) -
 
     Args:
         shape: Height, width and channels.
-        test_set: With real ones; None: there are none.
+        test_set: With real ones. If None, there are none.
 
     Returns:
         uint8 [n, height, width, channels].

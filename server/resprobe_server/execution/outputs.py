@@ -14,7 +14,7 @@ NEAR_ONE = 1e-2  # what rounding to 8 or 16 bits may take from a sum
 
 
 class Results:
-    """See above. Not for several threads.
+    """Outputs of a batch, and what follows from them for all of its requests. Not for several threads.
 
     Attributes:
         arrays: By name, each [n, …].
@@ -23,7 +23,7 @@ class Results:
     __slots__ = ("_best", "arrays")
 
     def __init__(self, arrays: Arrays) -> None:
-        """Of these arrays."""
+        """Makes it from outputs by name."""
         self.arrays = arrays
         self._best: dict[int, tuple[list[list[int]], list[list[float]]]] = {}
 

@@ -28,7 +28,7 @@ class Provider:
         name: ONNX Runtime's.
         threads: On the CPU; 0: all cores.
         cuda_graphs: Whether CUDA records what it does for each batch size, and plays it back.
-        engines: Directory in which TensorRT keeps what it has built; None: it builds anew at each start.
+        engines: Directory in which TensorRT keeps what it has built. If None, it builds anew at each start.
         max_batch: The largest batch, for which TensorRT builds.
     """
 

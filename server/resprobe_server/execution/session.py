@@ -30,7 +30,7 @@ class Graph(Protocol):
     """What runs batches: a session, or something around one."""
 
     def run(self, inputs: Arrays) -> Arrays:
-        """See Session.run."""
+        """Runs one batch, as Session.run does."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Tensor:
     shape: tuple[int | None, ...]
 
     def of_any_rows(self) -> "Tensor":
-        """The same with a free first axis."""
+        """Returns the tensor with a free first axis."""
         return replace(self, shape=(None, *self.shape[1:]))
 
 

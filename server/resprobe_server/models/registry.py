@@ -187,7 +187,7 @@ class Models:
         return [versions[number] for _, versions in sorted(self._versions.items()) for number in sorted(versions)]
 
     def names(self) -> list[str]:
-        """Of the models that are served."""
+        """Returns the names of the models that are served."""
         return sorted(self._versions)
 
     async def _follow(self, found: Sequence[Found], known: Set[Key]) -> None:

@@ -94,7 +94,7 @@ class Version:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """Of its classes."""
+        """Names of its classes."""
         return tuple(self.description.classes)
 
     @cached_property

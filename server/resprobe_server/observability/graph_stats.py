@@ -29,7 +29,7 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """Of all values."""
+        """How many values were added."""
         return sum(self.counts)
 
     def add(self, values: Sequence[float]) -> None:
@@ -88,7 +88,7 @@ class Counters:
 
     @property
     def batches(self) -> int:
-        """That ran."""
+        """How many batches ran."""
         return sum(self.sizes)
 
     @property

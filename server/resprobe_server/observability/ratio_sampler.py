@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 class Ratios:
-    """Of the L blocks of a model version.
+    """Histograms of the L blocks of a model version.
 
     A ratio that is nan (branch and shortcut are zero) is left out; one that is infinite (the shortcut alone is zero)
     counts in the last bucket and not in the sum.
@@ -117,7 +117,7 @@ class Watched:
         self._graph, self._look = graph, look
 
     def run(self, inputs: Arrays) -> Arrays:
-        """See Session.run."""
+        """Runs one batch, as Session.run does."""
         outputs = self._graph.run(inputs)
         self._look(inputs, outputs)
         return outputs

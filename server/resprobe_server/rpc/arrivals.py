@@ -25,7 +25,7 @@ LOOKS = 20  # looks for late calls within the time that they have
 
 
 class Arrivals:
-    """See the top of the module."""
+    """Waits for requests; see the top of the module."""
 
     def __init__(self, seconds: float = 0.0, limit: "CallLimit | None" = None) -> None:
         """Makes it.

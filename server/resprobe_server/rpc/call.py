@@ -42,7 +42,7 @@ class Call:
         method: Its full name, without the first slash; "unknown" if nobody serves it.
         streams: Whether its requests or responses are a stream.
         tallies: Whether it counts as one answer where it ends well; else its responses do.
-        caller: Who made it; None: this server asks nobody for a token, or not for this method.
+        caller: Who made it. If None, this server asks nobody for a token, or not for this method.
         cancelled: Whether the caller has gone, or the deadline has passed.
         identifier: What the caller named its one request.
         has_place: Whether it is counted among those under way; see admission.py.
@@ -71,8 +71,8 @@ class Call:
             server: That it came to.
             event: By which core reported it.
             method: See above.
-            handler: The grpc.RpcMethodHandler of its method; None: nobody serves it.
-            direct: See Server.add; None: there is none.
+            handler: The grpc.RpcMethodHandler of its method. If None, nobody serves it.
+            direct: See Server.add. If None, there is none.
         """
         self.server, self.method, self.handler = server, method, handler
         self.began = time.monotonic()
@@ -91,18 +91,18 @@ class Call:
 
     @property
     def origin(self) -> str:
-        """Whose share of the limits it takes: that of the holder of a token, or else of an IP address."""
+        """Who pays for the call in shares of the limits: the holder of a token, or else an IP address."""
         if not self._origin:
             self._origin = origin_of(self.peer()) if self.caller is None else f"the token of {self.caller.name}"
         return self._origin
 
     def time_remaining(self) -> float | None:
-        """Seconds; None: the caller set no deadline."""
+        """Seconds. If None, the caller set no deadline."""
         deadline: float = self._event.call_details.deadline
         return None if deadline == math.inf else max(0.0, deadline - time.time())
 
     def code(self) -> Code | None:
-        """The status that it ended with; None: it has not ended."""
+        """The status that it ended with. If None, it has not ended."""
         return self._code
 
     def details(self) -> str:

@@ -24,7 +24,7 @@ class SendingCall(Call):
     streams = True
 
     def __init__(self, *arguments: Any) -> None:
-        """See Call."""
+        """Takes a call in, with the arguments of Call."""
         super().__init__(*arguments)
         self._lock = threading.Lock()  # both threads touch what follows, and what classes add to it
         self._unsent: deque[bytes] = deque()
@@ -39,7 +39,7 @@ class SendingCall(Call):
         self.server.loop.call_soon(self._begin_to_send)
 
     def break_off(self, error: Exception) -> None:
-        """See Call. What was not sent yet is dropped."""
+        """Ends the call, whatever it is at; messages that were not sent yet are dropped."""
         with self._lock:
             self._unsent.clear()
         super().break_off(error)
@@ -73,10 +73,10 @@ class SendingCall(Call):
 
 
 class StreamCall(SendingCall):
-    """See Call. A method gets an iterator of requests if they are a stream, and yields or writes responses."""
+    """A call whose method gets an iterator of requests if they are a stream, and yields or writes responses."""
 
     def __init__(self, *arguments: Any) -> None:
-        """See Call."""
+        """Takes a call in, with the arguments of Call."""
         super().__init__(*arguments)
         self._waiting = True  # for the first request
         self._unread: deque[Any] = deque()  # requests, then END or the error that breaks them off

@@ -48,7 +48,7 @@ class Turn(Reply):
     __slots__ = ("identifier", "response")
 
     def __init__(self, call: "EachCall") -> None:
-        """Of a request that was not looked at yet."""
+        """Makes it for a request that was not parsed yet."""
         self._call = call
         self.identifier = ""
         self.response: bytes | None = None
@@ -63,12 +63,12 @@ class Turn(Reply):
 
 
 class EachCall(SendingCall):
-    """See the top of the module."""
+    """A call whose requests are answered each by itself; see the top of the module."""
 
     tallies = False
 
     def __init__(self, server: "Server", event: Any, method: str, handler: Any, how: Each) -> None:
-        """See Call."""
+        """Takes a call in; `how` says how each request is answered. The others are those of Call."""
         super().__init__(server, event, method, handler, how.direct if server.tracing is None else None)
         self._each = how
         self._largest = 1  # bytes of the largest request or response so far
@@ -76,7 +76,7 @@ class EachCall(SendingCall):
         self._reading = False
         self._waiting = True  # for the first request
         self._last = False  # whether no more requests are looked at
-        self._error: Exception | None = None  # why not; None: there are no more
+        self._error: Exception | None = None  # why not. If None, there are no more
         self._turns: deque[Turn] = deque()  # of an ordered stream
         self._turn: Turn  # of the request that is being read
         self._tasks: set[asyncio.Task[None]] = set()
@@ -198,7 +198,7 @@ class EachCall(SendingCall):
         return True
 
     def parse(self, data: bytes) -> Any:
-        """See Call."""
+        """Returns the message in these bytes, as Call.parse does."""
         message = super().parse(data)
         self._turn.identifier = getattr(message, "id", "")
         return message

@@ -54,13 +54,13 @@ class Worker(Protocol):
 
 
 class Server:
-    """See the top of the module.
+    """A server; see the top of the module.
 
     Attributes:
         gates: What each call passes, in this order.
         calls: Counts what they ended with.
         arrivals: Waits for their requests.
-        tracing: Traces them; None: there are no traces.
+        tracing: Traces them. If None, there are no traces.
         loop: Where methods run.
         running: The calls whose methods do.
         streams: Those of them that are an EachCall.
@@ -85,9 +85,9 @@ class Server:
         Args:
             options: Channel arguments of gRPC.
             gates: See above.
-            calls: See above; None: its own.
+            calls: See above. If None, its own.
             tracing: See above.
-            worker: Whose work it is, where somebody else does it; None: nobody's.
+            worker: Whose work it is, where somebody else does it. If None, nobody's.
             arrivals: See above. If None, requests may come at any time.
             on_failure: What to do when core fails and no more calls can be served. If None, nothing.
             reader: From a method's full name and the deserializer of its generated code to the one that is used. If

@@ -38,7 +38,7 @@ class Batcher:
     `submit` and `deliver` are called on the event loop, `add` on any thread, all else on the device's.
 
     Attributes:
-        max_batch: Images in a batch at the most.
+        max_batch: Maximum images in a batch.
         max_queue: Images that may wait.
         max_wait: Seconds that a batch that is not full waits for more.
         pending: Images that were accepted and not yet answered.
@@ -63,12 +63,12 @@ class Batcher:
         Args:
             graph: To run.
             put: Hands an accepted request to the device's thread.
-            max_batch: Images in a batch at the most.
+            max_batch: Maximum images in a batch.
             max_queue: Images that may wait.
             max_wait: Seconds that a batch that is not full waits for more.
             urgent: Whether it goes ahead of those that are not: classification before analysis.
             name: Of the graph, in traces.
-            tracing: None: there are no traces.
+            tracing: Traces requests. If None, there are no traces.
             uniform: Whether the rows of all requests have one shape. If not, only those that are alike are joined.
             budget: Of the bytes that wait for all graphs. If None, they are not bounded.
         """

@@ -55,7 +55,7 @@ class Promise(Protocol):
         """Gives it the reason why there is none."""
 
 
-# Names, row shapes and types of a request's inputs: those that are equal fit into one batch. None: all of a graph are.
+# Names, row shapes and types of a request's inputs: equal ones fit into one batch. If None, all of a graph do.
 Likeness: TypeAlias = frozenset[tuple[str, tuple[int, ...], str]] | None
 
 
@@ -103,7 +103,7 @@ def size_of(inputs: Arrays) -> int:
     return size
 
 
-# What a request ends with; None: its caller has gone.
+# What a request ends with. If None, its caller has gone.
 Answer: TypeAlias = Outcome | Exception | None
 
 

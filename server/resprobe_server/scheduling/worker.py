@@ -33,7 +33,7 @@ class Device:
         """Makes it.
 
         Args:
-            tracing: None: there are no traces.
+            tracing: Traces requests. If None, there are no traces.
             budget: Of the bytes that wait for all graphs. If None, they are not bounded.
         """
         self._tracing, self._budget = tracing, budget or Budget()
@@ -108,7 +108,7 @@ class Device:
         return True
 
     def _next(self) -> Batcher | None:
-        """Waits until a batch is to run and says whose. None: nothing is left, and nothing will come."""
+        """Waits until a batch is to run and returns its batcher. If None, nothing is left, and nothing will come."""
         while True:
             while not self._inbox.empty():
                 self._accept(self._inbox.get())

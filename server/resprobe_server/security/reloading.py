@@ -48,7 +48,7 @@ class Reread(Generic[Value]):
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:
-    """Changes when a file is written or replaced, also behind a symbolic link. None: it is not there."""
+    """Changes when a file is written or replaced, also behind a symbolic link. If None, it is not there."""
     try:
         status = os.stat(path)
     except OSError:

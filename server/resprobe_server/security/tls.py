@@ -30,7 +30,7 @@ def server_credentials(certificate: Path, key: Path, client_ca: Path | None) -> 
     given = files.current()
 
     def changed() -> grpc.ServerCertificateConfiguration | None:
-        """Asked by gRPC before each handshake. None: what it has still holds."""
+        """Returns new credentials before a handshake, for gRPC. If None, what it has still holds."""
         nonlocal given
         before, given = given, files.current()
         return None if given is before else given

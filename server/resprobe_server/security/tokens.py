@@ -99,7 +99,7 @@ class Authorization:
         self._streams: set[Call] = set()  # that were let in and are open
 
     def enter(self, call: Call) -> None:
-        """See Gate. Raises Unauthenticated or Forbidden."""
+        """Lets a call in, as a Gate. Raises Unauthenticated or Forbidden."""
         need = NEEDS.get(call.method, "repository")
         if need == "nothing":
             return

@@ -82,7 +82,7 @@ class Health(health_pb2_grpc.HealthServicer):
             self._watchers.discard(changed)
 
     def enter(self, call: Call) -> None:
-        """See Gate. Raises QueueFull for a stream that watches if there are too many, of all callers or of its own."""
+        """Lets a call in, as a Gate. Raises QueueFull for one Watch too many, of all callers or of its own."""
         if call.method != WATCH:
             return
         with self._lock:

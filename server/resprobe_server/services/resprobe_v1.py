@@ -37,7 +37,7 @@ VIEWS = frozenset(pb.View.values())
 
 
 class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
-    """See resprobe.proto."""
+    """Answers the RPC of this name; see resprobe.proto."""
 
     def __init__(self, models: Models, decoders: Decoders, config: Config, tracing: "Tracing | None" = None) -> None:
         """Makes the service.
@@ -46,16 +46,16 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
             models: To answer with.
             decoders: Where pictures are decoded.
             config: Its limits on images, pixels and streams.
-            tracing: None: there are no traces.
+            tracing: Traces requests. If None, there are no traces.
         """
         self._models, self._decoders, self._config, self._tracing = models, decoders, config, tracing
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
-        """See resprobe.proto."""
+        """Answers the RPC of this name; see resprobe.proto."""
         return await self._classify(request, context)
 
     def ClassifyStream(self, requests: object, context: Context) -> NoReturn:
-        """See resprobe.proto. Its requests are answered each by itself, as `each` says."""
+        """Takes its requests, each of which is answered by itself as `each` says; see resprobe.proto."""
         raise NotImplementedError
 
     def each(self) -> Each:
@@ -64,11 +64,11 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         return Each(self.classify_directly, answer, _refuse, self._config.max_in_stream)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
-        """See resprobe.proto."""
+        """Answers the RPC of this name; see resprobe.proto."""
         return pb.ListModelsResponse(models=[version.description for version in self._models.all()])
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
-        """See resprobe.proto."""
+        """Answers the RPC of this name; see resprobe.proto."""
         return self._models.get(request.name, request.version).description
 
     def classify_directly(self, data: bytes, call: Call) -> pb.ClassifyRequest | None:

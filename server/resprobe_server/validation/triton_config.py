@@ -25,7 +25,7 @@ def max_batch_size(model: Path) -> int | None:
         model: Directory of the model.
 
     Returns:
-        0: The first axis is not a batch. None: There is no config.pbtxt, or it does not say.
+        If 0, the first axis is not a batch. If None, there is no config.pbtxt, or it does not say.
 
     Raises:
         InvalidConfig: It says something else than a whole number.

@@ -42,9 +42,9 @@ class Lesions(Selection):
     random: tuple[int, ...] = ()
     """Numbers of blocks to remove at random."""
     draws: int = 5
-    """Random choices of blocks for each of these numbers."""
+    """Random choices of blocks for each number of blocks."""
     seed: int = 0
-    """Of these choices."""
+    """Seed of the random choices of blocks."""
     plot: Path | None = None
     """Draw the accuracy without each block, and the error without random ones, to this file, .svg or .png."""
 

@@ -26,7 +26,7 @@ class AddBlockScale(ir.passes.InPlacePass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """See the class."""
+        """Changes the model as the class says."""
         graph = model.graph
         additions = additions_to_tap(graph)
         for index, (addition, factor) in enumerate(zip(additions, _factors(graph, len(additions)), strict=True)):

@@ -30,7 +30,7 @@ class AddBlockStatistics(ir.passes.InPlacePass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """See the class."""
+        """Changes the model as the class says."""
         graph, additions = model.graph, additions_to_tap(model.graph)
         tapes = [_tap(graph, addition, f"{BLOCKS}/{index}") for index, addition in enumerate(additions)]
         tails = [_sum(graph, pooled) for pooled in tapes]

@@ -21,7 +21,7 @@ class PadShortcutToConv(ir.passes.InPlacePass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """See the class."""
+        """Changes the model as the class says."""
         modified = False
         for addition in list(find(model.graph)):
             if addition.kind == "pad" and (convolution := _as_convolution(addition)) is not None:

@@ -21,7 +21,7 @@ class FreeBatch(ir.passes.InPlacePass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """See the class."""
+        """Changes the model as the class says."""
         graph = model.graph
         (taken,) = graph.inputs
         assert taken.shape is not None

@@ -25,7 +25,7 @@ class UntieBranches(ir.passes.InPlacePass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """See the class."""
+        """Changes the model as the class says."""
         for index, addition in enumerate(additions_to_tap(model.graph)):
             _untie(model.graph, addition, addition.branch, f"untie/{index}")
         return ir.passes.PassResult(model, True)
@@ -39,7 +39,7 @@ class UntieQuantised(ir.passes.InPlacePass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """See the class."""
+        """Changes the model as the class says."""
         modified = False
         for index, addition in enumerate(additions_to_tap(model.graph)):
             for label, value in (("branch", addition.branch), ("shortcut", addition.shortcut)):

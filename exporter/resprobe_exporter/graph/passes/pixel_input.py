@@ -21,7 +21,7 @@ class TakePixels(ir.passes.InPlacePass):
         self._numbers, self._channels_last = (mean, std), channels_last
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """See the class."""
+        """Changes the model as the class says."""
         graph = model.graph
         (taken,) = graph.inputs
         assert taken.shape is not None

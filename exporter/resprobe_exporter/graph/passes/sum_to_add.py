@@ -7,7 +7,7 @@ class SumToAdd(ir.passes.InPlacePass):
     """Replaces every Sum of two tensors by an Add. Requires nothing; the outputs are what they were."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """See the class."""
+        """Changes the model as the class says."""
         sums = [node for node in model.graph if node.op_type == "Sum" and len(node.inputs) == 2]
         for node in sums:
             node.op_type = "Add"

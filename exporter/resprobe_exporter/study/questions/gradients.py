@@ -34,7 +34,7 @@ def departure(norms: Mapping[str, float]) -> float:
 
 
 def furthest_to_last(evidence: Evidence, family: Family, depth: int, moment: str) -> Estimate | None:
-    """`departure` as a factor, geometric mean over seeds; None: not measured."""
+    """`departure` as a factor, geometric mean over seeds. If None, not measured."""
     records = [record for record in evidence.select(family, depth) if moment in record.gradients]
     if not records:
         return None

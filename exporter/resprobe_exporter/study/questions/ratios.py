@@ -15,17 +15,17 @@ SMALL = 0.1  # a mean ratio below this is called close to zero
 
 
 def trained(record: Record) -> float:
-    """Mean ratio over blocks."""
+    """Returns the mean ratio over the blocks of a trained net."""
     return float(np.mean(list(record.trained.ratios.values())))
 
 
 def untrained(record: Record) -> float:
-    """The same before training."""
+    """Returns the mean ratio over the blocks of a net before training."""
     return float(np.mean(list(record.untrained.ratios.values())))
 
 
 def smallest(record: Record) -> float:
-    """Of all blocks."""
+    """Returns the smallest ratio of the blocks of a trained net."""
     return min(record.trained.ratios.values())
 
 

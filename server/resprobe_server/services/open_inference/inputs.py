@@ -38,7 +38,7 @@ class InputReader:
         Args:
             decoders: Where tensors are converted and pictures are decoded.
             config: Its limits on images and pixels.
-            tracing: None: there are no traces.
+            tracing: Traces requests. If None, there are no traces.
         """
         self._decoders, self._config, self._tracing = decoders, config, tracing
 
@@ -46,7 +46,7 @@ class InputReader:
         """The inputs of the common case: one raw tensor that is what the graph takes, whose bytes are viewed.
 
         Returns:
-            As `read`; None: it is not the common case, or not right, and `read` is to look at it.
+            As `read`. If None, it is not the common case, or not right, and `read` is to look at it.
         """
         row, inputs, raw = version.row, request.inputs, request.raw_input_contents
         if row is None or len(inputs) != 1 or len(raw) != 1:

@@ -125,7 +125,7 @@ def _class_count(output: pb.ModelInferRequest.InferRequestedOutputTensor) -> int
 
 
 def timeout_of(request: pb.ModelInferRequest) -> float | None:
-    """The seconds that the parameter `timeout` gives a request; None: it has none.
+    """The seconds that the parameter `timeout` gives a request. If None, it has none.
 
     Raises:
         InvalidRequest: It makes no sense, or the request is part of a sequence.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
-    """See open_inference.proto."""
+    """Answers the RPC of this name; see open_inference.proto."""
 
     def __init__(self, models: Models, decoders: Decoders, config: Config, tracing: "Tracing | None" = None) -> None:
         """Makes the service.
@@ -36,18 +36,18 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
             models: To answer with.
             decoders: Where tensors are converted and pictures are decoded.
             config: Its limits on images, pixels and streams.
-            tracing: None: there are no traces.
+            tracing: Traces requests. If None, there are no traces.
         """
         self._models, self._reader, self._tracing = models, InputReader(decoders, config, tracing), tracing
         self._max_in_stream = config.max_in_stream
         self._draining = False
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:
-        """See open_inference.proto."""
+        """Answers the RPC of this name; see open_inference.proto."""
         return pb.ServerLiveResponse(live=True)
 
     async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:
-        """See open_inference.proto."""
+        """Answers the RPC of this name; see open_inference.proto."""
         try:
             self._models.all()
         except NotReady:
@@ -55,7 +55,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         return pb.ServerReadyResponse(ready=not self._draining)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
-        """See open_inference.proto. As Triton's, it is false and no error for a model that does not exist."""
+        """Says whether a model can be asked. As with Triton, false and not an error if there is no such model."""
         try:
             self._get(request.name, request.version)
         except RequestError:
@@ -63,19 +63,19 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         return pb.ModelReadyResponse(ready=True)
 
     async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Context) -> pb.ServerMetadataResponse:
-        """See open_inference.proto."""
+        """Answers the RPC of this name; see open_inference.proto."""
         return metadata.server()
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Context) -> pb.ModelMetadataResponse:
-        """See open_inference.proto."""
+        """Answers the RPC of this name; see open_inference.proto."""
         return metadata.model(self._get(request.name, request.version), self._all())
 
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: Context) -> pb.ModelConfigResponse:
-        """See open_inference.proto."""
+        """Answers the RPC of this name; see open_inference.proto."""
         return pb.ModelConfigResponse(config=metadata.config(self._get(request.name, request.version)))
 
     async def ModelStatistics(self, request: pb.ModelStatisticsRequest, context: Context) -> pb.ModelStatisticsResponse:
-        """See open_inference.proto."""
+        """Answers the RPC of this name; see open_inference.proto."""
         if request.version:
             versions = [self._get(request.name, request.version)]
         else:
@@ -84,7 +84,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         return pb.ModelStatisticsResponse(model_stats=[metadata.statistics(version) for version in versions])
 
     async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Context) -> pb.RepositoryIndexResponse:
-        """See open_inference.proto."""
+        """Answers the RPC of this name; see open_inference.proto."""
         _check_repository(request)
         found = await asyncio.to_thread(self._models.index)
         return pb.RepositoryIndexResponse(
@@ -100,7 +100,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
     async def RepositoryModelLoad(
         self, request: pb.RepositoryModelLoadRequest, context: Context
     ) -> pb.RepositoryModelLoadResponse:
-        """See open_inference.proto."""
+        """Answers the RPC of this name; see open_inference.proto."""
         _check_repository(request)
         if request.parameters:
             given = ", ".join(sorted(request.parameters))
@@ -111,17 +111,17 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
     async def RepositoryModelUnload(
         self, request: pb.RepositoryModelUnloadRequest, context: Context
     ) -> pb.RepositoryModelUnloadResponse:
-        """See open_inference.proto."""
+        """Answers the RPC of this name; see open_inference.proto."""
         _check_repository(request)
         await self._models.unload_model(request.model_name)
         return pb.RepositoryModelUnloadResponse()
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
-        """See open_inference.proto."""
+        """Answers the RPC of this name; see open_inference.proto."""
         return await self._infer(request, context)
 
     def ModelStreamInfer(self, requests: object, context: Context) -> NoReturn:
-        """See open_inference.proto. Its requests are answered each by itself, as `each` says."""
+        """Takes its requests, each of which is answered by itself as `each` says; see open_inference.proto."""
         raise NotImplementedError
 
     def drain(self) -> None:
@@ -138,7 +138,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         return Each(self.infer_directly, traced, _refuse, self._max_in_stream, ordered=True)
 
     def _get(self, name: str, version: str) -> Version:
-        """See Models.get; the lesion graphs of a model are a model too."""
+        """Returns a version by name and number, as Models.get does; the lesion graphs of a model are a model too."""
         try:
             return self._models.get(name, version)
         except NotFound:
@@ -150,7 +150,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
             return found
 
     def _all(self) -> list[Version]:
-        """See Models.all."""
+        """Returns all versions, as Models.all does, with their lesion graphs."""
         served = self._models.all()
         return [one for version in served for one in (version, version.lesioned) if one is not None]
 
