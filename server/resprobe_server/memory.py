@@ -13,6 +13,7 @@ from pathlib import Path
 
 EVERY = 2.0  # seconds between looks
 GROWN = 16 << 20  # bytes of growth that are worth it: it takes some milliseconds
+LOOKS = 15  # looks at which it is done after such a growth, since part of it may be in use for a while
 STATM, PAGE = Path("/proc/self/statm"), os.sysconf("SC_PAGE_SIZE")
 
 
@@ -36,11 +37,14 @@ def resident() -> int:
 
 
 async def _look(trim: Callable[[int], int], every: float) -> None:
-    least = resident()
+    last, left = resident(), 0
     while True:
         await asyncio.sleep(every)
         now = resident()
-        if now > least + GROWN:
+        if now > last + GROWN:
+            left = LOOKS
+        if left:
+            left -= 1
             await asyncio.to_thread(trim, 0)  # ctypes lets other threads run
             now = resident()
-        least = now
+        last = now
