@@ -1,7 +1,6 @@
 """What the exporter cannot write is said before the work where it can be, in one sentence; nothing is half there."""
 
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,18 +19,22 @@ BUILD = ["build", "--depth", "8", "--epochs", "1"]
 UNTRAINED = [*BUILD[:-1], "0"]
 
 
+# Limits itself and becomes the program: a process that forked beside gRPC's threads may abort before it has.
+LIMITED = """
+import os, resource, sys
+largest = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 def command(*words: str, at: Path, redirect: str = "", largest: int | None = None) -> tuple[int, str, str]:
     """Runs `exporter` in a shell; files may have `largest` bytes, as on a disk that fills up."""
-
-    def limit() -> None:
-        if largest is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-
     program = [sys.executable, "-m", "resprobe_exporter", *words]
-    done = subprocess.run(
-        ["sh", "-c", f'"$@" {redirect}', "sh", *program], cwd=at, capture_output=True, text=True, check=False,
-        preexec_fn=limit,
-    )  # fmt: skip
+    if largest is not None:
+        program = [sys.executable, "-c", LIMITED, str(largest), *program]
+    shell = ["sh", "-c", f'"$@" {redirect}', "sh", *program]
+    done = subprocess.run(shell, cwd=at, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
