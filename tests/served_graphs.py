@@ -1,4 +1,4 @@
-"""Models of somebody else, node by node, as they stand in a repository."""
+"""Models that were made elsewhere, node by node, as they stand in a repository."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

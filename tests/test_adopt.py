@@ -1,4 +1,4 @@
-"""Somebody's ONNX file as a model: whoever wrote it, its blocks are found, and their numbers are PyTorch's."""
+"""An imported ONNX file as a model: whoever wrote it, its blocks are found, and their numbers are PyTorch's."""
 
 from collections.abc import Callable
 from functools import partial

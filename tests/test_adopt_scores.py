@@ -1,4 +1,4 @@
-"""What somebody's net returns: probabilities that are the file's, whatever makes them, and what is said of it."""
+"""What an imported net returns: probabilities that are the file's, whatever makes them, and what is said of it."""
 
 from collections.abc import Callable
 from functools import partial

@@ -140,7 +140,7 @@ def test_what_fits_loads(version: Path, change: Callable[[Path], None]) -> None:
 
 
 def foreign(root: Path, model: dict[str, Any] | None, output: str = "logits", **inputs: Any) -> Path:
-    """A net of images by somebody else."""
+    """A net of images that was exported elsewhere."""
     nodes = [*FLATTEN[:2], node("MatMul", "f w", output)] if not inputs else [node("MatMul", "data w", output)]
     taken = inputs or IMAGE
     directory = write(root / "net", nodes, taken, {output: (REAL, ["n", "classes"])}, **WEIGHTS)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = "client", "server", "exporter", "benchmarks", "protos"
+BANNED = re.compile(r"\b[Ss]omebody\b")  # the field has a word for everyone: caller, client, operator, exporter
 OPENINGS = re.compile(r"(Of|That|Whose|See|The same)\b")  # each leaves the reader to look for what is meant
 
 
@@ -18,7 +19,7 @@ def docstrings(path: Path) -> Iterator[tuple[int, str]]:
                 yield one.lineno, one.value.value.strip()
 
 
-def test_no_docstring_begins_in_the_middle_of_a_sentence() -> None:
+def test_docstrings_begin_with_a_verb_or_a_noun_and_name_who_is_meant() -> None:
     paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "_pb2" not in path.name]
     found = {path: list(docstrings(path)) for path in paths}
     assert sum(map(len, found.values())) > 1000
@@ -26,5 +27,5 @@ def test_no_docstring_begins_in_the_middle_of_a_sentence() -> None:
         f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
         for path, texts in found.items()
         for line, text in texts
-        if OPENINGS.match(text)
+        if OPENINGS.match(text) or BANNED.search(text)
     ] == []

@@ -11,7 +11,7 @@ CODE = 130  # what shells give a program that Ctrl-C ended
 
 
 class Heard:
-    """A context in which Ctrl-C ends the process at once, unless SIGINT is ignored or handled by somebody else."""
+    """A context in which Ctrl-C ends the process at once, unless SIGINT is ignored or has a handler of its own."""
 
     def __init__(self, prog: str) -> None:
         """Makes it; `prog` is the name of the command."""
@@ -26,7 +26,7 @@ class Heard:
                 return
 
     def __exit__(self, *_: object) -> None:
-        """Gives SIGINT back to Python's own handler, unless somebody else has it by now."""
+        """Gives SIGINT back to Python's own handler, unless another handler was set meanwhile."""
         if signal.getsignal(signal.SIGINT) == self._leave:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 

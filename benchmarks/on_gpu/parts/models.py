@@ -65,7 +65,7 @@ def _published(model: Model, settings: Settings) -> Path | None:
 
 
 def _export(model: Model, path: Path) -> Path:
-    """Writes the net as somebody's ONNX file, with a free batch size."""
+    """Exports the net to ONNX with a free batch size, as people do without resprobe."""
     images = torch.zeros(1, 3, model.size, model.size)
     names: dict[str, Any] = {"input_names": ["data"], "output_names": ["scores"], "dynamic_axes": {"data": {0: "n"}}}
     with warnings.catch_warnings():

@@ -35,7 +35,7 @@ def write(frame: Frame, path: str | PathLike[str]) -> None:
 
 
 def report(frame: Frame, dataset: Dataset | None = None) -> str:
-    """The page of `resprobe report` as HTML; with the whole data set, it shows images. See report.report."""
+    """The page of `resprobe report` as HTML; with the whole data set, it shows images. report/pages.py has the rest."""
     from resprobe.report.pages import report
 
     return report(frame, dataset)

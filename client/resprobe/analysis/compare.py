@@ -77,6 +77,12 @@ class Comparison:
         counts = {"both": a & b, "only_a": a & ~b, "only_b": ~a & b, "neither": ~a & ~b}
         return {name: int(count.sum()) for name, count in counts.items()}
 
+    def rows(self) -> list[tuple[str, float, float, float, float, float, float]]:
+        """Returns for each place its block, depth, ratio of A and of B, their difference, and its interval's ends."""
+        ratio = self.ratio
+        columns = (self.depth, self.ratio_a, self.ratio_b, ratio.value, ratio.low, ratio.high)
+        return list(zip(self.names, *(column.tolist() for column in columns), strict=True))
+
     def sentences(self) -> list[str]:
         """What was found, for a person."""
         a, b = self.a, self.b

@@ -1,4 +1,4 @@
-"""The figures of reports and comparisons, beside `plot.ratios`. Needs matplotlib."""
+"""The figures of reports and comparisons, beside those of ratios.py. Needs matplotlib."""
 
 from typing import Any
 

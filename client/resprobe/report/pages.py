@@ -54,16 +54,7 @@ def comparison_page(compared: Comparison) -> str:
     a, b = compared.a.model, compared.b.model
     rows = [
         [name, f"{depth:.3f}", f"{one:.4f}", f"{two:.4f}", f"{value:+.4f}", f"{low:+.4f} to {high:+.4f}"]
-        for name, depth, one, two, value, low, high in zip(
-            compared.names,
-            compared.depth,
-            compared.ratio_a,
-            compared.ratio_b,
-            compared.ratio.value,
-            compared.ratio.low,
-            compared.ratio.high,
-            strict=True,
-        )
+        for name, depth, one, two, value, low, high in compared.rows()
     ]
     interval = f"{compared.confidence:.0%} bootstrap interval over images, for each depth by itself"
     columns = (

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """Options of commands that take a net of somebody else's."""
+    """Options of commands that import a net."""
 
     classes: str | None = None
     """Labels: a file with one on each line, or a,b,c. Default: those of --dataset, else 0, 1, 2 …"""

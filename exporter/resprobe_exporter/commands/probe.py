@@ -10,7 +10,7 @@ from resprobe_exporter.commands.common import Taken, print_built
 
 @dataclass(frozen=True)
 class Probe(Taken):
-    """Write somebody's ONNX file as a new version, with the statistics of its residual blocks.
+    """Import an ONNX model as a new version, and add the statistics of its residual blocks.
 
     Every addition F(x) + s(x) that is found in the graph becomes a block, and what is written is compared with the
     file. With --mean and --std the graph takes pixels, as the server's own calls and the client do. Without, it takes

@@ -1,4 +1,4 @@
-"""Brings somebody's graph into the form that the passes take, whatever exporter it comes from.
+"""Brings an imported graph into the form that the passes work on, whatever exporter it comes from.
 
 What varies is levelled out here: the order of the nodes, the opset, functions, weights that are listed as inputs,
 constants that are nodes, additions that are a Sum of two, a batch size that is written out.
@@ -109,7 +109,7 @@ def level(model: onnx.ModelProto, path: Path) -> ir.Model:
     FreeBatch()(levelled)
     for node in levelled.graph:
         node.doc_string = None
-        node.metadata_props.clear()  # file names of somebody's machine
+        node.metadata_props.clear()  # file names of the machine that exported it
     return levelled
 
 

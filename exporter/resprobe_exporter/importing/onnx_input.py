@@ -1,4 +1,4 @@
-"""What somebody's graph takes and returns, made what is served: pixels in, scores out. What was assumed is said."""
+"""Makes inputs and outputs of an imported graph what is served: pixels in, scores out. Says what was assumed."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Somebody's ONNX file: read, and what it takes and returns."""
+"""Reads an ONNX file, and says what inputs and outputs it has."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ LARGEST = 2**26  # numbers in what a graph takes at a time: more than any image 
 
 @dataclass(frozen=True)
 class Foreign:
-    """Somebody's graph.
+    """An imported graph.
 
     Attributes:
         path: Of the file.

@@ -1,7 +1,7 @@
 """What the graphs of a version are compared with: a net's own numbers, found without taps and scales.
 
-For a net that was built here it is the net itself in float64, tapped and cut by forward hooks. For somebody's ONNX file
-outputs are those of the file as it came; statistics are worked out in float64 of the lean graph's own tensors, and
+For a net that was built here it is the net itself in float64, tapped and cut by forward hooks. For an imported ONNX
+file outputs are those of the file as it came; statistics are worked out in float64 of the lean graph's own tensors, and
 blocks are cut out of it one by one.
 """
 

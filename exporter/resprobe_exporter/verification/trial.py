@@ -1,4 +1,4 @@
-"""Runs somebody's file as it came: what is written is compared with what it returns."""
+"""Runs an imported file as it came: what is written is compared with what it returns."""
 
 from collections.abc import Mapping
 from typing import Any

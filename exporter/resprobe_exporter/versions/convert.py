@@ -1,4 +1,4 @@
-"""`exporter convert`: from somebody's checkpoint to a new model version."""
+"""`exporter convert`: from a checkpoint to a new model version."""
 
 import time
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is known of a net: how deep it is, how large, and what its blocks are. Of somebody's net its graph says it."""
+"""What is known of a net: how deep it is, how large, and what its blocks are. For an imported net its graph says so."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Somebody's ONNX file as a new version: checked against the file itself, with block statistics and lesions."""
+"""Imports an ONNX file as a new version: checked against the file itself, with block statistics and lesions."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +55,7 @@ class Options:
 def adopt(
     file: Foreign, options: Options, load: Callable[[ImageShape], LabelledImages | None] | None, root: Path, name: str
 ) -> Built:
-    """Writes somebody's graph as the next version of a model.
+    """Writes an imported graph as the next version of a model.
 
     Args:
         file: Read by `foreign.read`; what is in it is changed.

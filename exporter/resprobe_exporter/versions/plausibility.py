@@ -1,4 +1,4 @@
-"""Says so where a net that somebody else made was probably read in another way than it was meant."""
+"""Says so where an imported net was probably read in another way than it was meant."""
 
 from collections.abc import Sequence
 

@@ -54,7 +54,7 @@ def _latest(directory: Path) -> metadata.Model | None:
     for path in sorted(versions, key=lambda path: -int(path.name)):
         try:
             model = metadata.read(path)
-        except ExporterError:  # a version of somebody else's making, or an unfinished one
+        except ExporterError:  # a version that was made elsewhere, or an unfinished one
             continue
         model.version = path.name  # it may have been copied
         return model

@@ -57,9 +57,8 @@ def open_picture(image: Encoded, max_pixels: int) -> Opened:
         most = f"{max_pixels / 1e6:g} megapixels" if width * height > max_pixels else f"{LONGEST_SIDE} pixels a side"
         text = f"{source} has {width}×{height} pixels; at most {most} are decoded here: send it smaller"
         raise InvalidRequest(text, source)
-    scans = (
-        data.count(SCAN) if data.startswith(JPEG_SIGNATURE) else 0
-    )  # not in its compressed data, where FF is escaped
+    # A marker does not occur in compressed data, where FF is escaped.
+    scans = data.count(SCAN) if data.startswith(JPEG_SIGNATURE) else 0
     if scans > MOST_SCANS:
         raise InvalidRequest(f"{source} is a JPEG of {scans} scans; expected at most {MOST_SCANS}", source)
     is_small = width * height <= SMALL_PIXELS and len(data) <= SMALL_BYTES and scans <= FEW_SCANS

@@ -37,7 +37,7 @@ class Loader:
         """Loads a version, runs each of its graphs and checks what they return. Slow, as above.
 
         Raises:
-            Exception: A file of somebody else's making can fail in any way.
+            Exception: Files made elsewhere can fail in any way.
         """
         read = description.read(found.directory)
         files = [file for file in GRAPHS if (found.directory / file).is_file()]

@@ -222,7 +222,7 @@ class Models:
             self._attempts[found.key] = Attempt(found.stamp, str(error), refused=True)
             log.error("version of another kind refused", model=name, version=number, reason=str(error))
             return
-        except Exception as error:  # a file of somebody else's making can fail in any way; the others must serve
+        except Exception as error:  # files made elsewhere can fail in any way; the other versions must serve
             self.failures[name] += 1
             self._attempts[found.key] = Attempt(found.stamp, str(error))
             log.error("model failed to load", model=name, version=number, reason=str(error), old_serves=replaces)

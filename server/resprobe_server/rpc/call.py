@@ -17,6 +17,7 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave
 
 from resprobe_server.errors import UnknownMethod, Unreadable
 from resprobe_server.rpc.origin import origin_of
+from resprobe_server.rpc.reply import Reply, Respond
 from resprobe_server.rpc.status import CODES, DETAILS, Context, make_status
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ LONGEST_NAME = 120  # characters of a method's name in an error
 Code = grpc.StatusCode
 Metadata = Sequence[tuple[str, str | bytes]]
 Direct = Callable[[bytes, "Call"], Any]  # see Server.add
-Respond = Callable[[Any], bytes]  # the response, serialized; it may raise, as a method may
 
 
 class Call:
@@ -280,42 +280,6 @@ class Call:
     def reply(self, respond: Respond) -> "Promise":
         """What is to be set to answer the call, for who takes its request directly."""
         return Reply(self, respond)
-
-
-class Reply:
-    """The promise of the response of a call that is answered without a task; see work.Promise."""
-
-    __slots__ = ("_call", "respond")
-
-    def __init__(self, call: Any, respond: Respond) -> None:
-        """Makes it; `respond` makes the response from what it is set to."""
-        self._call, self.respond = call, respond
-
-    def cancelled(self) -> bool:
-        """Whether nobody waits for it any more."""
-        gone: bool = self._call.cancelled
-        return gone
-
-    def done(self) -> bool:
-        """Whether the call has ended."""
-        return self._call.code() is not None
-
-    def set_result(self, result: Any) -> None:
-        """Answers with a response."""
-        try:
-            response = self.respond(result)
-        except Exception as error:
-            self.set_exception(error)
-        else:
-            self.answer(response)
-
-    def answer(self, response: bytes) -> None:
-        """Ends the call with a response."""
-        self._call.finish(Code.OK, message=response)
-
-    def set_exception(self, error: Exception) -> None:
-        """Ends the call with the status that the exception stands for."""
-        self._call.fail(error)
 
 
 def readable(name: bytes) -> str:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from resprobe_server.errors import NotReady, QueueFull, Unreadable
-from resprobe_server.rpc.call import Code, Direct, Reply, Respond
+from resprobe_server.rpc.call import Code, Direct
 from resprobe_server.rpc.message_stream import SendingCall
+from resprobe_server.rpc.reply import Reply, Respond
 from resprobe_server.rpc.status import Context
 
 if TYPE_CHECKING:

@@ -87,7 +87,7 @@ class Server:
             gates: See above.
             calls: See above. If None, its own.
             tracing: See above.
-            worker: Whose work it is, where somebody else does it. If None, nobody's.
+            worker: Worker that runs the graphs, whose pace the poller keeps. If None, there is none.
             arrivals: See above. If None, requests may come at any time.
             on_failure: What to do when core fails and no more calls can be served. If None, nothing.
             reader: From a method's full name and the deserializer of its generated code to the one that is used. If
@@ -118,7 +118,7 @@ class Server:
             add_to_server: The function that its generated code has for this.
             servicer: Its methods.
             direct: By the full name of a method: what gets the bytes of a request first, on the poller's thread. If it
-                takes the request, it gives a Reply to somebody who will set it, and returns None; if not, it returns
+                takes the request, it hands on a Reply that will be set later, and returns None; if not, it returns
                 the message, and the method runs. What it raises becomes the status of the call. Unused where there
                 are traces: these follow tasks. Or how each request of a stream is answered, instead of the method.
         """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 QUIET = 0.005  # seconds without a request after which the device counts as idle
 SHORTEST_REST, LONGEST_REST = 0.0005, 0.002  # seconds
-REST = 0.2  # the share of a batch's time that somebody rests
+REST = 0.2  # the share of a batch's time that the poller rests
 
 
 class Device:

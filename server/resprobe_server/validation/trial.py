@@ -75,7 +75,7 @@ def check(trials: Mapping[str, Trial], classes: int | None, blocks: tuple[int, i
 
 
 def _compare(lean: str, expected: Arrays, file: str, found: Arrays) -> None:
-    """Logits, or in a net of somebody else's all that its lean graph returns."""
+    """Returns the logits, or of an imported net all that its lean graph returns."""
     if not expected or not expected.keys() <= found.keys():
         names = ", ".join(expected) or LOGITS
         raise CheckFailed(f"{lean} and {file} cannot be compared: both must take images and return {names}")

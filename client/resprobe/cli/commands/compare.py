@@ -90,21 +90,6 @@ def _print(compared: Comparison) -> None:
 
 def _json(compared: Comparison) -> dict[str, Any]:
     a, b, accuracy = compared.a, compared.b, compared.accuracy
-    rows = zip(
-        compared.names,
-        *(
-            values.tolist()
-            for values in (
-                compared.depth,
-                compared.ratio_a,
-                compared.ratio_b,
-                compared.ratio.value,
-                compared.ratio.low,
-                compared.ratio.high,
-            )
-        ),
-        strict=True,
-    )
     keys = ("block", "depth", "ratio_a", "ratio_b", "difference", "low", "high")
     return {
         "models": [{"name": one.model.name, "version": one.model.version, "accuracy": one.accuracy} for one in (a, b)],
@@ -118,5 +103,5 @@ def _json(compared: Comparison) -> dict[str, Any]:
         "accuracy_difference": None
         if accuracy is None
         else {"value": float(accuracy.value), "low": float(accuracy.low), "high": float(accuracy.high)},
-        "blocks": [dict(zip(keys, row, strict=True)) for row in rows],
+        "blocks": [dict(zip(keys, row, strict=True)) for row in compared.rows()],
     }
