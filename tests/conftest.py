@@ -5,13 +5,11 @@ import resprobe_server  # isort: skip  # noqa: F401  # first: it says how gRPC r
 import asyncio
 import logging
 import shutil
-import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import grpc
 import numpy as np
 import pytest
 import resprobe
@@ -24,10 +22,10 @@ from resprobe_exporter.versions import metadata
 from resprobe_exporter.versions.writer import LabelledImages, Preprocessing, publish
 from resprobe_server.app import serve
 from resprobe_server.config import Config
-from resprobe_server.rpc.server import Server
 
-Serve = Callable[..., AbstractContextManager[str]]
-
+from tests.support.commands import COMMANDS, Run
+from tests.support.nets import publish_net, small_net
+from tests.support.servers import Loop, Serve
 
 settings.register_profile("untimed", deadline=None)  # timing decides nothing
 settings.load_profile("untimed")
@@ -38,31 +36,6 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.
 @pytest.fixture(scope="session")
 def digits() -> data.Data:
     return data.load("digits")
-
-
-def small_net(family: str = "resnet", shortcut: str = "A", size: int = 8, channels: int = 1, depth: int = 8) -> ResNet:
-    """A net whose batch norms have seen numbers, so that no two blocks are alike."""
-    torch.manual_seed(1)
-    shape = Architecture(family, depth, shortcut, size, size, channels, 10)  # type: ignore[arg-type]
-    net = ResNet(shape)
-    for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-            torch.nn.init.normal_(module.bias, 0, 0.2)
-            assert module.running_mean is not None
-            assert module.running_var is not None
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-    return net.eval()
-
-
-def publish_net(net: ResNet, root: Path, name: str, test_set: LabelledImages | None = None) -> Path:
-    """Writes a net as a new version."""
-    channels = net.architecture.channels
-    preprocessing = Preprocessing((0.4,) * channels, (0.3,) * channels)
-    labels = tuple(f"class{index}" for index in range(net.architecture.classes))
-    origin = metadata.Origin("test")
-    return publish(net, preprocessing, labels, origin, test_set, root, name, lambda _: None)[1]
 
 
 @pytest.fixture(scope="session")
@@ -88,20 +61,6 @@ def repository(tmp_path_factory: pytest.TempPathFactory, digits: data.Data) -> P
     publish_net(small_net("plain"), root, "plain")
     publish_net(small_net(size=12, channels=3), root, "colour")
     return root
-
-
-class Loop:
-    """An event loop on a thread of its own."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever)
-        self._thread.start()
-
-    def close(self) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
 
 
 @pytest.fixture(scope="session")
@@ -144,23 +103,19 @@ def test_images(digits: data.Data) -> np.ndarray:
     return images
 
 
-def run_server(
-    add: Callable[[Server], None], ask: Callable[[Any, Server], Awaitable[None]], stops: bool = True, gates: Any = ()
-) -> Server:
-    """Serves what `add` adds to what `ask` does with a channel; returns the server."""
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in this process: exit code, standard output, standard error."""
+    monkeypatch.setenv("COLUMNS", "150")
 
-    async def main() -> Server:
-        server = Server(gates=gates)
-        add(server)
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            try:
-                await ask(channel, server)
-            finally:
-                if stops:
-                    await server.stop(10)
-        assert not server.running
-        return server
+    def call(prog: str, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [prog, *arguments])
+        try:
+            COMMANDS[prog][0]()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
-    return asyncio.run(main())
+    return call

@@ -1,0 +1,150 @@
+"""Frames on disk, summaries, and the report's page."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import resprobe
+from resprobe import analysis, datasets
+from resprobe._statistics import STATISTICS
+from resprobe.analysis import Frame, summarise
+from resprobe.analysis.outliers import scores
+from resprobe.report.pages import relative_difference
+
+from tests.support.commands import Run
+from tests.support.statistics import frame
+
+EVIL = "<script>alert('&')</script>"
+
+
+@pytest.fixture(scope="module")
+def swept(address: str) -> Frame:
+    with resprobe.Client(address) as client:
+        return analysis.sweep(client, datasets.load("digits").window(150, seed=2), "digits")
+
+
+def test_a_frame_comes_back_from_disk_as_it_was(swept: Frame, tmp_path: Path) -> None:
+    path = tmp_path / "stats.parquet"
+    analysis.write(swept, path)
+    again = analysis.read(path)
+    assert again.model == swept.model
+    assert (again.dataset, again.files) == ("digits", None)
+    for name in ("index", "labels", "predicted", "probability"):
+        assert np.array_equal(getattr(again, name), getattr(swept, name)), name
+    for name in STATISTICS:
+        assert np.array_equal(getattr(again.blocks, name), getattr(swept.blocks, name), equal_nan=True), name
+    assert again.blocks.names == swept.blocks.names
+    assert swept.table().to_pylist()[7]["ratio"] == again.blocks.ratio[7].tolist()
+    assert [one.name for one in tmp_path.iterdir()] == ["stats.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [(pa.table({"x": [1]}), "is not what `resprobe blocks --out` writes"), (None, "is no Parquet file")],
+)
+def test_other_files_are_refused(tmp_path: Path, table: pa.Table | None, message: str) -> None:
+    path = tmp_path / "x.parquet"
+    path.write_text("text")
+    if table is not None:
+        pq.write_table(table, path)
+    with pytest.raises(resprobe.Error, match=message):
+        analysis.read(path)
+
+
+def test_summaries_leave_out_what_is_not_finite_and_count_it() -> None:
+    values = np.array([[1, 5, np.inf], [3, np.inf, np.nan], [2, 7, np.inf]], np.float32)
+    found = summarise(values)
+    assert found.count.tolist() == [3, 2, 0]
+    assert found.mean[:2].tolist() == found.median[:2].tolist() == [2, 6]
+    assert (found.low[1], found.high[1]) == pytest.approx((5.2, 6.8))
+    assert np.isnan(found.mean[2])
+
+
+def test_pooled_std_is_that_of_all_values_together() -> None:
+    branch = np.random.default_rng(0).normal(np.arange(5)[:, None], 1, (5, 64))  # another mean for each image
+    norms, ones = np.linalg.norm(branch, axis=1)[:, None], np.ones((5, 1))
+    mean = branch.mean(axis=1)[:, None]
+    blocks = resprobe.BlockStatistics.derive(["a"], [64], norms, ones, ones, mean)  # type: ignore[arg-type]
+    assert blocks.pooled_std() == pytest.approx([branch.std()], rel=1e-5)
+
+
+def test_windows_of_a_data_set_keep_their_places() -> None:
+    whole = datasets.load("digits")
+    part = whole.window(10, offset=100)
+    assert part.index.tolist() == list(range(100, 110))
+    drawn = whole.window(10, seed=1)
+    assert drawn.index.tolist() == whole.window(10, seed=1).index.tolist() != whole.window(10, seed=2).index.tolist()
+    assert np.array_equal(np.asarray(drawn.images), np.asarray(whole.images)[drawn.index])
+    assert np.array_equal(drawn.labels, whole.labels[drawn.index])
+
+
+def test_relative_difference_is_welch() -> None:
+    generator = np.random.default_rng(0)
+    a, b = generator.normal(3, 1, (50, 1)).astype(np.float32), generator.normal(2, 2, (80, 1)).astype(np.float32)
+    difference, margin = relative_difference(a, b)
+    assert difference[0] == pytest.approx(a.mean() / b.mean() - 1, rel=1e-5)
+    error = np.sqrt(a.var(ddof=1) / 50 + b.var(ddof=1) / 80)
+    assert margin[0] == pytest.approx(1.96 * error / b.mean(), rel=1e-4)
+
+
+def test_the_most_unusual_image_has_the_highest_score() -> None:
+    ratio = np.full((20, 3), 0.5, np.float32)
+    ratio[:, :2] *= np.random.default_rng(0).uniform(0.9, 1.1, (20, 2))
+    ratio[4, 0], ratio[5, 1] = 5, np.inf
+    found = scores(ratio)
+    assert found[:, :2].argmax(axis=0).tolist() == [4, 5]
+    assert not found[:, 2].any()
+
+
+def test_the_page_shows_real_images_and_says_everything(swept: Frame) -> None:
+    html = analysis.report(swept, datasets.load("digits"))
+    for heading in (
+        "Ratio by block",
+        "Ratio by class",
+        "Right against wrong",
+        "Unusual images",
+        "Cosine",
+        "closed form",
+    ):
+        assert heading in html
+    assert f"150 images of digits, 3 residual blocks. Accuracy {swept.accuracy:.4f}." in html
+    assert html.count("data:image/png") == 12 + 3 * 4 + 2  # and the map of classes with its scale
+    assert "http" not in html.replace("http://www.w3.org/", "")
+    assert html == analysis.report(swept, datasets.load("digits"))
+    assert "image 1" in analysis.report(swept)  # without the data set
+
+
+@pytest.mark.parametrize("per_stage", [1, 200])
+def test_any_number_of_blocks_and_hostile_names(per_stage: int) -> None:
+    one = frame(per_stage)
+    evil = dataclasses.replace(one, model=dataclasses.replace(one.model, name=EVIL, classes=(EVIL, "b")), dataset=EVIL)
+    evil.blocks.ratio[3, 1] = np.inf
+    evil.blocks.ratio[4, 1] = np.nan
+    html = analysis.report(evil)
+    assert "<script" not in html
+    assert "2 of 40 images have a shortcut of zero in at least one of 1 blocks" in html
+
+
+def test_without_labels_the_predicted_class_counts() -> None:
+    html = analysis.report(dataclasses.replace(frame(1), labels=None))
+    assert "Ratio by predicted class" in html
+    assert "Right against wrong" not in html
+
+
+def test_images_of_another_data_set_are_refused(swept: Frame) -> None:
+    with pytest.raises(resprobe.DatasetError, match="these are not the images of the report"):
+        analysis.report(swept, datasets.load("digits", split="train"))
+
+
+def test_the_command(run: Run, swept: Frame, tmp_path: Path) -> None:
+    stats, out = tmp_path / "stats.parquet", tmp_path / "report.html"
+    analysis.write(swept, stats)
+    code, text, _ = run("resprobe", "report", str(stats), "--out", str(out), "--dataset", "digits")
+    assert code == 0
+    assert "digits on 150 images of digits" in text
+    assert out.read_text().startswith("<!doctype html>")
+    code, _, error = run("resprobe", "report", str(stats), "--out", str(tmp_path / "nowhere" / "x.html"))
+    assert (code, "is not a directory" in error) == (1, True)

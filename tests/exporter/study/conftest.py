@@ -1,0 +1,16 @@
+"""A study that is run once for all tests of this folder."""
+
+from pathlib import Path
+
+import pytest
+from resprobe_exporter.study import run
+
+from tests.support.study import TINY
+
+
+@pytest.fixture(scope="package")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a tiny study."""
+    directory = tmp_path_factory.mktemp("study")
+    run(TINY, directory)
+    return directory

@@ -1,0 +1,14 @@
+"""The committed stubs are what the generator writes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROTOS = Path(__file__).parents[2] / "protos"
+
+
+def test_the_committed_stubs_are_up_to_date(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, PROTOS / "generate.py", tmp_path], check=True, capture_output=True)
+    written = {path.name: path.read_text() for path in (tmp_path / "resprobe_protos").iterdir()}
+    committed = {path.name: path.read_text() for path in (PROTOS / "resprobe_protos").glob("*_pb2*")}
+    assert written == committed, "run `make protos`"

@@ -1,0 +1,236 @@
+"""Metrics, read over HTTP as Prometheus reads them: they say what was really asked and answered."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+import pytest
+import resprobe
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+from resprobe_protos import resprobe_pb2 as pb
+from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
+from resprobe_server.config import Config
+from resprobe_server.models.registry import Models
+from resprobe_server.observability.prometheus import ServerCollector
+from resprobe_server.observability.ratio_sampler import BOUNDS, Ratios, Share
+from resprobe_server.rpc.status_counts import Calls
+from resprobe_server.scheduling.worker import Device
+
+from tests.support.servers import Serve
+
+IMAGE = pb.Image(pixels=pb.Pixels(height=8, width=8, channels=1, data=bytes(64)))
+SERVICE = "resprobe.v1.ResidualService"
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+class Scrape:
+    """What one scrape says."""
+
+    def __init__(self, address: str) -> None:
+        with urllib.request.urlopen(f"http://{address}/metrics") as answer:
+            families = list(text_string_to_metric_families(answer.read().decode()))
+        self._samples = {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    def value(self, name: str, **labels: str) -> float:
+        return self._samples[name, frozenset(labels.items())]
+
+    def total(self, name: str, **labels: str) -> float:
+        wanted = labels.items()
+        return sum(value for (one, found), value in self._samples.items() if one == name and wanted <= found)
+
+
+def free_address() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture(scope="module")
+def served(start: Serve, repository: Path) -> Iterator[tuple[str, str]]:
+    """Addresses of a server and of its metrics; every image is sampled."""
+    where = free_address()
+    with start(repository, max_batch=4, metrics_address=where, ratio_sample=1.0) as address:
+        yield address, where
+
+
+def test_requests_are_counted_by_method_and_status(served: tuple[str, str]) -> None:
+    address, where = served
+    good, bad = pb.ClassifyRequest(model="digits", images=[IMAGE]), pb.ClassifyRequest(model="vgg", images=[IMAGE])
+    wrong = pb.ClassifyRequest(model="digits", images=[IMAGE], top_k=0)
+    with grpc.insecure_channel(address) as channel:
+        stub = ResidualServiceStub(channel)
+        before = Scrape(where)
+        stub.Classify(good)
+        for request in (bad, bad):
+            with pytest.raises(grpc.RpcError):
+                stub.Classify(request)
+        list(stub.ClassifyStream(iter([good, good, wrong])))
+        stub.ListModels(pb.ListModelsRequest())
+        after = Scrape(where)
+    grown = {
+        (method, code): after.total("resprobe_requests_total", method=f"{SERVICE}/{method}", code=code)
+        - before.total("resprobe_requests_total", method=f"{SERVICE}/{method}", code=code)
+        for method in ("Classify", "ClassifyStream", "ListModels", "GetModel")
+        for code in ("OK", "NOT_FOUND", "INVALID_ARGUMENT")
+    }
+    assert {key: count for key, count in grown.items() if count} == {
+        ("Classify", "OK"): 1,
+        ("Classify", "NOT_FOUND"): 2,
+        ("ClassifyStream", "OK"): 2,
+        ("ClassifyStream", "INVALID_ARGUMENT"): 1,
+        ("ListModels", "OK"): 1,
+    }
+
+
+def test_calls_that_never_reach_a_method_are_counted_too(start: Serve, repository: Path, tmp_path: Path) -> None:
+    tokens, where = tmp_path / "tokens.toml", free_address()
+    tokens.write_text(f'[one]\nsha256 = "{"0" * 64}"\nrights = ["classify"]\n')
+    with (
+        start(repository, tokens=tokens, metrics_address=where) as address,
+        grpc.insecure_channel(address) as channel,
+        pytest.raises(grpc.RpcError, match="wants a token"),
+    ):
+        try:
+            ResidualServiceStub(channel).Classify(pb.ClassifyRequest())
+        finally:
+            labels = {"method": f"{SERVICE}/Classify", "code": "UNAUTHENTICATED"}
+            assert Scrape(where).value("resprobe_requests_total", **labels) == 1
+
+
+def test_loads_are_counted_the_failed_ones_too(start: Serve, repository: Path, tmp_path: Path) -> None:
+    where = free_address()
+    shutil.copytree(repository / "plain", tmp_path / "plain")
+    (tmp_path / "plain" / "2").mkdir()
+    (tmp_path / "plain" / "2" / "model.onnx").write_bytes(b"no graph")
+    with start(tmp_path, metrics_address=where):
+        scrape = Scrape(where)
+    for outcome in ("loaded", "failed"):
+        assert scrape.value("resprobe_loads_total", model="plain", outcome=outcome) == 1
+
+
+def test_what_a_graph_did(served: tuple[str, str]) -> None:
+    address, where = served
+    graph = {"model": "colour", "version": "1", "graph": "lean"}
+    with resprobe.Client(address) as client:
+        client.classify(np.zeros((6, 12, 12, 3), np.uint8), model="colour")  # runs as 4 and 2
+        client.classify(np.zeros((12, 12, 3), np.uint8), model="colour")
+    scrape = Scrape(where)
+    assert scrape.value("resprobe_images_total", **graph) == 7
+    assert scrape.value("resprobe_pending_images", **graph) == 0
+    assert scrape.value("resprobe_graph_requests_total", **graph, outcome="served") == 2
+    assert scrape.total("resprobe_graph_requests_total", **graph) == 2
+    assert scrape.value("resprobe_queue_seconds_count", **graph) == 2
+    assert scrape.value("resprobe_inference_seconds_count", **graph) == 3
+    assert scrape.value("resprobe_inference_seconds_bucket", **graph, le="+Inf") == 3
+    assert scrape.value("resprobe_inference_seconds_sum", **graph) > 0
+    sizes = [scrape.value("resprobe_batch_size_bucket", **graph, le=le) for le in ("1.0", "2.0", "4.0", "+Inf")]
+    assert sizes == [1, 2, 3, 3]
+    assert scrape.value("resprobe_batch_size_sum", **graph) == 7
+
+
+def test_every_version_is_told_with_its_provider(served: tuple[str, str]) -> None:
+    scrape = Scrape(served[1])
+    cpu = "CPUExecutionProvider"
+    assert scrape.total("resprobe_model_info") == 4
+    assert scrape.value("resprobe_model_info", model="digits", version="1", provider=cpu, default="false") == 1
+    assert scrape.value("resprobe_model_info", model="digits", version="2", provider=cpu, default="true") == 1
+    assert scrape.value("process_resident_memory_bytes") > 1e6
+
+
+def test_ratios_of_analysed_images_are_those_that_the_client_sees(
+    served: tuple[str, str], test_images: npt.NDArray[np.uint8]
+) -> None:
+    address, where = served
+    labels = {"model": "digits", "version": "1"}
+    with resprobe.Client(address) as client:
+        blocks = client.classify(test_images[:10], model="digits", version="1", blocks=True).blocks
+    assert blocks is not None
+    scrape = Scrape(where)
+    for block, ratio in zip(blocks.names, blocks.ratio.T, strict=True):
+        assert scrape.value("resprobe_block_ratio_count", **labels, block=block) == 10
+        assert scrape.value("resprobe_block_ratio_sum", **labels, block=block) == pytest.approx(ratio.sum(), rel=1e-3)
+        for bound in BOUNDS:
+            found = scrape.value("resprobe_block_ratio_bucket", **labels, block=block, le=str(bound))
+            assert found == (ratio <= bound).sum()
+
+
+def test_classified_images_are_sampled_when_the_device_is_idle(served: tuple[str, str]) -> None:
+    address, where = served
+
+    def sampled() -> float:
+        return Scrape(where).value("resprobe_block_ratio_count", model="digits", version="2", block="stage1.block0")
+
+    before = sampled()
+    with resprobe.Client(address) as client:
+        client.classify(np.zeros((3, 8, 8, 1), np.uint8), model="digits")
+        end = time.monotonic() + 10
+        while sampled() == before:
+            assert time.monotonic() < end
+    assert sampled() == before + 1  # one of the three
+
+
+def test_nothing_is_sampled_where_that_is_off(start: Serve, repository: Path) -> None:
+    where = free_address()
+    with start(repository, metrics_address=where, ratio_sample=0.0) as address, resprobe.Client(address) as client:
+        client.classify(np.zeros((8, 8, 1), np.uint8), model="digits", blocks=True)
+        assert Scrape(where).total("resprobe_block_ratio_count") == 0
+
+
+def test_the_log_tells_the_port(repository: Path) -> None:
+    command = [sys.executable, "-m", "resprobe_server", str(repository)]
+    options = ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]
+    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        events = (json.loads(line) for line in process.stderr)
+        port = next(event["port"] for event in events if event["event"] == "metrics")
+        next(event for event in events if event["event"] == "started")
+        assert Scrape(f"127.0.0.1:{port}").total("resprobe_model_info") == 4
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def test_while_models_are_loaded_there_are_metrics_already() -> None:
+    async def show(_name: str, _serving: bool) -> None:
+        pytest.fail("nothing was loaded")
+
+    models = Models(Config(), Device(), show)
+    assert "resprobe_model_info" in {metric.name for metric in ServerCollector(models, Calls()).collect()}
+
+
+@given(share=st.floats(0, 1), counts=st.lists(st.integers(1, 40), max_size=200))
+def test_a_share_is_never_exceeded(share: float, counts: list[int]) -> None:
+    gate, taken, seen = Share(share), 0, 0
+    for count in counts:
+        taken += gate.takes(count)
+        seen += count
+        assert taken <= share * seen * (1 + 1e-9)
+
+
+def test_a_share_is_reached_where_images_come_one_by_one() -> None:
+    gate = Share(0.25)
+    assert [gate.takes(1) for _ in range(8)] == [False, False, False, True] * 2
+
+
+def test_ratios_that_are_not_finite() -> None:
+    ratios = Ratios(["shortcut_l2", "branch_l2"], 2)
+    one, zero, tiny = (4.0, 2.0), (0.0, 0.0), (0.0, 1.0)  # shortcut, branch
+    ratios.add(np.array([[one, zero], [one, tiny], [one, one]], np.float32))
+    assert ratios.counts.sum(axis=1).tolist() == [3, 2]
+    assert ratios.counts[:, BOUNDS.index(0.56)].tolist() == [3, 1]
+    assert ratios.counts[:, -1].tolist() == [0, 1]
+    assert ratios.sums.tolist() == [1.5, 0.5]

@@ -1,0 +1,34 @@
+"""Small nets with weights that tell blocks apart, and how one is published."""
+
+import resprobe_server  # isort: skip  # noqa: F401  # first: it says how gRPC reads from connections
+from pathlib import Path
+
+import torch
+from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.versions import metadata
+from resprobe_exporter.versions.writer import LabelledImages, Preprocessing, publish
+
+
+def small_net(family: str = "resnet", shortcut: str = "A", size: int = 8, channels: int = 1, depth: int = 8) -> ResNet:
+    """A net whose batch norms have seen numbers, so that no two blocks are alike."""
+    torch.manual_seed(1)
+    shape = Architecture(family, depth, shortcut, size, size, channels, 10)  # type: ignore[arg-type]
+    net = ResNet(shape)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.2)
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return net.eval()
+
+
+def publish_net(net: ResNet, root: Path, name: str, test_set: LabelledImages | None = None) -> Path:
+    """Writes a net as a new version."""
+    channels = net.architecture.channels
+    preprocessing = Preprocessing((0.4,) * channels, (0.3,) * channels)
+    labels = tuple(f"class{index}" for index in range(net.architecture.classes))
+    origin = metadata.Origin("test")
+    return publish(net, preprocessing, labels, origin, test_set, root, name, lambda _: None)[1]
