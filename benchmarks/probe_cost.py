@@ -16,10 +16,12 @@ import numpy as np
 import onnxruntime
 import torch
 import tyro
+from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture, ResNet
 from resprobe_exporter.training import data, trainer
-from resprobe_exporter.versions import metadata
-from resprobe_exporter.versions.writer import Preprocessing, publish
+from resprobe_exporter.versions.candidate import Origin
+from resprobe_exporter.versions.net_candidate import net_candidate
+from resprobe_exporter.versions.writer import write_version
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ def write_model(depth: int, size: int, root: Path, name: str = "net") -> Path:
     labels = tuple("0123456789")
     mean, std = (0.5,) * 3, (0.29,) * 3
     trainer.train(net, data.Data("noise", noise, noise, labels, mean, std, False), trainer.Recipe(0), 0, lambda _: None)
-    origin = metadata.Origin("benchmark")
-    return publish(net, Preprocessing(mean, std), labels, origin, None, root, name, lambda _: None)[1]
+    candidate = net_candidate(net, Preprocessing(mean, std), labels, Origin("benchmark"))
+    return write_version(candidate, root, name).directory
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:

@@ -16,10 +16,13 @@ import resprobe
 import structlog
 import torch
 from hypothesis import settings
+from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture, ResNet
 from resprobe_exporter.training import data, trainer
-from resprobe_exporter.versions import metadata
-from resprobe_exporter.versions.writer import LabelledImages, Preprocessing, publish
+from resprobe_exporter.versions.candidate import Origin
+from resprobe_exporter.versions.net_candidate import net_candidate
+from resprobe_exporter.versions.test_set import LabelledImages
+from resprobe_exporter.versions.writer import write_version
 from resprobe_server.app import serve
 from resprobe_server.config import Config
 
@@ -47,16 +50,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory, digits: data.Data) -> P
     trainer.train(net, digits, trainer.Recipe(epochs=2), 0, lambda _: None)
     images = digits.test.images.permute(0, 2, 3, 1).contiguous().numpy()
     test_set = LabelledImages("digits", images, digits.test.labels.numpy(), digits.classes)
-    publish(
-        net,
-        Preprocessing(digits.mean, digits.std),
-        digits.classes,
-        metadata.Origin("trained here", 0, 2),
-        test_set,
-        root,
-        "digits",
-        lambda _: None,
-    )
+    preprocessing, origin = Preprocessing(digits.mean, digits.std), Origin("trained here", 0, 2)
+    write_version(net_candidate(net, preprocessing, digits.classes, origin, test_set), root, "digits")
     shutil.copytree(root / "digits" / "1", root / "digits" / "2")
     publish_net(small_net("plain"), root, "plain")
     publish_net(small_net(size=12, channels=3), root, "colour")

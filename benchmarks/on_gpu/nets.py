@@ -4,8 +4,8 @@ import copy
 from collections.abc import Callable
 
 import torch
+from resprobe_exporter.nets.blocks import as_image
 from resprobe_exporter.nets.resnet import Architecture, ResNet
-from resprobe_exporter.training.data import as_image
 from torch import Tensor, nn
 
 from on_gpu.settings import Model

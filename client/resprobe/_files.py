@@ -1,5 +1,6 @@
-"""Files that commands write: looked at before the work, and there as a whole or not at all."""
+"""Files that client, exporter and study write: checked before the work, then written whole or not at all."""
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,17 +8,19 @@ from pathlib import Path
 
 from resprobe.errors import Error
 
+_COUNTER = itertools.count()
+
 
 def check(path: Path | None, suffixes: Sequence[str] = (), what: str = "this file") -> None:
-    """Checks that a file can be written there; to be called before the images are sent.
+    """Checks that a file can be written; to be called before the work.
 
     Args:
-        path: To write; None is right too.
-        suffixes: The name must end in one of these, if there are any.
-        what: What is to be written, for the error.
+        path: File to write. If None, nothing is checked.
+        suffixes: Suffixes of which the name must have one. If empty, it may have any.
+        what: Content of the file, for the error.
 
     Raises:
-        Error: It ends in something else, or cannot be written.
+        Error: It has another suffix, or cannot be written.
     """
     if path is None:
         return
@@ -39,11 +42,21 @@ def check(path: Path | None, suffixes: Sequence[str] = (), what: str = "this fil
         raise Error(f"{path} cannot be written: {error.strerror or error}") from error
 
 
+def write(path: Path, content: str | bytes) -> None:
+    """Replaces a file, as `replacing` does.
+
+    Raises:
+        Error: It cannot be written.
+    """
+    with replacing(path) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a file to write beside `path`, which takes its name when all is written and is removed otherwise.
+    """Yields a file beside `path` to write to. It gets the name `path` at the end, and is removed if the body raises.
 
-    A device or a pipe is written to as it is.
+    After a crash or a power cut there is the old or the new file, whole. A device or a pipe is written to directly.
 
     Raises:
         Error: It cannot be written.
@@ -54,7 +67,9 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield part
         if not special:
+            sync(part)
             part.replace(target)
+            sync(target.parent)
     except OSError as error:
         raise Error(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
@@ -62,8 +77,19 @@ def replacing(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def sync(*paths: Path) -> None:
+    """Waits until files or directories are on the disk. Raises OSError if they cannot be."""
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def _part(path: Path) -> Path:
-    return path.with_name(f".resprobe-{os.getpid()}.part")
+    """Returns a name that no other thread or process writes to."""
+    return path.with_name(f".resprobe-{os.getpid()}-{next(_COUNTER)}.part")
 
 
 def _is_special(path: Path) -> bool:

@@ -1,1 +1,1 @@
-"""Trains residual and plain nets, or takes existing checkpoints, and writes checked ONNX models for the server."""
+"""Trains residual and plain nets, or imports checkpoints and ONNX files, and writes verified ONNX models."""

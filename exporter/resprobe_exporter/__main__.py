@@ -1,8 +1,8 @@
-"""The command `exporter`. What its subcommands do is in commands/."""
+"""Entry point of the command `exporter`; its subcommands are in commands/."""
 
 from resprobe import _early
 
-DESCRIPTION = """Writes models for resprobe-server: trains residual and plain nets, or takes checkpoints and ONNX files.
+DESCRIPTION = """Writes models for resprobe-server: trains nets, or imports checkpoints and ONNX files.
 
 Examples:
   exporter build --depth 20
@@ -13,7 +13,7 @@ Examples:
 
 
 def main() -> None:
-    """Entry point of the command `exporter`."""
+    """Runs the command `exporter`."""
     with _early.Heard("exporter"):
         from resprobe.cli import app
 

@@ -1,10 +1,10 @@
-"""What the exporter raises for a user to mend; part of the tree in resprobe.errors."""
+"""Errors of the exporter that a user can mend; part of the tree in resprobe.errors."""
 
 import re
 
 from resprobe import Error
 
-LONGEST = 300  # characters of what a library says
+LONGEST = 300  # characters of a library's message
 NOISE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |\S*/\S*\.(?:cc|cpp|h|hpp):?\d*:? ?")  # places in their sources
 
 
@@ -13,22 +13,22 @@ class ExporterError(Error):
 
 
 class ArchitectureError(ExporterError):
-    """There is no net like this; the text says which there are."""
+    """An architecture that does not exist; the text says which do."""
 
 
 class CheckpointError(ExporterError):
-    """The checkpoint does not fit the net; the text lists the keys."""
+    """A checkpoint that does not fit the net or cannot be read; the text lists the keys."""
 
 
 class CheckFailed(ExporterError):
-    """An exported graph does not compute what PyTorch computes; the text names the block and the two numbers."""
+    """An exported graph that does not compute what its source computes; the text names the block and both numbers."""
 
 
 class TrainingDiverged(ExporterError):
-    """The loss is not finite any more; the text says since which step."""
+    """A loss that is not finite any more; the text says since which step."""
 
 
 def one_line(error: BaseException) -> str:
-    """What a library's error says, in one line."""
+    """Returns the message of a library's error in one line."""
     text = " ".join(NOISE.sub("", str(error)).split())
     return (text if len(text) <= LONGEST else f"{text[:LONGEST]}…") or type(error).__name__

@@ -12,10 +12,10 @@ import pytest
 import resprobe
 from resprobe import datasets
 from resprobe.analysis.collect import sweep
+from resprobe_exporter.commands import block_table
 from resprobe_exporter.importing import state_dict
-from resprobe_exporter.versions import convert, inspection, metadata
-from resprobe_exporter.versions.build import load_test_set
-from resprobe_exporter.versions.writer import Preprocessing
+from resprobe_exporter.nets.preprocessing import Preprocessing
+from resprobe_exporter.versions import convert, evaluation, metadata, test_set
 
 from tests.support.servers import Serve
 
@@ -39,7 +39,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for depth, file in CHECKPOINTS.items():
         path = Path(str(ROOT)) / "checkpoints" / file
         weights = state_dict.read(path)
-        net = convert.architecture_of(weights, convert.Wanted(depth=depth))
+        net = convert.architecture_of(weights, convert.NetOptions(depth=depth))
         convert.convert(weights, net, preprocessing, None, None, root)
     return root
 
@@ -67,8 +67,8 @@ def test_resnet56_on_a_thousand_images(published: resprobe.Client) -> None:
 
 def test_the_closed_form_agrees_with_what_is_measured(models: Path) -> None:
     directory = models / "resnet20" / "1"
-    test_set = load_test_set("cifar10", Path(str(ROOT)) / "data", (32, 32, 3), 1000)
+    images = test_set.load("cifar10", Path(str(ROOT)) / "data", (32, 32, 3), 1000)
     model = metadata.read(directory)
-    for row in inspection.rows(model, inspection.measure_version(directory, model, test_set)):
+    for row in block_table.rows(model, evaluation.measure_version(directory, model, images)):
         assert row.deviation is not None
         assert abs(row.deviation) < 0.15, row.name

@@ -1,6 +1,8 @@
 """Which file may import what: borders that a reader can rely on."""
 
 import ast
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +57,7 @@ def importing(*modules: str) -> set[str]:
                 "client/resprobe/_wire/requests.py",
                 "client/resprobe/_wire/responses.py",
                 "exporter/resprobe_exporter/versions/metadata.py",
-                "exporter/resprobe_exporter/versions/inspection.py",
+                "exporter/resprobe_exporter/commands/block_table.py",
                 "server/resprobe_server/app.py",
                 "server/resprobe_server/models/description.py",
                 "server/resprobe_server/validation/digests.py",
@@ -114,6 +116,10 @@ def test_only_app_imports_the_whole_server() -> None:
     assert users == {"server/resprobe_server/app.py", "server/resprobe_server/command.py"}
 
 
+def exporter(*modules: str) -> set[str]:
+    return {f"resprobe_exporter.{module}" for module in modules}
+
+
 def test_rooms_stay_small() -> None:
     modules = Counter(str(path.parent.relative_to(ROOT)) for path in files() if path.name != "__init__.py")
     assert {room: count for room, count in modules.items() if count > 12} == {}
@@ -127,8 +133,15 @@ def test_rooms_stay_small() -> None:
             "client/resprobe/_wire",
             {"resprobe._classes", "resprobe._pictures", "resprobe._statistics", "resprobe.errors"},
         ),
-        ("exporter/resprobe_exporter/nets", {"resprobe_exporter.errors"}),
-        ("exporter/resprobe_exporter/training", {"resprobe_exporter.errors", "resprobe_exporter.nets"}),
+        ("exporter/resprobe_exporter/nets", exporter("errors")),
+        ("exporter/resprobe_exporter/training", exporter("errors", "nets")),
+        ("exporter/resprobe_exporter/graph", exporter("errors", "nets")),
+        ("exporter/resprobe_exporter/verification", exporter("errors", "nets", "graph")),
+        ("exporter/resprobe_exporter/importing", exporter("errors", "progress", "nets", "graph", "verification")),
+        (
+            "exporter/resprobe_exporter/versions",
+            exporter("errors", "progress", "nets", "training", "graph", "verification", "importing"),
+        ),
         ("server/resprobe_server/execution", {f"resprobe_server.{name}" for name in ("config", "errors", "text")}),
     ],
 )
@@ -154,3 +167,11 @@ def test_every_room_says_what_it_is_for() -> None:
 def test_files_stay_small() -> None:
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files()}
     assert {name: length for name, length in lengths.items() if length > 330} == {}
+
+
+def test_onnx_files_are_imported_without_torch() -> None:
+    """`exporter probe` waits neither for torch nor for the trainer."""
+    unwanted = {"torch", "resprobe_exporter.training"}
+    code = f"import sys, resprobe_exporter.versions.import_onnx; print({unwanted} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -9,13 +9,13 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from resprobe_exporter.importing import onnx_source
+from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.verification.ort import Graph
 from resprobe_exporter.versions import import_onnx
-from resprobe_exporter.versions.build import Built
-from resprobe_exporter.versions.writer import Preprocessing
+from resprobe_exporter.versions.writer import NewVersion
 
 SIZE, CLASSES = 8, 5
-OPTIONS = import_onnx.Options(Preprocessing((0.5,) * 3, (0.25,) * 3))
+OPTIONS = import_onnx.OnnxOptions(Preprocessing((0.5,) * 3, (0.25,) * 3))
 Array = npt.NDArray[Any]
 
 
@@ -89,10 +89,10 @@ def save(model: onnx.ModelProto, path: Path) -> Path:
     return path
 
 
-def take(path: Path, root: Path, options: import_onnx.Options = OPTIONS) -> Built:
-    """What `exporter probe` does with a file."""
+def take(path: Path, root: Path, options: import_onnx.OnnxOptions = OPTIONS) -> NewVersion:
+    """Imports a file as `exporter probe` does."""
     file = onnx_source.read(path, scores=options.preprocessing is not None)
-    return import_onnx.adopt(file, options, None, root, "net")
+    return import_onnx.import_onnx(file, options, None, root, "net")
 
 
 def images(count: int = 3) -> Array:

@@ -4,9 +4,12 @@ import resprobe_server  # isort: skip  # noqa: F401  # first: it says how gRPC r
 from pathlib import Path
 
 import torch
+from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture, ResNet
-from resprobe_exporter.versions import metadata
-from resprobe_exporter.versions.writer import LabelledImages, Preprocessing, publish
+from resprobe_exporter.versions.candidate import Origin
+from resprobe_exporter.versions.net_candidate import net_candidate
+from resprobe_exporter.versions.test_set import LabelledImages
+from resprobe_exporter.versions.writer import write_version
 
 
 def small_net(family: str = "resnet", shortcut: str = "A", size: int = 8, channels: int = 1, depth: int = 8) -> ResNet:
@@ -30,5 +33,5 @@ def publish_net(net: ResNet, root: Path, name: str, test_set: LabelledImages | N
     channels = net.architecture.channels
     preprocessing = Preprocessing((0.4,) * channels, (0.3,) * channels)
     labels = tuple(f"class{index}" for index in range(net.architecture.classes))
-    origin = metadata.Origin("test")
-    return publish(net, preprocessing, labels, origin, test_set, root, name, lambda _: None)[1]
+    candidate = net_candidate(net, preprocessing, labels, Origin("test"), test_set)
+    return write_version(candidate, root, name).directory

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from resprobe import datasets
 from resprobe._client import Client
@@ -19,7 +18,7 @@ from resprobe.errors import InvalidRequest
 class Source:
     """Which images of a labelled data set."""
 
-    dataset: Literal["digits", "cifar10", "cifar100", "folder"] | None = None
+    dataset: datasets.Name | None = None
     """The test images of a data set, or all of a folder with one directory for each class."""
     data: Path | None = None
     """Directory of the data set's files."""

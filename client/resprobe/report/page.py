@@ -90,8 +90,7 @@ def render(title: str, lead: str, sections: Sequence[Section], notes: Sequence[s
 
 def write(path: Path, html: str) -> None:
     """Writes a page. Raises Error if it cannot be written."""
-    with _files.replacing(path) as part:
-        part.write_text(html, encoding="utf-8")
+    _files.write(path, html)
 
 
 def figure_svg(figure: Drawing) -> Markup:

@@ -1,10 +1,17 @@
 """`exporter build`."""
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from resprobe_exporter.commands.common import print_built
+from resprobe import datasets
+
+from resprobe_exporter.commands.options import Device, choose_device, print_version
+from resprobe_exporter.nets.info import Family, Shortcut
+
+if TYPE_CHECKING:
+    from resprobe_exporter.versions.build import Running, Training
 
 
 @dataclass(frozen=True)
@@ -24,43 +31,48 @@ class Build:
     """
 
     depth: int
-    """Weighted layers: 6n+2, for example 20, 32, 44, 56, 110, 1202."""
-    family: Literal["resnet", "plain", "preact"] = "resnet"
-    """resnet: ReLU after the addition. plain: the same layers without shortcuts. preact: He et al. 2016."""
-    shortcut: Literal["A", "A-append", "A-avgpool", "A-append-avgpool", "B", "C"] = "A"
-    """Where the number of channels changes: A pads with zeros, B projects. C projects everywhere. A takes every second
-    position and adds zero channels on both sides; A-append adds them after the others, as fb.resnet.torch does;
-    A-avgpool and A-append-avgpool average 2×2 positions instead."""
-    dataset: Literal["digits", "cifar10", "cifar100", "folder"] = "digits"
-    """What to train on. CIFAR in its binary layout; folder: one directory of pictures for each class."""
+    """Number of weighted layers: 6n+2, for example 20, 32, 44, 56, 110, 1202."""
+    family: Family = "resnet"
+    """Kind of net. resnet: ReLU after the addition (He et al. 2015). plain: the same layers without shortcuts. preact:
+    batch norm and ReLU before each convolution (He et al. 2016)."""
+    shortcut: Shortcut = "A"
+    """Shortcut option. A: where the number of channels changes, take every second position and add zero channels on
+    both sides. A-append: add the zero channels after the others, as fb.resnet.torch does. A-avgpool, A-append-avgpool:
+    average 2×2 positions. B: a projection where the number of channels changes. C: projections everywhere."""
+    dataset: datasets.Name = "digits"
+    """Data set to train on. digits: scikit-learn's. cifar10, cifar100: the binary layout. folder: a directory of
+    pictures for each class."""
     data: Path | None = None
-    """Directory of the data set's files."""
+    """Directory of the data set's files. Not used for digits."""
     image_size: int = 32
-    """Height and width that the pictures of a folder are resized to."""
+    """Height and width in pixels to which the pictures of a folder are resized."""
     mirror: bool | None = None
-    """Whether training may mirror images. Default: for every data set but digits."""
+    """Mirror training images at random. Default: for all data sets but digits."""
     recipe: Literal["fast", "paper"] = "fast"
-    """fast: one cycle, 15 epochs of digits or 30 of the others. paper: He et al. 2015, §4.2, 64,000 steps."""
+    """Hyperparameters. fast: one cycle of learning rates, 15 epochs of digits or 30 of other data sets. paper: those of
+    He et al. 2015, §4.2, 64,000 steps."""
     epochs: int | None = None
-    """Passes over the training images instead of the recipe's; milestones move along. 0 writes an untrained net."""
+    """Passes over the training images. Milestones of the recipe are scaled; 0 writes an untrained net. Default: those
+    of the recipe."""
     validation: int = 0
-    """Training images to hold out; accuracy on them is shown after each epoch. The paper holds out 5000 of CIFAR-10."""
+    """Number of training images to hold out, on which accuracy is shown after each epoch. The paper holds out 5000 of
+    CIFAR-10."""
     seed: int = 0
-    """Seed of weights and order of images: the same one gives the same weights on the same machine."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train; auto takes the GPU if there is one."""
+    """Seed of weights, order of images and augmentation. The same seed gives the same weights on the same machine."""
+    device: Device = "auto"
+    """Device to train on. auto: the GPU if there is one."""
     compile: bool = False
-    """Compile the net before training: about a minute on a CPU, which only long runs earn back."""
+    """Compile the net before training, which takes about a minute on a CPU and pays off in long trainings."""
     checkpoint: Path | None = None
-    """Directory to write the state of the training to, every 30 s."""
+    """Checkpoint directory, written every 30 seconds. Default: no checkpoints are written."""
     resume: bool = False
-    """Go on from the checkpoint, if there is one."""
+    """Continue from the checkpoint, if there is one."""
     log_file: Path | None = None
-    """Append JSON lines to this file: one at the end of each epoch and for each step that --record-every names."""
+    """File to append JSON lines to: one at the end of each epoch, and one for each step of --record-every."""
     tensorboard: Path | None = None
-    """Write the same for TensorBoard to this directory."""
+    """Directory for TensorBoard's event files."""
     record_every: int = 0
-    """Log gradient norms, responses and ratios of all layers every so many steps."""
+    """Number of steps between two that log gradient norms, responses and ratios of all layers. 0: no step does."""
     repository: Path = Path("models")
     """Model repository to write to."""
     name: str | None = None
@@ -70,37 +82,48 @@ class Build:
 
     def run(self) -> None:
         """Trains and writes."""
+        from resprobe_exporter.versions.build import build
+
+        begin = time.perf_counter()
+        self._check()
+        name = self.name or f"{self.family}{self.depth}"
+        version = build(self._training(), self._running(), self.repository, name)
+        if version is not None:
+            print_version(version, time.perf_counter() - begin, self.json)
+
+    def _training(self) -> "Training":
+        """Reads the data, and fits the net to them."""
         from resprobe_exporter import progress
         from resprobe_exporter.nets.resnet import Architecture
         from resprobe_exporter.training import data, recipes
-        from resprobe_exporter.versions import build
+        from resprobe_exporter.versions.build import Training
 
-        self._check()
         architecture = Architecture(self.family, self.depth, self.shortcut)
-        device = build.choose_device(self.device)
-        chosen = recipes.choose(self.recipe, self.dataset, self.epochs)
+        recipe = recipes.choose(self.recipe, self.dataset, self.epochs)
         loaded = data.load(
             self.dataset,
             self.data,
             self.image_size,
             self.mirror,
             self.seed,
-            mean=chosen.mean,
+            mean=recipe.mean,
             validation=self.validation,
         )
         for note in loaded.notes:
             progress.note(note)
         channels, height, width = loaded.shape
         architecture = replace(architecture, height=height, width=width, channels=channels, classes=len(loaded.classes))
-        name = self.name or f"{self.family}{self.depth}"
-        running = build.Running(
-            self.checkpoint, self.resume, self.log_file, self.tensorboard, self.record_every, self.compile
-        )
-        built = build.build(architecture, loaded, chosen, self.seed, device, self.repository, name, running)
-        if built is not None:
-            print_built(built, self.json)
+        return Training(architecture, loaded, recipe, self.seed)
+
+    def _running(self) -> "Running":
+        from resprobe_exporter.versions.build import Running
+        from resprobe_exporter.versions.training_reports import Logs
+
+        device, logs = choose_device(self.device), Logs(self.log_file, self.tensorboard)
+        return Running(device, self.checkpoint, self.resume, logs, self.record_every, self.compile)
 
     def _check(self) -> None:
+        """Raises ExporterError for options that are wrong whatever the data are."""
         from resprobe_exporter.errors import ExporterError
 
         if self.image_size < 1:

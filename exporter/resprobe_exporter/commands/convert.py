@@ -1,16 +1,17 @@
 """`exporter convert`."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
-from resprobe_exporter.commands.common import Taken, print_built
+from resprobe_exporter.commands.options import ImportCommand, print_version
+from resprobe_exporter.nets.info import Family, Shortcut
 
 
 @dataclass(frozen=True)
-class Convert(Taken):
+class Convert(ImportCommand):
     """Write the weights of a checkpoint as a new version.
 
     Reads .th, .pt, .pth, .ckpt and .tar (tensors only) and .safetensors. Depth, shortcut option and channels are read
@@ -23,43 +24,43 @@ class Convert(Taken):
     """
 
     checkpoint: tyro.conf.Positional[Path]
-    """File to read."""
+    """Checkpoint to read."""
     mean: tuple[float, ...]
     """Mean of each channel that the net was trained with, for pixels in [0, 1]."""
     std: tuple[float, ...]
-    """Standard deviation of each channel that the net was trained with."""
+    """Standard deviation of each channel that the net was trained with, for pixels in [0, 1]."""
     weights: str | None = None
-    """Which weights, where the file holds several: ema, raw or the key that they stand under."""
+    """Weights to read from a file with several: ema, raw, or the key that they are under."""
     depth: int | None = None
-    """Weighted layers, to check the file against. Default: those of the file."""
-    family: Literal["resnet", "plain", "preact"] | None = None
-    """Kind of net; see exporter build --help. Default: that of the file; a plain net has a resnet's names: say so."""
-    shortcut: Literal["A", "A-append", "A-avgpool", "A-append-avgpool", "B", "C"] | None = None
-    """Shortcut option. Default: that of the file, or A where it has no projections. Its variants: A takes every second
-    position and adds zero channels on both sides; A-append adds them after the others, as fb.resnet.torch does;
-    A-avgpool and A-append-avgpool average 2×2 positions instead."""
+    """Number of weighted layers that the file must have. Default: those of the file."""
+    family: Family | None = None
+    """Kind of net: resnet, plain or preact. The file does not tell plain from resnet. Default: that of the file, which
+    is resnet for a plain net."""
+    shortcut: Shortcut | None = None
+    """Shortcut option. A: take every second position and add zero channels on both sides. A-append: add them after the
+    others, as fb.resnet.torch does. A-avgpool, A-append-avgpool: average 2×2 positions. Default: that of the file, or A
+    if it has no projections."""
     height: int = 32
-    """Size of the images in pixels."""
+    """Height of the images in pixels."""
     width: int = 32
-    """Size of the images in pixels."""
+    """Width of the images in pixels."""
     channels: int | None = None
-    """Channels of the images, to check the file against: 1 (grey) or 3 (RGB). If None, those of the file."""
+    """Number of channels that the file must have: 1 (grey) or 3 (RGB). Default: those of the file."""
     name: str | None = None
     """Name of the model. Default: family and depth, for example resnet56."""
 
     def run(self) -> None:
         """Converts and writes."""
         from resprobe_exporter.importing import state_dict
+        from resprobe_exporter.nets.preprocessing import Preprocessing
         from resprobe_exporter.versions import convert
-        from resprobe_exporter.versions.writer import Preprocessing
 
+        begin = time.perf_counter()
         preprocessing = Preprocessing(self.mean, self.std)
-        preprocessing.check_values()  # what can be said before the file is read
-        wanted = convert.Wanted(
-            self.weights, self.family, self.depth, self.shortcut, self.channels, self.height, self.width
-        )
-        weights = state_dict.read(self.checkpoint, wanted.weights)
-        net = convert.architecture_of(weights, wanted)
+        preprocessing.check_values()  # before the file is read
+        weights = state_dict.read(self.checkpoint, self.weights)
+        options = convert.NetOptions(self.family, self.depth, self.shortcut, self.channels, self.height, self.width)
+        net = convert.architecture_of(weights, options)
         test_set = self.test_set((net.height, net.width, net.channels))
-        built = convert.convert(weights, net, preprocessing, self.labels(), test_set, self.repository, self.name)
-        print_built(built, self.json)
+        version = convert.convert(weights, net, preprocessing, self.labels(), test_set, self.repository, self.name)
+        print_version(version, time.perf_counter() - begin, self.json)

@@ -3,19 +3,19 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import tyro
+from resprobe import datasets
 
-from resprobe_exporter.commands.common import console
+from resprobe_exporter.commands.options import console
 
 
 @dataclass(frozen=True)
 class Inspect:
     """Show the blocks of a version.
 
-    With --dataset, the standard deviation and the ratio that its images give stand beside the closed form and the
-    baseline.
+    With --dataset, standard deviation and ratio of each block are measured on its images, and shown beside the closed
+    form and the baseline.
 
     Examples:
       exporter inspect models/resnet20/1
@@ -24,29 +24,30 @@ class Inspect:
 
     directory: tyro.conf.Positional[Path]
     """Directory of the version: models/NAME/VERSION."""
-    dataset: Literal["digits", "cifar10", "cifar100", "folder"] | None = None
-    """Measure on this data set's test images."""
+    dataset: datasets.Name | None = None
+    """Data set whose test images are measured on. Default: nothing is measured."""
     data: Path | None = None
-    """Directory of the data set's files."""
+    """Directory of the data set's files. Not used for digits."""
     limit: int | None = None
-    """Maximum images to measure on."""
+    """Maximum number of images to measure on. Default: all."""
     json: bool = False
-    """Print JSON."""
+    """Print the result as JSON."""
 
     def run(self) -> None:
-        """Reads, measures if asked to, and prints."""
-        from resprobe_exporter.versions import build, inspection, metadata
+        """Reads, measures with --dataset, and prints."""
+        from resprobe_exporter.commands import block_table
+        from resprobe_exporter.versions import evaluation, metadata, test_set
 
         model = metadata.read(self.directory)
         measured = None
         if self.dataset is not None:
             shape = model.image.height, model.image.width, model.image.channels
-            test_set = build.load_test_set(self.dataset, self.data, shape, self.limit)
-            measured = inspection.measure_version(self.directory, model, test_set)
-        blocks = inspection.rows(model, measured)
+            images = test_set.load(self.dataset, self.data, shape, self.limit)
+            measured = evaluation.measure_version(self.directory, model, images)
+        blocks = block_table.rows(model, measured)
         if self.json:
-            print(json.dumps(inspection.as_json(model, blocks, measured)))
+            print(json.dumps(block_table.as_json(model, blocks, measured)))
         else:
-            console.print(inspection.summary(model, measured), markup=False)
+            console.print(block_table.summary(model, measured), markup=False)
             if blocks:
-                console.print(inspection.table(blocks, measured))
+                console.print(block_table.block_table(blocks, measured))

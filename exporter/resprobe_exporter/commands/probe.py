@@ -1,20 +1,25 @@
 """`exporter probe`."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
-from resprobe_exporter.commands.common import Taken, print_built
+from resprobe_exporter.commands.options import ImportCommand, print_version
+
+if TYPE_CHECKING:
+    from resprobe_exporter.nets.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
-class Probe(Taken):
-    """Import an ONNX model as a new version, and add the statistics of its residual blocks.
+class Probe(ImportCommand):
+    """Import an ONNX model and add block statistics.
 
-    Every addition F(x) + s(x) that is found in the graph becomes a block, and what is written is compared with the
-    file. With --mean and --std the graph takes pixels, as the server's own calls and the client do. Without, it takes
-    and returns what it did, and is served over the Open Inference Protocol.
+    Every addition F(x) + s(x) that is found in the graph becomes a block, and the written graphs are compared with the
+    file. With --mean and --std the graph takes pixels, as the server's own protocol and the client need it. Without
+    them it keeps its input and outputs, and is served over the Open Inference Protocol.
 
     Examples:
       exporter probe resnet50.onnx --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --classes imagenet.txt
@@ -23,35 +28,46 @@ class Probe(Taken):
     """
 
     file: tyro.conf.Positional[Path]
-    """ONNX file. It takes one tensor, images as [n, c, h, w] or [n, h, w, c]."""
+    """ONNX file with one input: images as [n, c, h, w] or [n, h, w, c]."""
     mean: tuple[float, ...] = ()
-    """Mean of each channel that the net was trained with, for pixels in [0, 1]. 0 where it takes pixels as they are."""
+    """Mean of each channel that the net was trained with, for pixels in [0, 1]. 0 for a net that takes pixels without
+    normalisation. Default: the graph keeps its input."""
     std: tuple[float, ...] = ()
-    """Standard deviation of each channel. 1 where it takes [0, 1], 0.00392157 where it takes [0, 255]."""
+    """Standard deviation of each channel, for pixels in [0, 1]. 1 for a net that takes pixels in [0, 1], 0.00392157 for
+    one that takes pixels in [0, 255]. Default: the graph keeps its input."""
     size: tuple[int, int] | None = None
-    """Height and width of the images, where the file leaves them open."""
+    """Height and width of the images in pixels, for a file that leaves them open."""
     output: str | None = None
-    """The output with a score for each class, where the file has several."""
+    """Name of the output with a score for each class, for a file with several outputs. Default: all outputs."""
     family: str = "onnx"
-    """What to call the kind of net."""
+    """Kind of net, as the description names it."""
     name: str | None = None
-    """Name of the model. Default: that of the file."""
+    """Name of the model. Default: name of the file without its suffix."""
 
     def run(self) -> None:
-        """Reads, writes and checks."""
-        from resprobe_exporter.errors import ExporterError
+        """Reads, checks and writes."""
         from resprobe_exporter.importing import onnx_source
         from resprobe_exporter.versions import import_onnx, repository
-        from resprobe_exporter.versions.writer import Preprocessing
 
-        if bool(self.mean) != bool(self.std):
-            raise ExporterError("--mean and --std go together")
-        preprocessing = Preprocessing(self.mean, self.std) if self.mean else None
-        if preprocessing is not None:
-            preprocessing.check_values()  # what can be said before the file is read
+        begin = time.perf_counter()
+        preprocessing = self._preprocessing()
         name = self.name or self.file.stem
         repository.check_writable(self.repository, name)
         file = onnx_source.read(self.file, self.size, self.output, scores=preprocessing is not None)
         load = None if self.dataset is None else self.test_set
-        options = import_onnx.Options(preprocessing, self.labels(), self.family)
-        print_built(import_onnx.adopt(file, options, load, self.repository, name), self.json)
+        options = import_onnx.OnnxOptions(preprocessing, self.labels(), self.family)
+        version = import_onnx.import_onnx(file, options, load, self.repository, name)
+        print_version(version, time.perf_counter() - begin, self.json)
+
+    def _preprocessing(self) -> "Preprocessing | None":
+        """Returns the normalisation, checked before the file is read. If None, the graph keeps its input."""
+        from resprobe_exporter.errors import ExporterError
+        from resprobe_exporter.nets.preprocessing import Preprocessing
+
+        if bool(self.mean) != bool(self.std):
+            raise ExporterError("--mean and --std must be given together")
+        if not self.mean:
+            return None
+        preprocessing = Preprocessing(self.mean, self.std)
+        preprocessing.check_values()
+        return preprocessing

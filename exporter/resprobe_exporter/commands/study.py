@@ -4,9 +4,12 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from resprobe_exporter.commands.common import console
+from resprobe import datasets
+
+from resprobe_exporter.commands.options import Device, choose_device, console
+from resprobe_exporter.nets.info import Shortcut
 
 if TYPE_CHECKING:
     from resprobe_exporter.study import Plan, Results, Taken
@@ -18,9 +21,9 @@ class Study:
 
     Does depth hurt plain nets, and why: overfitting, vanishing gradients, or layers that cannot keep the identity? Is
     F(x) close to zero, and does it matter? Without --dataset it trains 36 nets on scikit-learn's digits, in about a
-    quarter of an hour on two cores. Killed and started again, it goes on where it was.
+    quarter of an hour on two cores. After a kill, the same command continues with the nets that are missing.
 
-    With --checkpoints it measures published weights instead of training; what cannot be answered then, it says.
+    With --checkpoints it measures published weights and trains nothing; it names the questions that this leaves open.
 
     Examples:
       exporter study
@@ -29,50 +32,49 @@ class Study:
     """  # noqa: E501
 
     depths: tuple[int, ...] = (8, 14, 20, 32, 44, 56)
-    """Weighted layers of the nets that are trained, each 6n+2."""
+    """Depths of the nets that are trained, in weighted layers: 6n+2."""
     seeds: int = 3
-    """Nets of each family and depth; intervals need at least two."""
-    dataset: Literal["digits", "cifar10", "cifar100", "folder"] = "digits"
-    """What to train on; see exporter build --help."""
+    """Number of nets of each family and depth, each with a seed of its own; intervals need at least two."""
+    dataset: datasets.Name = "digits"
+    """Data set to train on, as of exporter build."""
     data: Path | None = None
-    """Directory of the data set's files."""
-    shortcut: Literal["A", "A-append", "A-avgpool", "A-append-avgpool", "B", "C"] = "A"
-    """Where the number of channels changes: A pads with zeros, which adds no parameters; B projects."""
+    """Directory of the data set's files. Not used for digits."""
+    shortcut: Shortcut = "A"
+    """Shortcut option, as of exporter build. A adds no parameters."""
     epochs: int | None = None
     """Passes over the training images. Default: 12 for digits, 30 for the others."""
     checkpoints: tuple[Path, ...] = ()
-    """Measure these residual nets instead of training."""
+    """Checkpoints of residual nets to measure. If there are any checkpoints, no net is trained."""
     plain_checkpoints: tuple[Path, ...] = ()
-    """Measure these plain nets instead of training."""
+    """Checkpoints of plain nets to measure. If there are any checkpoints, no net is trained."""
     mean: tuple[float, ...] = ()
     """Mean of each channel that the checkpoints were trained with, for pixels in [0, 1]."""
     std: tuple[float, ...] = ()
-    """Standard deviation of each channel that the checkpoints were trained with."""
+    """Standard deviation of each channel that the checkpoints were trained with, for pixels in [0, 1]."""
     weights: str | None = None
-    """Which weights of the checkpoints, where they hold several: ema, raw or a key of the file."""
+    """Weights to read from checkpoints with several: ema, raw, or the key that they are under."""
     limit: int | None = None
-    """Maximum images to measure errors, responses and ratios on."""
+    """Maximum number of images to measure errors, responses and ratios on. Default: all."""
     lesion_limit: int = 1000
-    """Maximum test images to measure lesions on."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute; auto takes the GPU if there is one."""
+    """Maximum number of test images to measure lesions on."""
+    device: Device = "auto"
+    """Device to compute on. auto: the GPU if there is one."""
     workers: int | None = None
-    """Nets at a time, each with one thread. Default: one for each core, and one on a GPU."""
+    """Number of nets at a time, each with one thread. Default: one for each core, and one on a GPU."""
     out: Path = Path("study")
-    """Directory to write to, or to go on in."""
+    """Directory to write to. Nets that it already holds are not measured again."""
     json: bool = False
     """Print the answers as JSON."""
 
     def run(self) -> None:
-        """Measures what is not measured yet, and writes the answers."""
+        """Measures the nets that are not measured yet, and writes the answers."""
         from resprobe_exporter import progress
         from resprobe_exporter.errors import ExporterError
         from resprobe_exporter.study import run
-        from resprobe_exporter.versions import build
 
         if self.workers is not None and self.workers < 1:
             raise ExporterError(f"--workers {self.workers}: expected 1 or more")
-        device = build.choose_device(self.device)
+        device = choose_device(self.device)
         workers = self.workers or (1 if device.type == "cuda" else len(os.sched_getaffinity(0)))
         results = run(self._plan(), self.out, device, workers, progress.note)
         self._print(results)
@@ -94,8 +96,8 @@ class Study:
 
     def _taken(self) -> "Taken | None":
         from resprobe_exporter.errors import ExporterError
+        from resprobe_exporter.nets.preprocessing import Preprocessing
         from resprobe_exporter.study import Taken
-        from resprobe_exporter.versions.writer import Preprocessing
 
         if not self.checkpoints and not self.plain_checkpoints:
             return None

@@ -1,4 +1,4 @@
-"""Passes over ONNX graphs: find the residual additions, keep shortcuts in place, add the block statistics.
+"""ONNX graphs: how residual additions are found, and passes that add block statistics and block scales.
 
-Each pass stands in a file of its own and says what it requires and ensures. Protobuf is read and written elsewhere.
+In: a torch net or an onnx-ir graph. Out: the lean graph, and those that passes make of it (variants.py). Imports nets.
 """

@@ -1,11 +1,11 @@
-"""Where the channels of a graph's images stand: [n, c, h, w] as ONNX's operators have them, or [n, h, w, c].
+"""Finds which axis of a tensor holds the channels: [n, c, h, w] as ONNX's operators have it, or [n, h, w, c].
 
-Graphs that come from Keras or TensorFlow may keep their additions in [n, h, w, c], with a Transpose around each Conv.
+Graphs from Keras or TensorFlow may keep their additions in [n, h, w, c], with a Transpose around each Conv.
 """
 
 import onnx_ir as ir
 
-# Operators of ONNX that know which axis holds channels: the second. Others pass on what they get.
+# Operators of ONNX whose second axis holds the channels. Others keep the layout of their inputs.
 CHANNELS_SECOND = frozenset(
     {
         "AveragePool",
@@ -25,11 +25,11 @@ CHANNELS_SECOND = frozenset(
 
 
 def channels_last(graph: ir.Graph, image_last: bool = False) -> set[ir.Value]:
-    """The values whose last axis is that of the channels; where nothing says so, it is the second.
+    """Returns the values whose last axis holds the channels; for all others it is assumed to be the second.
 
     Args:
-        graph: Topologically sorted.
-        image_last: Whether what the graph takes is [n, h, w, c].
+        graph: Graph with topologically sorted nodes.
+        image_last: Whether the input of the graph is [n, h, w, c].
     """
     last = set(graph.inputs) if image_last else set()
     for node in graph:
@@ -44,6 +44,6 @@ def channels_last(graph: ir.Graph, image_last: bool = False) -> set[ir.Value]:
 
 
 def image_sizes(value: ir.Value, last: set[ir.Value]) -> list[object]:
-    """Channels, height and width as far as they are known; empty: it is no image, or nothing is known."""
+    """Returns channels, height and width as far as they are known. If empty, it is not an image or has no shape."""
     sizes: list[object] = [*value.shape][1:] if value.shape is not None and len(value.shape) == 4 else []
     return [sizes[2], *sizes[:2]] if sizes and value in last else sizes

@@ -1,21 +1,20 @@
-"""What a shortcut may go through: the table of operators without a non-linearity, and what in a graph is computed.
+"""Operators that a shortcut may consist of, those without a non-linearity, and which values of a graph are computed.
 
-A value is *computed* if it depends on an input of the graph: on its numbers, not only on its size. Weights are not,
-whether they are stored as they are or made in the graph (dequantised, standardised, cast); nor is what Shape reads off.
+A value is *computed* if it depends on an input of the graph: on its numbers, not only on its size. Weights are not
+computed, whether they are stored or made in the graph (dequantised, standardised, cast); nor are outputs of Shape.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
 
-ShortcutKind = Literal["identity", "pad", "projection"]
+from resprobe_exporter.nets.info import ShortcutKind
 
-# Each operator, and what a shortcut through it does to x: it keeps the numbers ("identity": types, axes, and rounding
-# to a quantised type may change), it selects, averages or adds zeros ("pad"), or it weighs them ("projection"). A
-# shortcut through several does what stands last among these three. What an operator must fulfil besides: _is_linear.
+# What each operator does to x on a shortcut: "identity" keeps the numbers (types, axes and rounding to a quantised type
+# may change), "pad" selects, averages or adds zeros, and "projection" weighs the numbers. A shortcut of several
+# operators has the kind that is last among the three. _is_linear has further conditions for some operators.
 STEPS: Mapping[str, ShortcutKind] = {
     "Cast": "identity",
     "DequantizeLinear": "identity",
@@ -58,29 +57,29 @@ SIZES = frozenset({"Shape", "Size"})
 
 @dataclass(frozen=True)
 class Path:
-    """The way back from a value, without a non-linearity.
+    """Chain of linear operators that ends in a value.
 
     Attributes:
-        values: The value itself, then its ancestors, down to the first that comes from something else.
-        kinds: What lies between each of them and the next; one fewer than values.
+        values: The value itself, then its ancestors, down to the first that no linear operator made.
+        kinds: Kind of the operator between each value and the next; one fewer than values.
     """
 
     values: Sequence[ir.Value]
     kinds: Sequence[ShortcutKind]
 
     def kind(self, length: int) -> ShortcutKind:
-        """What the operators above the value at this place do together."""
+        """Returns the kind of the first `length` operators together."""
         return max(self.kinds[:length], key=ORDER.index, default="identity")
 
 
 class Linear:
-    """What is computed in a graph, and from what without a non-linearity.
+    """Values of a graph that are computed, and the linear operators that made them.
 
-    It is worked out once, in one pass over the graph, which must be topologically sorted and does not change after.
+    One pass over the graph, which must be topologically sorted and must not change afterwards.
     """
 
     def __init__(self, graph: ir.Graph) -> None:
-        """Looks at every node."""
+        """Examines every node."""
         self._computed = set(graph.inputs) - set(graph.initializers.values())
         self._steps: dict[ir.Value, tuple[ir.Value, ShortcutKind]] = {}
         for node in graph:
@@ -91,15 +90,15 @@ class Linear:
                     self._steps[node.outputs[0]] = step
 
     def computed(self, value: ir.Value | None) -> bool:
-        """Whether it depends on the numbers that the graph is given."""
+        """Returns whether a value depends on the numbers of the graph's inputs."""
         return value in self._computed
 
     def inputs(self, node: ir.Node) -> list[ir.Value]:
-        """The computed inputs of a node, each once."""
+        """Returns the computed inputs of a node, each once."""
         return [value for value in dict.fromkeys(node.inputs) if value is not None and value in self._computed]
 
     def has_weights(self, value: ir.Value) -> bool:
-        """Whether the operator behind this value has weights, several floats, or may have: it is not one of ONNX's."""
+        """Returns whether the operator of a value has weights (several floats), or may: it is not one of ONNX's."""
         node = value.producer()
         if node is None or node.op_type in QUANTISING:
             return False
@@ -108,7 +107,7 @@ class Linear:
         return any(one is not None and one not in self._computed and _is_several(one) for one in node.inputs)
 
     def path(self, value: ir.Value) -> Path:
-        """The way back from a value through STEPS."""
+        """Follows linear operators back from a value."""
         values, kinds = [value], list[ShortcutKind]()
         while (step := self._steps.get(values[-1])) is not None:
             values.append(step[0])
@@ -127,7 +126,7 @@ class Linear:
         return inputs[0], "pad" if zeros or (node.op_type == "Sub" and node.inputs[0] is node.inputs[1]) else kind
 
     def _meet(self, values: Sequence[ir.Value]) -> tuple[ir.Value, ShortcutKind] | None:
-        """Where all come from without a non-linearity, as x does from x and x · 0, and what lies on the ways there."""
+        """Finds the value that linear operators made these of, as x of x and x · 0, and the kind of their paths."""
         first, *others = (self.path(value) for value in values)
         places = [{value: place for place, value in enumerate(path.values)} for path in others]
         for length, value in enumerate(first.values):
@@ -139,10 +138,10 @@ class Linear:
 
 
 def _is_linear(node: ir.Node, inputs: Sequence[ir.Value]) -> bool:
-    """Whether this node is what its operator is in STEPS for."""
+    """Returns whether a node does what STEPS says of its operator."""
     if node.op_type not in COMMUTING and any(one in inputs for one in node.inputs[1:]):
         return False
-    if node.op_type == "MaxPool":  # of single positions: it takes every second one, and no maximum
+    if node.op_type == "MaxPool":  # of single positions: it selects, and has no maximum to find
         return len(node.outputs) == 1 and all(size == 1 for size in node.attributes.get_ints("kernel_shape", [0]))
     if node.op_type == "Cast":
         return ir.DataType(node.attributes.get_int("to", 0)).is_floating_point()
@@ -155,11 +154,11 @@ def _is_zero(value: ir.Value | None) -> bool:
 
 
 def _is_several(value: ir.Value) -> bool:
-    """Whether it is more than one number of a floating type, as far as that is known."""
+    """Returns whether a value has several numbers of a floating type, or may have."""
     floats = value.dtype is None or value.dtype.is_floating_point()
     return floats and (value.shape is None or any(size != 1 for size in value.shape))
 
 
 def _has_body(node: ir.Node) -> bool:
-    """Whether it is an If or a Loop, which may read any value of the graph."""
+    """Returns whether a node is an If or a Loop, which may read any value of the graph."""
     return any(one.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for one in node.attributes.values())

@@ -1,12 +1,12 @@
 """Finds the residual additions of a graph: y = F(x) + s(x) (He et al. 2015, eq. 1 and 2).
 
-An Add is a residual addition where all of this holds; `linear.py` says what is computed, and has the operators:
+An Add is a residual addition if all of these hold; `linear.py` defines what is computed and has the operators:
 
-1. Both operands are computed; otherwise it adds a bias, which nobody asks about.
-2. Both have one shape of four axes, [n, c, h, w] or [n, h, w, c]: neither is spread over the other.
-3. One operand, the shortcut s(x), is a value x or comes from it without a non-linearity.
-4. The other, the branch F(x), is computed from the same x through a layer with weights: x + 0.04 · x³ is a part of
-   GELU. Where both operands could be the shortcut, the branch is the one with more operators behind it.
+1. Both operands are computed; otherwise it adds a bias.
+2. Both have the same shape of four axes, [n, c, h, w] or [n, h, w, c]: neither is broadcast.
+3. One operand, the shortcut s(x), is a value x or is made of x by linear operators.
+4. The other, the branch F(x), is computed from the same x by a layer with weights, among others: x + 0.04 · x³ is
+   part of GELU. If both operands could be the shortcut, the branch is the one with more linear operators before it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,8 @@ from heapq import heappop, heappush
 
 import onnx_ir as ir
 
-from resprobe_exporter.graph.linear import Linear, ShortcutKind
+from resprobe_exporter.graph.linear import Linear
+from resprobe_exporter.nets.info import ShortcutKind
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,12 @@ class ResidualAddition:
     """One residual addition.
 
     Attributes:
-        node: The Add.
-        branch: F(x), an operand of the Add.
-        shortcut: s(x), its other operand.
+        node: Add node.
+        branch: Operand F(x).
+        shortcut: Operand s(x).
         kind: What s does: nothing, pad or subsample, or convolve.
-        source: x, the common ancestor.
-        path: From the shortcut back to x, without x; empty where the shortcut is x.
+        source: Common ancestor x.
+        path: Values from the shortcut back to x, without x; empty if the shortcut is x.
     """
 
     node: ir.Node
@@ -40,23 +41,22 @@ class ResidualAddition:
 
 
 @dataclass(frozen=True)
-class Other:
-    """An addition of computed tensors that is no residual one, and why not."""
+class OtherAddition:
+    """An addition of computed tensors that is not a residual addition, and why."""
 
     node: ir.Node
     reason: str
 
 
 def find(graph: ir.Graph) -> Iterator[ResidualAddition]:
-    """The residual additions, in the order of the graph, which must be topologically sorted."""
-    return (one for one in sums(graph) if isinstance(one, ResidualAddition))
+    """Finds the residual additions, in the order of the graph, which must be topologically sorted."""
+    return (one for one in examine_additions(graph) if isinstance(one, ResidualAddition))
 
 
-def sums(graph: ir.Graph) -> Iterator[ResidualAddition | Other]:
-    """Every addition of computed tensors, in the order of the graph, which must be topologically sorted.
+def examine_additions(graph: ir.Graph) -> Iterator[ResidualAddition | OtherAddition]:
+    """Examines every addition of computed tensors, in the order of the graph, which must be topologically sorted.
 
-    Each search stays between the addition and its x, so the whole is linear in the number of nodes for blocks in a
-    row.
+    Each search stays between the addition and its x, so for blocks in a row the time is linear in the number of nodes.
     """
     linear = Linear(graph)
     order = {node: position for position, node in enumerate(graph)}
@@ -67,14 +67,14 @@ def sums(graph: ir.Graph) -> Iterator[ResidualAddition | Other]:
         if node.op_type == "Add" and len(operands) == 2:
             yield _examine(node, operands[0], operands[1], linear, order)
         elif len(operands) > 1:
-            yield Other(node, f"a Sum of {len(node.inputs)}")
+            yield OtherAddition(node, f"a Sum of {len(node.inputs)}")
 
 
 def _examine(
     node: ir.Node, left: ir.Value, right: ir.Value, linear: Linear, order: Mapping[ir.Node, int]
-) -> ResidualAddition | Other:
+) -> ResidualAddition | OtherAddition:
     if (reason := _unlike(left, right)) is not None:
-        return Other(node, reason)
+        return OtherAddition(node, reason)
     paths = {operand: linear.path(operand) for operand in (right, left)}
     for shortcut, branch in sorted(((right, left), (left, right)), key=lambda pair: len(paths[pair[0]].values)):
         path = paths[shortcut]
@@ -83,21 +83,21 @@ def _examine(
             if source in ancestors:
                 behind = {branch, *_ancestors(branch, linear, order, oldest=source)} - {source}
                 if not any(linear.has_weights(value) for value in behind):
-                    return Other(node, "no layer with weights between x and F(x)")
+                    return OtherAddition(node, "no layer with weights between x and F(x)")
                 return ResidualAddition(node, branch, shortcut, path.kind(length), source, path.values[:length])
     ends = " and ".join(dict.fromkeys(_origin(paths[operand].values[-1]) for operand in (left, right)))
-    return Other(node, f"no operand is a shortcut of what the other is computed from: they come from {ends}")
+    return OtherAddition(node, f"no operand is a shortcut of the other's source; the operands start from {ends}")
 
 
 def _unlike(left: ir.Value, right: ir.Value) -> str | None:
-    """Why two operands cannot be branch and shortcut, by their shapes. If None, they can, as far as is known."""
+    """Returns why two operands cannot be branch and shortcut by their shapes. If None, they can, as far as is known."""
     shapes = [operand.shape for operand in (left, right) if operand.shape is not None]
     if strange := [shape for shape in shapes if len(shape) != 4]:
-        return f"no images: {strange[0]}"
+        return f"not images: {strange[0]}"
     if len(shapes) == 2:
         pairs = [pair for pair in zip(*shapes, strict=True) if all(isinstance(size, int) for size in pair)]
         if any(one != other for one, other in pairs):
-            return f"one operand is spread over the other: {shapes[0]} and {shapes[1]}"
+            return f"one operand is broadcast: {shapes[0]} and {shapes[1]}"
     return None
 
 
@@ -111,7 +111,7 @@ def _origin(value: ir.Value) -> str:
 
 
 def _ancestors(value: ir.Value, linear: Linear, order: Mapping[ir.Node, int], oldest: ir.Value) -> set[ir.Value]:
-    """All that the value is computed from, as far back as `oldest`; without the value itself."""
+    """Returns the values that a value is computed from, as far back as `oldest`, without the value itself."""
     limit = _position(oldest, order)
     found: set[ir.Value] = set()
     waiting: list[int] = []

@@ -1,4 +1,4 @@
-"""From a PyTorch net to a plain ONNX graph: uint8 images in, logits out, batch norms folded, normalisation inside."""
+"""Exports PyTorch nets as plain ONNX graphs: uint8 images in, logits out, batch norms folded, normalisation inside."""
 
 import copy
 import logging
@@ -12,15 +12,17 @@ from resprobe_protos.contract import IMAGE, LOGITS
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from resprobe_exporter.errors import CheckFailed
 from resprobe_exporter.graph.passes.conv_shortcut import PadShortcutToConv
+from resprobe_exporter.graph.residual import find
+from resprobe_exporter.nets.blocks import as_image
 from resprobe_exporter.nets.resnet import ResNet
-from resprobe_exporter.training.data import as_image
 
 SCOPES = "pkg.torch.onnx.name_scopes"  # torch's exporter writes a node's module path there
 
 
 class Served(nn.Module):
-    """A net as it is served: takes uint8 [n, height, width, channels] and normalises it.
+    """Net as it is served: takes images, uint8 [n, height, width, channels], and normalises them.
 
     `mean` and `std`, for pixels in [0, 1], have a value for each channel [c] or for each pixel [c, height, width].
     """
@@ -34,7 +36,7 @@ class Served(nn.Module):
         self.register_buffer("std", 255 * as_image(std))
 
     def forward(self, image: Tensor) -> Tensor:
-        """uint8 [n, height, width, channels] to logits [n, classes]."""
+        """Maps uint8 [n, height, width, channels] to logits [n, classes]."""
         dtype = self.net.linear.weight.dtype
         pixels = image.permute(0, 3, 1, 2).to(dtype)
         logits: Tensor = self.net((pixels - self.mean.to(dtype)) / self.std.to(dtype))
@@ -42,7 +44,7 @@ class Served(nn.Module):
 
 
 def fold_batch_norms(net: ResNet) -> ResNet:
-    """A copy in which each batch norm that follows a convolution is part of it; computed in float64."""
+    """Returns a copy in which each batch norm is part of the convolution before it; computed in float64."""
     folded = copy.deepcopy(net).cpu().double().eval()
     for module in folded.modules():
         for conv, norm in getattr(module, "norm_after", {}).items():
@@ -56,13 +58,16 @@ def to_onnx(net: ResNet, mean: Sequence[float] | Tensor, std: Sequence[float] | 
     """Exports a net with a free batch size.
 
     Args:
-        net: In any mode, on any device; it is not changed.
-        mean: Of each channel [c] or of each pixel [c, height, width], subtracted from pixels in [0, 1].
-        std: The same; what is left is divided by it.
+        net: Net in any mode, on any device; it is not changed.
+        mean: Mean of each channel [c] or of each pixel [c, height, width], subtracted from pixels in [0, 1].
+        std: Standard deviation, in the shape of the mean, by which the difference is divided.
 
     Returns:
         A model with the input `image`, uint8 [n, height, width, channels], and the output `logits`, float32
-        [n, classes]. Nodes keep torch's record of the module they come from, and nothing else about this machine.
+        [n, classes]. It says nothing about this machine.
+
+    Raises:
+        CheckFailed: The residual additions of the graph are not those of the net.
     """
     served = Served(fold_batch_norms(net), mean, std).eval().requires_grad_(False)
     shape = net.architecture
@@ -79,23 +84,28 @@ def to_onnx(net: ResNet, mean: Sequence[float] | Tensor, std: Sequence[float] | 
             output_names=[LOGITS],
             verbose=False,
         )
-    assert program is not None
+    if program is None:
+        raise CheckFailed("torch.onnx.export returned no graph")
     model = program.model
+    ir.passes.Sequential(PadShortcutToConv(), common_passes.RemoveUnusedNodesPass())(model)
+    _check_names(model.graph, net)
     _forget_this_machine(model)
-    PadShortcutToConv()(model)
-    common_passes.RemoveUnusedNodesPass()(model)
     return model
 
 
+def _check_names(graph: ir.Graph, net: ResNet) -> None:
+    """Raises CheckFailed unless the additions that the search finds are the net's own, each in its module."""
+    found = [addition.node.metadata_props.get(SCOPES, "") for addition in find(graph)]
+    expected = [block.name for block in net.blocks]
+    if len(found) != len(expected) or not all(
+        f"{name}.add'" in scope for name, scope in zip(expected, found, strict=True)
+    ):
+        raise CheckFailed(f"found {len(found)} residual additions in the graph; the net has {len(expected)}: {found}")
+
+
 def _forget_this_machine(model: ir.Model) -> None:
-    """Keeps of torch's metadata only the module path: the rest holds file names of this machine."""
-    for node in model.graph:
-        scopes = node.metadata_props.get(SCOPES)
-        node.metadata_props.clear()
-        if scopes is not None:
-            node.metadata_props[SCOPES] = scopes
-        node.doc_string = None
+    """Removes torch's metadata, which hold file names of this machine."""
+    common_passes.ClearMetadataAndDocStringPass()(model)
     for value in (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()):
         value.metadata_props.clear()
     model.metadata_props.clear()
-    model.graph.metadata_props.clear()

@@ -1,4 +1,4 @@
-"""What the passes that add to a graph have in common: the size of a branch, and constants that are made once."""
+"""Helpers of the passes: size of a branch, constants that are shared, replaced operands."""
 
 import numpy as np
 import onnx_ir as ir
@@ -6,8 +6,22 @@ import onnx_ir as ir
 from resprobe_exporter.graph.residual import ResidualAddition, find
 
 
+def only_input(graph: ir.Graph) -> tuple[ir.Value, ir.Shape]:
+    """Returns the input of a graph and its shape.
+
+    Raises:
+        ir.passes.PreconditionError: The graph has several inputs, or the rank of the only one is not known.
+    """
+    inputs = list(graph.inputs)
+    shape = inputs[0].shape if len(inputs) == 1 else None
+    if shape is None:
+        names = ", ".join(str(value.name) for value in inputs)
+        raise ir.passes.PreconditionError(f"the graph has the inputs {names}; expected one with a known shape")
+    return inputs[0], shape
+
+
 def additions_to_tap(graph: ir.Graph) -> list[ResidualAddition]:
-    """The residual additions. Raises PreconditionError if there are none, or the size of one is not known."""
+    """Returns the residual additions. Raises PreconditionError if there are none, or the size of one is not known."""
     additions = list(find(graph))
     if not additions:
         raise ir.passes.PreconditionError("the graph has no residual additions")
@@ -17,40 +31,37 @@ def additions_to_tap(graph: ir.Graph) -> list[ResidualAddition]:
 
 
 def branch_shape(addition: ResidualAddition) -> tuple[int, int, int]:
-    """Channels, height and width. Raises PreconditionError if they are not known."""
+    """Returns channels, height and width of a branch. Raises PreconditionError if they are not known."""
     shape = addition.branch.shape
-    sizes = [] if shape is None else list(shape)[1:]
-    if len(sizes) != 3 or not all(isinstance(size, int) for size in sizes):
+    sizes = [size for size in (() if shape is None else list(shape)[1:]) if isinstance(size, int)]
+    if shape is None or (len(shape), len(sizes)) != (4, 3):
         raise ir.passes.PreconditionError(
             f"the branch {addition.branch.name} has shape {shape}; expected [n, c, h, w] with known c, h and w"
         )
-    channels, height, width = (int(size) for size in sizes)  # type: ignore[arg-type]  # checked above
+    channels, height, width = sizes
     return channels, height, width
 
 
 def branch_dtype(addition: ResidualAddition) -> ir.DataType:
-    """What the branch is computed in; float32 where the graph does not say."""
+    """Returns the type that a branch is computed in; float32 where the graph does not say."""
     return addition.branch.dtype or ir.DataType.FLOAT
 
 
 def constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
-    """The constant of this name, made when it is first asked for."""
+    """Returns the initializer of this name, which is created when it is first asked for."""
     if name not in graph.initializers:
-        value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-        value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
-        graph.register_initializer(value)
+        ir.tape.Tape(graph).initializer(ir.tensor(array, name=name))
     return graph.initializers[name]
 
 
 def integers(value: ir.Value | None) -> list[int] | None:
-    """The numbers of a constant. If None, it is none."""
-    if value is None or value.const_value is None:
-        return None
-    return [int(number) for number in value.const_value.numpy().reshape(-1)]
+    """Returns the numbers of a constant. If None, the value is not a constant."""
+    tensor = None if value is None else ir.convenience.get_const_tensor(value)
+    return None if tensor is None else [int(number) for number in tensor.numpy().reshape(-1)]
 
 
 def replace_operand(addition: ResidualAddition, operand: ir.Value, value: ir.Value) -> None:
-    """Makes the addition add this instead of one of its operands."""
+    """Makes an addition add a value instead of one of its operands."""
     value.shape, value.dtype = operand.shape, branch_dtype(addition)
     for index, one in enumerate(addition.node.inputs):
         if one is operand:

@@ -11,7 +11,7 @@ from resprobe_exporter.errors import ExporterError
 
 
 def read_labels(text: str) -> tuple[str, ...]:
-    """Labels from a file with one on each line, or from a,b,c.
+    """Reads labels from a file with one on each line, or from a,b,c.
 
     Raises:
         ExporterError: There are fewer than two, or one twice; or the file is not UTF-8.
@@ -30,13 +30,13 @@ def read_labels(text: str) -> tuple[str, ...]:
 def choose(
     names: tuple[str, ...] | None, count: int, what: str, data_set: tuple[str, Sequence[str]] | None
 ) -> tuple[str, ...]:
-    """Names of a net's classes; those of a data set to measure with are looked for among them.
+    """Chooses the names of a net's classes, and checks that the classes of a data set are among them.
 
     Args:
-        names: That were given. If None, those of the data set, or else numbers.
-        count: How many classes the net has.
-        what: The net, as errors call it.
-        data_set: Its name and its classes, if there is one.
+        names: Names that were given. If None, those of the data set or, without one, numbers.
+        count: Number of classes of the net.
+        what: Name of the net in errors.
+        data_set: Name and classes of the data set to measure with. If None, there is none.
 
     Raises:
         ExporterError: There are more or fewer names than classes.
@@ -65,7 +65,7 @@ def check_count(labels: tuple[str, ...], count: int, what: str, whose: str = "--
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a list of labels that is too long for the name of a file
+    except OSError:  # a list of labels may be too long for the name of a file
         return False
 
 

@@ -1,4 +1,4 @@
-"""Reads an ONNX file, and says what inputs and outputs it has."""
+"""Reads an ONNX file, with its inputs and outputs."""
 
 import math
 from collections.abc import Sequence
@@ -12,41 +12,42 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from resprobe_exporter.errors import ExporterError
-from resprobe_exporter.importing.normalisation import explained, level, sort, summary
+from resprobe_exporter.importing.canonical import canonicalise, explained, sort, summary
 from resprobe_exporter.importing.scores import add_scores
 
-LARGEST = 2**26  # numbers in what a graph takes at a time: more than any image has
+LARGEST = 2**26  # numbers in the input of a graph; no image has more
 
 
 @dataclass(frozen=True)
-class Foreign:
+class OnnxFile:
     """An imported graph.
 
     Attributes:
-        path: Of the file.
-        model: As it came, with the outputs that are wanted.
-        levelled: The same computation for any number of images, ready for the passes.
-        scores: Name of the last output, if that was added: what the Softmax at the end of the graph is given.
+        path: Path of the file.
+        model: Graph as it came, with the outputs that are wanted.
+        canonical: Graph of the same computation for any number of images, ready for the passes.
+        scores: Name of the output that was added last: the input of the Softmax at the end of the graph. If None,
+            no output was added.
     """
 
     path: Path
     model: onnx.ModelProto
-    levelled: ir.Model
+    canonical: ir.Model
     scores: str | None = None
 
     @property
     def rows(self) -> int:
-        """How many images the file takes at a time, if it says so; else 1."""
+        """Number of images that the file takes at a time; 1 if it does not say."""
         return self._sizes[0].dim_value or 1
 
     @property
     def channels_last(self) -> bool:
-        """Whether it takes images as [n, h, w, c]."""
+        """Whether the file takes images as [n, h, w, c]."""
         return spatial_axes([one.dim_value for one in self._sizes]) == (1, 2)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of its input."""
+        """Type of the file's input."""
         return onnx.helper.tensor_dtype_to_np_dtype(_input(self.model).type.tensor_type.elem_type)
 
     @property
@@ -54,17 +55,17 @@ class Foreign:
         return _input(self.model).type.tensor_type.shape.dim
 
 
-def read(path: Path, size: tuple[int, int] | None = None, output: str | None = None, scores: bool = False) -> Foreign:
+def read(path: Path, size: tuple[int, int] | None = None, output: str | None = None, scores: bool = False) -> OnnxFile:
     """Reads a file.
 
     Args:
-        path: Of it. Weights may lie beside it.
-        size: Height and width of its images, where it leaves them open.
-        output: The only one that is wanted. If None, all.
-        scores: Whether scores are wanted, also where a Softmax at the end makes probabilities of them.
+        path: Path of the file. Weights may be in files beside it.
+        size: Height and width of its images, where the file leaves them open.
+        output: Name of the only output that is wanted. If None, all are.
+        scores: Whether scores are wanted too, if a Softmax at the end turns them into probabilities.
 
     Raises:
-        ExporterError: It is no ONNX model, takes more than one tensor, or has no such output.
+        ExporterError: It is not an ONNX model, takes more than one tensor, or does not have this output.
     """
     with explained(path):
         model = _load(path)
@@ -77,37 +78,37 @@ def read(path: Path, size: tuple[int, int] | None = None, output: str | None = N
         if output is not None:
             _keep_output(model, output, path)
         before_softmax = add_scores(model) if scores and len(model.graph.output) == 1 else None
-        return Foreign(path, model, level(model, path), before_softmax)
+        return OnnxFile(path, model, canonicalise(model, path), before_softmax)
 
 
 def _load(path: Path) -> onnx.ModelProto:
-    """The model with its weights, its nodes sorted, checked."""
+    """Loads a model with its weights, sorts its nodes, and checks it."""
     try:
         model = onnx.load(path, load_external_data=False)
     except OSError as error:
         raise ExporterError(f"{path} cannot be read: {error.strerror or error}") from error
     except DecodeError as error:
-        raise ExporterError(f"{path} is no ONNX model: {summary(error)}") from error
+        raise ExporterError(f"{path} is not an ONNX model: {summary(error)}") from error
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         raise ExporterError(
-            f"the weights of {path}, which lie in other files, cannot be read: {summary(error)}"
+            f"the weights of {path}, which are in other files, cannot be read: {summary(error)}"
         ) from error
     try:
         model = sort(model)
         onnx.checker.check_model(model)
     except (ValueError, onnx.checker.ValidationError) as error:
-        raise ExporterError(f"{path} is no ONNX model: {summary(error)}") from error
+        raise ExporterError(f"{path} is not an ONNX model: {summary(error)}") from error
     for value in model.graph.input:
         for one in value.type.tensor_type.shape.dim:
-            if one.HasField("dim_value") and one.dim_value < 1:  # how some write that it is free
+            if one.HasField("dim_value") and one.dim_value < 1:  # as some tools write a free size
                 one.ClearField("dim_value")
     return model
 
 
 def _input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
-    """The only one. Raises ExporterError if there are others."""
+    """Returns the only input. Raises ExporterError if there are several."""
     weights = {weight.name for weight in model.graph.initializer}  # which older files list as inputs too
     inputs = [value for value in model.graph.input if value.name not in weights]
     if len(inputs) != 1:
@@ -117,19 +118,19 @@ def _input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
 
 
 def spatial_axes(shape: Sequence[object]) -> tuple[int, int] | None:
-    """Where height and width are in [n, c, h, w] or [n, h, w, c], c being 1 or 3. If None, it is neither."""
+    """Returns the axes of height and width in [n, c, h, w] or [n, h, w, c], c being 1 or 3. If None, it is neither."""
     if len(shape) == 4 and shape[1] in (1, 3):
         return 2, 3
     return (1, 2) if len(shape) == 4 and shape[3] in (1, 3) else None
 
 
 def _set_channels(model: onnx.ModelProto) -> None:
-    """Writes down how many channels there are, where only the weights of the first convolution say so."""
-    taken = _input(model)
-    sizes = taken.type.tensor_type.shape.dim
+    """Sets the number of channels, where only the weights of the first convolution tell it."""
+    value = _input(model)
+    sizes = value.type.tensor_type.shape.dim
     weights = {weight.name: weight for weight in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type == "Conv" and node.input[0] == taken.name and node.input[1] in weights and len(sizes) == 4:
+        if node.op_type == "Conv" and node.input[0] == value.name and node.input[1] in weights and len(sizes) == 4:
             groups = [attribute.i for attribute in node.attribute if attribute.name == "group"]
             sizes[1].dim_value = sizes[1].dim_value or weights[node.input[1]].dims[1] * (groups or [1])[0]
 

@@ -1,32 +1,31 @@
-"""Scores, of which the server makes probabilities, from graphs that make probabilities themselves.
+"""Finds the scores of graphs that return probabilities, since servers make the probabilities.
 
-A Softmax at the end of a graph is left out. Where probabilities come in another way, their logarithm is taken: either
-way the softmax of what is served is what the file returns.
+A Softmax at the end of a graph is left out. Of probabilities that are made in another way, the logarithm is served. In
+both cases the softmax of the served scores is what the file returns.
 """
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnx_ir as ir
 
-# What changes no number, and may follow a Softmax.
+from resprobe_exporter.graph.passes.take_logarithm import PREFIX, SMALLEST
+
+# Operators that change no number, and may follow a Softmax.
 AFTER = frozenset({"Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
-PREFIX = "resprobe/"  # of names that no file has
-TINY = float(np.finfo(np.float32).tiny)
-ROUNDING = 1e-3  # of a row's sum; half precision is coarser
-COARSE = 2e-2
+ROUNDING = 1e-3  # of a row's sum
+COARSE = 2e-2  # in half precision
 
 Array = npt.NDArray[np.generic]
 
 
 def add_scores(model: onnx.ModelProto) -> str | None:
-    """Makes a graph return, besides what it returns, what its last Softmax is given.
+    """Adds the input of a Softmax at the end of a graph to the outputs.
 
     Args:
-        model: With one output; a Softmax before it may be followed by operators of AFTER.
+        model: Model with one output; operators of AFTER may follow the Softmax.
 
     Returns:
-        The name of the new output, of the same shape. If None, there is no Softmax at the end.
+        The name of the new output, which has the shape of the other. If None, there is no Softmax at the end.
     """
     (output,) = model.graph.output
     makers = {name: node for node in model.graph.node for name in node.output}
@@ -51,44 +50,25 @@ def add_scores(model: onnx.ModelProto) -> str | None:
 
 
 def are_probabilities(rows: Array) -> bool:
-    """Whether all rows [n, classes] are non-negative and sum to 1."""
+    """Returns whether all rows [n, classes] are non-negative and sum to 1."""
     numbers = rows.astype(np.float64)
     rounding = COARSE if rows.dtype.itemsize < 4 else ROUNDING
     return bool((numbers >= 0).all() and (np.abs(numbers.sum(axis=1) - 1) <= rounding).all())
 
 
 def softmax(rows: Array) -> npt.NDArray[np.float64]:
-    """Probabilities as the server makes them of scores [n, classes]."""
+    """Returns the probabilities that the server makes of scores [n, classes]."""
     numbers = rows.astype(np.float64)
     powers = np.exp(numbers - numbers.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def give(scores: Array, probabilities: Array) -> bool:
-    """Whether the softmax of these scores is these probabilities."""
+    """Returns whether these probabilities are the softmax of these scores."""
     rounding = COARSE if min(scores.dtype.itemsize, probabilities.dtype.itemsize) < 4 else ROUNDING
     return bool(np.allclose(softmax(scores), probabilities.astype(np.float64), rtol=rounding, atol=rounding / 100))
 
 
 def logarithm(rows: Array) -> npt.NDArray[np.float32]:
-    """What TakeLogarithm's graph returns for probabilities."""
-    return np.log(np.maximum(rows.astype(np.float32), np.float32(TINY)))
-
-
-class TakeLogarithm(ir.passes.InPlacePass):
-    """Makes the graph return the logarithm of its probabilities, float32, and that of the smallest float32 for 0.
-
-    Requires: one output of a floating type.
-    """
-
-    def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Changes the model as the class says."""
-        graph = model.graph
-        (probabilities,) = graph.outputs
-        tape = ir.tape.Tape(graph)
-        least = tape.initializer(ir.tensor(np.array(TINY, np.float32), name=f"{PREFIX}tiny"))
-        floats = tape.op("Cast", [probabilities], {"to": ir.DataType.FLOAT})
-        scores = tape.op("Log", [tape.op("Max", [floats, least])])
-        scores.name, scores.shape, scores.dtype = f"{PREFIX}scores", probabilities.shape, ir.DataType.FLOAT
-        graph.outputs[0] = scores
-        return ir.passes.PassResult(model, True)
+    """Returns what a graph after TakeLogarithm returns for probabilities."""
+    return np.log(np.maximum(rows.astype(np.float32), np.float32(SMALLEST)))

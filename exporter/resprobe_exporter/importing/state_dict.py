@@ -1,6 +1,6 @@
-"""Puts weights from files of other people's making into our nets, and reads off them which net they are of.
+"""Fills our nets with weights from imported files, and tells from names and shapes which net they are of.
 
-Names are read in our spelling (stage1.block0.conv1.weight) and in that of He's many reimplementations
+Names may be in our spelling (stage1.block0.conv1.weight) or in that of reimplementations of He et al.
 (layer1.0.conv1.weight, fc, downsample). weights_file.py reads the file, wrappers.py finds the weights in it.
 """
 
@@ -15,8 +15,9 @@ from torch import Tensor
 from resprobe_exporter.errors import CheckpointError
 from resprobe_exporter.importing import weights_file, wrappers
 from resprobe_exporter.importing.wrappers import COUNTERS, WRAPPERS, State
-from resprobe_exporter.nets.blocks import WIDTHS, Shortcut
-from resprobe_exporter.nets.resnet import Family, ResNet
+from resprobe_exporter.nets.blocks import WIDTHS
+from resprobe_exporter.nets.info import Family, Shortcut
+from resprobe_exporter.nets.resnet import ResNet
 
 LISTED = 10  # keys of each kind in an error
 SPELLINGS = (
@@ -37,9 +38,9 @@ class Weights:
     """The weights of one net in a file.
 
     Attributes:
-        path: Of the file.
-        state: Where in the file they stand.
-        keys: Of the file, by our names: stage1.block0.conv1.weight.
+        path: Path of the file.
+        state: Weights as the file has them.
+        keys: Keys of the file by our names: stage1.block0.conv1.weight.
     """
 
     path: Path
@@ -48,19 +49,19 @@ class Weights:
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """By our names."""
+        """Weights by our names."""
         return {name: self.state.tensors[key] for name, key in self.keys.items()}
 
 
 @dataclass(frozen=True)
-class Net:
-    """What names and shapes tell of a net.
+class ExaminedNet:
+    """Properties of a net that names and shapes of its weights tell.
 
     Attributes:
         family: `preact` or `resnet`; a plain net has the names of a resnet with shortcut option A.
         depth: Weighted layers, 6n+2.
         shortcut: A, B or C; the variants of A have no weights, and cannot be told apart.
-        channels: Of an image.
+        channels: Channels of the images.
         classes: Outputs of the last layer.
     """
 
@@ -75,11 +76,11 @@ def read(path: Path, wanted: str | None = None) -> Weights:
     """Reads the weights of a net.
 
     Args:
-        path: Of the file.
-        wanted: See `states.choose`.
+        path: Path of the file.
+        wanted: Which weights, where the file holds several; see `wrappers.choose`.
 
     Raises:
-        CheckpointError: The file cannot be read, or does not hold precisely one such state.
+        CheckpointError: The file cannot be read, or does not hold exactly one such state.
     """
     state = wrappers.choose(wrappers.find(weights_file.read(path)), wanted, path)
     keys: dict[str, str] = {}
@@ -92,18 +93,18 @@ def read(path: Path, wanted: str | None = None) -> Weights:
 
 
 def translate(key: str) -> str:
-    """Spells a name as our nets spell it, without what wraps modules in it."""
+    """Spells a name as our nets spell it, without the names of wrapping modules."""
     key = ".".join(word for word in key.split(".") if word not in WRAPPERS)
     for pattern, replacement in SPELLINGS:
         key = re.sub(pattern, replacement, key)
     return key
 
 
-def examine(weights: Weights) -> Net:
-    """Reads off names and shapes which net the weights are of.
+def examine(weights: Weights) -> ExaminedNet:
+    """Tells from names and shapes which net the weights are of.
 
     Raises:
-        CheckpointError: It is no net of ours; the text says what it is instead.
+        CheckpointError: It is not one of our nets; the text says which net it is.
     """
     tensors, path = weights.tensors, weights.path
     depth = _depth(weights)
@@ -119,11 +120,11 @@ def examine(weights: Weights) -> Net:
         )
     preact = _shape(weights, "stage2.block0.bn1.weight", 1)[0] == WIDTHS[0]
     classes = _shape(weights, "linear.weight", 2)[0]
-    return Net("preact" if preact else "resnet", depth, _shortcut(weights), first[1], classes)
+    return ExaminedNet("preact" if preact else "resnet", depth, _shortcut(weights), first[1], classes)
 
 
 def _depth(weights: Weights) -> int:
-    """Weighted layers of the net, 6n+2 for n blocks in each stage."""
+    """Returns the number of weighted layers, 6n+2 for n blocks in each stage."""
     blocks: dict[int, set[int]] = {}
     for name in weights.keys:
         if found := re.match(r"stage(\d+)\.block(\d+)\.", name):
@@ -155,11 +156,11 @@ def _shape(weights: Weights, name: str, dimensions: int) -> tuple[int, ...]:
 
 
 def fill(net: ResNet, weights: Weights) -> None:
-    """Puts weights into the net, as float32.
+    """Fills a net with weights, as float32.
 
     Raises:
-        CheckpointError: Names or shapes are not the net's: at most ten of each kind are listed, in the file's
-            spelling. Or there are values that are not finite numbers. The net is unchanged.
+        CheckpointError: Names or shapes are not the net's: up to ten of each kind are listed, in the file's spelling.
+            Or there are values that are not finite numbers. The net is unchanged.
     """
     found, keys = weights.tensors, weights.keys
     expected = {name: value for name, value in net.state_dict().items() if not name.endswith(COUNTERS)}
@@ -188,7 +189,7 @@ def _as_float(weights: Weights, name: str) -> Tensor:
     values = tensor.detach().to(torch.float32)
     if count := int((~torch.isfinite(values)).sum()):
         raise CheckpointError(
-            f"{weights.path}: {key} has {count} of {values.numel()} values that are no finite numbers (NaN or inf)"
+            f"{weights.path}: {key} has {count} of {values.numel()} values that are not finite numbers (NaN or inf)"
         )
     return values
 

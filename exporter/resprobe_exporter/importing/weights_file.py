@@ -1,4 +1,4 @@
-"""Reads files of weights: PyTorch's, of which only tensors are unpickled, and .safetensors."""
+"""Reads files of weights: .safetensors, and PyTorch's, of which only tensors are unpickled."""
 
 import pickle
 import re
@@ -17,11 +17,11 @@ ALONE = (
 
 
 def read(path: Path) -> object:
-    """Reads what a file holds: tensors in dicts and lists, and plain numbers and texts beside them.
+    """Reads the content of a file: tensors in dicts and lists, and plain numbers and texts beside them.
 
     Raises:
-        CheckpointError: The file is missing, damaged or of an unknown kind, or holds objects of other kinds; these are
-            named and not made.
+        CheckpointError: The file is missing, damaged or of an unknown kind, or holds objects of other kinds, which are
+            named and not created.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -41,18 +41,18 @@ def _read_torch(path: Path) -> object:
         reason = str(error)
         if found := _object(reason):
             raise CheckpointError(
-                f"{path} is no checkpoint of tensors alone: it holds {found}, and making that may run code; {ALONE}"
+                f"{path} is not a checkpoint of tensors alone: it holds {found}, which may run code; {ALONE}"
             ) from error
         if "TorchScript" in reason:
             raise CheckpointError(f"{path} is a TorchScript archive, a whole net with its code; {ALONE}") from error
         if not isinstance(error, pickle.UnpicklingError | RuntimeError | EOFError | LookupError | ValueError):
             reason = f"{type(error).__name__}: {reason}"
         first = reason.partition("\n")[0].partition(". (1)")[0] or type(error).__name__
-        raise CheckpointError(f"{path} is no checkpoint of tensors that PyTorch can read: {first}") from error
+        raise CheckpointError(f"{path} is not a checkpoint of tensors that PyTorch can read: {first}") from error
 
 
 def _object(reason: str) -> str | None:
-    """Names the object that torch refused to make, from its error. If None, it refused something else."""
+    """Returns the object that torch refused to create, from its error. If None, it refused something else."""
     found = re.search(r"(?:Unsupported global|Unsupported class|Unsupported type)\S*\s*(?:GLOBAL\s+)?([\w.]+)", reason)
     found = found or re.search(r"GLOBAL\s+([\w.]+)", reason)
     if found is None:
@@ -71,4 +71,4 @@ def _read_safetensors(path: Path) -> object:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise CheckpointError(f"{path} is no safetensors file: {error}") from error
+        raise CheckpointError(f"{path} is not a safetensors file: {error}") from error

@@ -1,6 +1,6 @@
-"""Finds the weights of nets in what training programs save, and chooses those of one.
+"""Finds the weights of nets in files that training programs save, and chooses those of one net.
 
-They stand under keys such as `state_dict` and `model_ema`, their names behind prefixes such as `module.` and `model.`.
+They are under keys such as `state_dict` and `model_ema`, and their names have prefixes such as `module.` and `model.`.
 """
 
 import re
@@ -12,13 +12,13 @@ from torch import Tensor
 
 from resprobe_exporter.errors import CheckpointError
 
-COUNTERS = ("num_batches_tracked", "n_averaged")  # of batch norms and averages; they do not matter after training
+COUNTERS = ("num_batches_tracked", "n_averaged")  # of batch norms and averages; not used after training
 WRAPPERS = frozenset({"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})  # torch's own
-# Where the name of one of a net's parameters begins, in our spelling or in others'.
+# Beginning of a parameter's name, in our spelling or in others'.
 ROOT = re.compile(r"(?:^|(?<=\.))(?:(?:layer|stage)\d+|conv1|bn1?|linear|fc)\.")
 _BLOCK = re.compile(r"(?:layer|stage)\d+\.")
 _AVERAGED = re.compile(r"(?:^|[^a-z])(?:ema|swa|averaged?|avg|shadow)(?:$|[^a-z])", re.IGNORECASE)
-_SKIPPED = re.compile(r"(?:optim|sched|scaler|grad)", re.IGNORECASE)  # holds tensors that are no weights
+_SKIPPED = re.compile(r"(?:optim|sched|scaler|grad)", re.IGNORECASE)  # keys of tensors that are not weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +26,12 @@ class State:
     """The weights of one net in a file.
 
     Attributes:
-        name: Keys that lead to it, and the prefix of its names: state_dict.ema_model; empty for all of a plain file.
-        averaged: Whether it is an average over training (EMA, SWA) by its name or by a count beside it.
-        tensors: By their keys in the file, without counters.
-        prefix: Of these keys, to be left out.
-        left_out: Keys beside them that belong to no net.
+        name: Keys that lead to the weights, and the prefix of their names: state_dict.ema_model. If empty, the file
+            holds nothing else.
+        averaged: Whether they are an average over training (EMA, SWA), by their name or by a counter beside them.
+        tensors: Weights by their keys in the file, without counters.
+        prefix: Prefix of the keys, which is not part of the net's names.
+        left_out: Keys of tensors beside them that belong to no net.
     """
 
     name: str
@@ -40,12 +41,12 @@ class State:
     left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Name and kind: state_dict_ema (EMA)."""
+        """Returns name and kind: state_dict_ema (EMA)."""
         return f"{self.name or 'all of the file'} ({'EMA' if self.averaged else 'raw'})"
 
 
 def find(content: object) -> list[State]:
-    """Finds the states in what a file holds, in its order; if no names are like those of our nets, all of tensors."""
+    """Finds the states in a file's content, in its order; all of tensors, if no names are like those of our nets."""
     mappings = list(_mappings(content, ()))
     found = [state for path, mapping in mappings for state in _states(path, mapping)]
     if found:
@@ -57,12 +58,12 @@ def choose(states: Sequence[State], wanted: str | None, path: Path) -> State:
     """Chooses the state to use.
 
     Args:
-        states: What `find` found.
-        wanted: `ema`, `raw`, or the name of one or the end of it. If None, there must be only one.
-        path: Of the file, for the error.
+        states: States that `find` found.
+        wanted: `ema`, `raw`, a name or words of a name. If None, there must be only one state.
+        path: Path of the file, for the error.
 
     Raises:
-        CheckpointError: There is none, or not precisely one that is wanted; the text lists them.
+        CheckpointError: There is no state, or not exactly one that is wanted; the text lists them.
     """
     if not states:
         raise CheckpointError(f"{path} holds no state dict: expected tensors by name, or such a dict in `state_dict`")
@@ -87,7 +88,7 @@ def _wanted(states: Sequence[State], wanted: str) -> list[State]:
 
 
 def _mappings(content: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, object]]]:
-    """All mappings in a content, with the keys that lead to them, but for those of optimisers."""
+    """Yields all mappings in a content with the keys that lead to them, except those of optimisers."""
     items: Iterator[tuple[object, object]] = iter(())
     if isinstance(content, Mapping):
         yield path, {key: value for key, value in content.items() if isinstance(key, str)}
@@ -104,7 +105,7 @@ def _weights(mapping: Mapping[str, object]) -> list[str]:
 
 
 def _states(path: tuple[str, ...], mapping: Mapping[str, object]) -> list[State]:
-    """The states in one mapping: one for each prefix of names that are like those of our nets."""
+    """Returns the states in one mapping: one for each prefix of names that are like those of our nets."""
     prefixes: dict[str, None] = {}
     for key in _weights(mapping):
         root = ROOT.search(key)
@@ -114,7 +115,7 @@ def _states(path: tuple[str, ...], mapping: Mapping[str, object]) -> list[State]
 
 
 def _state(path: tuple[str, ...], mapping: Mapping[str, object], prefix: str, prefixes: Sequence[str]) -> State:
-    """The state of one of the prefixes; a key belongs to the longest prefix that it begins with."""
+    """Returns the state of one of the prefixes; a key belongs to the longest prefix that it begins with."""
     own: dict[str, Tensor] = {}
     left: list[str] = []
     for key in _weights(mapping):

@@ -1,29 +1,38 @@
-"""The blocks that nets are made of, residual and plain, as modules whose names end up in the exported graph.
+"""Blocks of residual and plain nets, as modules whose names end up in the exported graph.
 
-A module's `norm_after` says which of its convolutions a batch norm reads: those two can be folded into one.
+`norm_after` of a module names its convolutions that a batch norm reads: the two can be folded into one.
 """
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Shortcut = Literal["A", "A-append", "A-avgpool", "A-append-avgpool", "B", "C"]
+from resprobe_exporter.nets.info import Shortcut
+
 WIDTHS = (16, 32, 64)  # channels of the three stages
 
 
+def as_image(values: Sequence[float] | Tensor) -> Tensor:
+    """Returns a value for each channel [c], or for each pixel [c, h, w], as float32 that broadcasts over images."""
+    tensor = torch.as_tensor(values, dtype=torch.float32)
+    return tensor.view(-1, 1, 1) if tensor.ndim == 1 else tensor
+
+
 class Addition(nn.Module):
-    """F(x) + s(x). A module of its own, so that the addition has a name in the exported graph."""
+    """F(x) + s(x), as a module of its own, so that the addition has a name in the exported graph."""
 
     def forward(self, branch: Tensor, shortcut: Tensor) -> Tensor:
-        """Both [n, c, h, w]; so is the sum."""
+        """Adds two tensors [n, c, h, w]."""
         return branch + shortcut
 
 
 class PadShortcut(nn.Module):
     """Option A: every `stride`-th position of x, with zero channels added on both sides; no parameters.
 
-    `append` adds all of them after x instead; `pool` averages `stride`×`stride` positions instead of choosing one.
+    With `append`, all zero channels follow x. With `pool`, `stride`×`stride` positions are averaged, not sampled.
     """
 
     def __init__(self, stride: int, added: int, append: bool = False, pool: bool = False) -> None:
@@ -32,7 +41,7 @@ class PadShortcut(nn.Module):
         self.after = added - self.before
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, c, h, w] to [n, c + added, ⌈h / stride⌉, ⌈w / stride⌉]."""
+        """Maps [n, c, h, w] to [n, c + added, ⌈h / stride⌉, ⌈w / stride⌉]."""
         if not self.pool:
             x = x[:, :, :: self.stride, :: self.stride]
         elif self.stride > 1:
@@ -51,18 +60,18 @@ class Projection(nn.Module):
         self.bn: nn.Module = nn.BatchNorm2d(outputs) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, inputs, h, w] to [n, outputs, ⌈h / stride⌉, ⌈w / stride⌉]."""
+        """Maps [n, inputs, h, w] to [n, outputs, ⌈h / stride⌉, ⌈w / stride⌉]."""
         projected: Tensor = self.bn(self.conv(x))
         return projected
 
 
 def conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    """A padded 3×3 convolution without a bias: a batch norm follows or precedes it."""
+    """Creates a padded 3×3 convolution without a bias: a batch norm follows or precedes it."""
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
 
 
 def make_shortcut(option: Shortcut, inputs: int, outputs: int, stride: int, *, norm: bool) -> nn.Module:
-    """What carries x to the addition; `norm` adds a batch norm to a projection (post-activation nets)."""
+    """Creates the shortcut of a block; with `norm`, a projection has a batch norm, as in post-activation nets."""
     grows = stride != 1 or inputs != outputs
     if option == "C" or (option == "B" and grows):
         return Projection(inputs, outputs, stride, norm)
@@ -83,7 +92,7 @@ class PlainBlock(nn.Module):
         self.conv2, self.bn2 = conv3x3(outputs, outputs), nn.BatchNorm2d(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, inputs, h, w] to [n, outputs, h / stride, w / stride]."""
+        """Maps [n, inputs, h, w] to [n, outputs, h / stride, w / stride]."""
         x = functional.relu(self.bn1(self.conv1(x)))
         return functional.relu(self.bn2(self.conv2(x)))
 
@@ -101,7 +110,7 @@ class BasicBlock(nn.Module):
         self.add = Addition()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, inputs, h, w] to [n, outputs, h / stride, w / stride]."""
+        """Maps [n, inputs, h, w] to [n, outputs, h / stride, w / stride]."""
         branch = functional.relu(self.bn1(self.conv1(x)))
         branch = self.bn2(self.conv2(branch))
         return functional.relu(self.add(branch, self.shortcut(x)))
@@ -110,7 +119,7 @@ class BasicBlock(nn.Module):
 class PreactBlock(nn.Module):
     """F(x) + s(x) with F = conv(relu(bn(conv(relu(bn(x)))))): He et al. 2016, Fig. 1b.
 
-    Where the shape changes, the shortcut too starts from the first activation.
+    Where the shape changes, the shortcut starts from the first activation, as the branch does.
     """
 
     norm_after: ClassVar = {"conv1": "bn2"}
@@ -123,7 +132,7 @@ class PreactBlock(nn.Module):
         self.add = Addition()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, inputs, h, w] to [n, outputs, h / stride, w / stride]."""
+        """Maps [n, inputs, h, w] to [n, outputs, h / stride, w / stride]."""
         active = functional.relu(self.bn1(x))
         branch = self.conv2(functional.relu(self.bn2(self.conv1(active))))
         total: Tensor = self.add(branch, self.shortcut(x if isinstance(self.shortcut, nn.Identity) else active))

@@ -7,23 +7,19 @@ has stride 2. That makes 6n+2 weighted layers. Left out: bottlenecks and the net
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, get_args
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor, nn
 from torch.nn import functional
 
 from resprobe_exporter.errors import ArchitectureError
-from resprobe_exporter.nets.blocks import BLOCKS, WIDTHS, BasicBlock, PadShortcut, PreactBlock, Shortcut, conv3x3
-
-Family = Literal["resnet", "plain", "preact"]
-ShortcutKind = Literal["identity", "pad", "projection"]
+from resprobe_exporter.nets.blocks import BLOCKS, WIDTHS, BasicBlock, PadShortcut, PreactBlock, conv3x3
+from resprobe_exporter.nets.info import BlockInfo, Family, NetInfo, Shortcut, ShortcutKind, pooled_std
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything that decides a net's shape; it is saved with the weights.
+    """Everything that decides a net's shape.
 
     Attributes:
         family: resnet (activation after the addition), plain (the same layers, no shortcuts) or preact (batch norm
@@ -31,9 +27,9 @@ class Architecture:
         depth: Weighted layers, 6n+2.
         shortcut: Where a block changes the number of channels: A zero-padded, B projected; C projected everywhere.
             A-append has its zero channels after the others, A-avgpool averages where A takes every second position.
-        height: Of an image, in pixels.
-        width: Of an image, in pixels.
-        channels: Of an image: 1 (grey) or 3 (RGB).
+        height: Height of the images in pixels.
+        width: Width of the images in pixels.
+        channels: Channels of the images: 1 (grey) or 3 (RGB).
         classes: Number of classes.
     """
 
@@ -46,7 +42,7 @@ class Architecture:
     classes: int = 10
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be built."""
+        """Raises ArchitectureError for a net that cannot be built."""
         if self.depth < 8 or (self.depth - 2) % 6:
             below = max(8, (self.depth - 2) // 6 * 6 + 2)
             raise ArchitectureError(f"depth {self.depth} is not 6n+2; the nearest that are: {below} and {below + 6}")
@@ -65,36 +61,8 @@ class Architecture:
 
     @property
     def blocks_per_stage(self) -> int:
-        """The n of 6n+2."""
+        """Number of blocks in each stage: n of 6n+2."""
         return (self.depth - 2) // 6
-
-
-@dataclass(frozen=True)
-class BlockInfo:
-    """One residual block.
-
-    Attributes:
-        name: stage2.block0: stages count from 1, blocks within a stage from 0.
-        stage: From 1.
-        index: Within the stage, from 0.
-        channels: Of the sum.
-        height: Of the sum.
-        width: Of the sum.
-        stride: Of the block's first convolution.
-        shortcut: How x gets to the addition.
-        response_std: Closed form of the branch's pooled standard deviation, sqrt(mean(γ²) + var(β)) of its last
-            batch norm; None where the branch ends in a convolution.
-    """
-
-    name: str
-    stage: int
-    index: int
-    channels: int
-    height: int
-    width: int
-    stride: int
-    shortcut: ShortcutKind
-    response_std: float | None
 
 
 class ResNet(nn.Module):
@@ -126,7 +94,7 @@ class ResNet(nn.Module):
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised images [n, channels, height, width] to logits [n, classes]."""
+        """Maps normalised images [n, channels, height, width] to logits [n, classes]."""
         x = self.conv1(x)
         if self.architecture.family != "preact":
             x = functional.relu(self.bn1(x))
@@ -139,7 +107,7 @@ class ResNet(nn.Module):
 
     @property
     def blocks(self) -> list[BlockInfo]:
-        """The residual blocks from input to output; none for a plain net."""
+        """Residual blocks from input to output; none for a plain net."""
         height, width = self.architecture.height, self.architecture.width
         found = []
         for name, module in self.named_modules():
@@ -150,8 +118,15 @@ class ResNet(nn.Module):
         return found
 
     @property
+    def info(self) -> NetInfo:
+        """Description of the net."""
+        shape = self.architecture
+        image = shape.height, shape.width, shape.channels
+        return NetInfo(shape.family, shape.depth, self.parameter_count, image, self.blocks)
+
+    @property
     def parameter_count(self) -> int:
-        """Trainable parameters, as Table 6 of the paper counts them."""
+        """Number of trainable parameters, as Table 6 of the paper counts them."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
@@ -179,11 +154,5 @@ def _describe(name: str, block: BasicBlock | PreactBlock, height: int, width: in
 
 
 def response_std(norm: nn.BatchNorm2d) -> float:
-    """Returns the standard deviation of what a batch norm returns; see `pooled_std`."""
+    """Returns the standard deviation of a batch norm's output, pooled over images, channels and positions."""
     return pooled_std(norm.weight.detach().cpu().numpy(), norm.bias.detach().cpu().numpy())
-
-
-def pooled_std(gamma: npt.NDArray[Any], beta: npt.NDArray[Any]) -> float:
-    """After batch norm a channel has mean β and std |γ|: over all [c] channels that is sqrt(mean(γ²) + var(β))."""
-    gamma, beta = gamma.astype(np.float64), beta.astype(np.float64)
-    return float(np.sqrt(np.square(gamma).mean() + beta.var()))

@@ -10,10 +10,10 @@ from resprobe import datasets
 
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.importing import state_dict
-from resprobe_exporter.nets.blocks import Shortcut
+from resprobe_exporter.nets.info import Shortcut
+from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture
 from resprobe_exporter.training.recipes import RECIPES, Recipe
-from resprobe_exporter.versions.writer import Preprocessing
 
 Family = Literal["plain", "resnet"]
 FAMILIES: tuple[Family, ...] = ("plain", "resnet")

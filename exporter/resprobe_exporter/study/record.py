@@ -1,7 +1,6 @@
 """What was measured of one net: a JSON file in DIR/runs, written whole or not at all, so that a study can go on."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -87,7 +86,7 @@ class Store:
     def write(self, plan: Plan, job: Job, record: Record) -> None:
         """Keeps what was measured."""
         content = {"conditions": plan.conditions(job), **asdict(record)}
-        write_whole(self._path(job), json.dumps(content, indent=1))
+        _files.write(self._path(job), json.dumps(content, indent=1))
 
     def read(self, plan: Plan, job: Job) -> Record | None:
         """What was measured of a net. If None, nothing yet.
@@ -112,14 +111,6 @@ class Store:
 
     def _path(self, job: Job) -> Path:
         return self._runs / f"{job.name}.json"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file under a temporary name and renames it into place. Raises Error if it cannot be written."""
-    with _files.replacing(path) as part, part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())  # a rename must not overtake what it names
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

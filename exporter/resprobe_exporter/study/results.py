@@ -14,7 +14,6 @@ from resprobe_exporter.study import page
 from resprobe_exporter.study.evidence import Answer, Evidence
 from resprobe_exporter.study.plan import Plan
 from resprobe_exporter.study.questions import degradation, gradients, lesions, overfitting, ratios, responses
-from resprobe_exporter.study.record import write_whole
 
 QUESTIONS = (degradation, overfitting, gradients, responses, ratios, lesions)
 
@@ -40,12 +39,12 @@ class Results:
 
     def write(self, directory: Path) -> None:
         """Writes results.json, a Parquet file for each question, and index.html."""
-        write_whole(directory / "results.json", json.dumps(self.as_json(), indent=1, ensure_ascii=False))
+        _files.write(directory / "results.json", json.dumps(self.as_json(), indent=1, ensure_ascii=False))
         for key, table in self.tables.items():
             with _files.replacing(directory / f"{key}.parquet") as part, part.open("wb") as file:
                 pq.write_table(table, file)
         drawings = [question.draw(self.evidence) for question in QUESTIONS]
-        write_whole(directory / "index.html", page.render(self.plan, self.evidence, self.answers, drawings))
+        _files.write(directory / "index.html", page.render(self.plan, self.evidence, self.answers, drawings))
 
     def as_json(self) -> dict[str, Any]:
         """The plan, and the answers with their numbers; what the tables hold is left out."""

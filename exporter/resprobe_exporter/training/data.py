@@ -12,6 +12,8 @@ from resprobe._classes import match
 from resprobe.errors import DatasetError, InvalidRequest
 from torch import Tensor
 
+from resprobe_exporter.nets.blocks import as_image
+
 TEST_SHARE = 0.2  # of a folder that has no split of its own
 
 
@@ -106,12 +108,6 @@ def normalise(images: Tensor, data: Data) -> Tensor:
     """uint8 [n, c, h, w] to float32, less the mean and divided by the deviation of the training images."""
     mean, std = (as_image(values).to(images.device) for values in (data.mean, data.std))
     return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
-
-
-def as_image(values: Sequence[float] | Tensor) -> Tensor:
-    """A value for each channel [c], or for each pixel [c, h, w], as float32 that broadcasts over images."""
-    tensor = torch.as_tensor(values, dtype=torch.float32)
-    return tensor.view(-1, 1, 1) if tensor.ndim == 1 else tensor
 
 
 def _hold_out(train: Part, count: int, seed: int) -> tuple[Part, Part | None]:

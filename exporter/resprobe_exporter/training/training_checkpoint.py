@@ -5,17 +5,15 @@ A run that goes on has the same weights at the end, bit for bit, as one that was
 
 import hashlib
 import io
-import os
 import pickle
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from resprobe import _files
+from resprobe import Error, _files
 
 from resprobe_exporter.errors import CheckpointError
 from resprobe_exporter.nets.resnet import ResNet
@@ -104,22 +102,10 @@ class Checkpoints:
     def _write(self, values: Mapping[str, Any]) -> None:
         content = io.BytesIO()  # torch reports a file that cannot be written in its own way
         torch.save(dict(values), content)
-        part = self.path.with_suffix(".part")
         try:
-            with part.open("wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self.path)
-            directory = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)  # the new name too survives a power cut
-            finally:
-                os.close(directory)
-        except OSError as error:
-            with suppress(OSError):
-                part.unlink()
-            raise CheckpointError(f"{self.path} cannot be written: {error.strerror}") from error
+            _files.write(self.path, content.getvalue())
+        except Error as error:
+            raise CheckpointError(str(error)) from error
         self._written = time.monotonic()
 
 

@@ -1,4 +1,5 @@
-"""Comparison of written graphs with a reference, before anyone can load them.
+"""Comparison of written graphs with their source, before a server can load them.
 
-In: the files of a draft, and what is expected of them. Out: nothing, or CheckFailed with what differs and by how much.
+In: an oracle and the directory of a draft. Out: nothing, or CheckFailed with what differs and by how much. Imports
+nets and graph.
 """

@@ -1,4 +1,4 @@
-"""Runs the written graphs on ONNX Runtime, to check and to measure them. CPU only: a reference needs no speed."""
+"""Runs graphs on ONNX Runtime, to check and to measure them. CPU only: a reference needs no speed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,10 +17,10 @@ Outputs = Mapping[str, npt.NDArray[np.float32]]
 class Graph:
     """A graph that takes one tensor, [n, …], and perhaps `block_scale`, float32 [n, L].
 
-    Where ONNX Runtime cannot load or run it, an ExporterError has the reason.
+    If ONNX Runtime cannot load or run it, an ExporterError has the reason.
 
     Attributes:
-        shapes: Of what it takes and returns, by name; a size that is free is None or has a name.
+        shapes: Shapes of inputs and outputs by name; a size that is free is None or has a name.
     """
 
     def __init__(self, source: Path | bytes, name: str = "") -> None:
@@ -28,7 +28,7 @@ class Graph:
 
         Args:
             source: The ONNX file, beside which its weights lie, or its bytes with the weights in them.
-            name: What an error calls it; empty: as the file.
+            name: Name of the graph in errors. If empty, that of the file.
         """
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
@@ -42,13 +42,13 @@ class Graph:
         self._names = [output.name for output in outputs]
 
     def run(self, tensor: npt.NDArray[np.generic], block_scale: npt.NDArray[np.float32] | None = None) -> Outputs:
-        """The outputs by name, each [n, …]."""
+        """Returns the outputs by name, each [n, …]."""
         inputs = {self._input: tensor} if block_scale is None else {self._input: tensor, BLOCK_SCALE: block_scale}
         with _explained(self._name):
             return dict(zip(self._names, self._session.run(None, inputs), strict=True))
 
     def run_batches(self, images: npt.NDArray[np.uint8], batch_size: int = 32) -> Iterator[Outputs]:
-        """The outputs for one batch after the other."""
+        """Yields the outputs of one batch after the other."""
         for start in range(0, len(images), batch_size):
             yield self.run(images[start : start + batch_size])
 
@@ -62,5 +62,5 @@ def _explained(name: str) -> Iterator[None]:
 
 
 def count(rows: int) -> str:
-    """So many images, in words."""
+    """Returns a number of images in words."""
     return "1 image" if rows == 1 else f"{rows} images"

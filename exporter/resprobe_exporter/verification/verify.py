@@ -1,4 +1,4 @@
-"""Compares written graphs with a reference before anybody can load them: outputs, block statistics, every lesion."""
+"""Compares written graphs with a reference: outputs, block statistics, every lesion."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,28 +9,27 @@ import onnx
 from resprobe_protos.contract import BLOCKS, LEAN, LESION, LESION_PROBE, PROBE, STATISTICS
 
 from resprobe_exporter.errors import CheckFailed
-from resprobe_exporter.verification.expected import Array, Reference
 from resprobe_exporter.verification.ort import Graph
+from resprobe_exporter.verification.reference import Array, Reference
 
-ROWS = 32  # of a batch without single blocks
+LESION_BATCH = 32  # rows at a time, each without one block
 
 
-def check(reference: Reference, inputs: npt.NDArray[np.generic], directory: Path) -> None:
+def check(reference: Reference, directory: Path) -> None:
     """Checks the graphs of one version.
 
-    Each returns the outputs, and block statistics where it has them, of the reference; those with a block scale do so
-    where all is intact, and return the reference's outputs without each single block too.
+    Each must return the outputs of the reference, and its block statistics where the graph has them. Graphs with a
+    block scale must do so with all blocks intact, and must return the outputs without each single block.
 
     Args:
-        reference: The numbers for these inputs.
-        inputs: [n, …] to compare on; the first is the one that blocks are removed for.
-        directory: Of the ONNX files: the lean graph, and for a residual net the others.
+        reference: The numbers that are expected.
+        directory: Directory of the ONNX files: the lean graph, and for a residual net its variants.
 
     Raises:
         CheckFailed: ONNX's own checker refused a graph, or a number differs by more than the tolerance; the text
             names the block and the two numbers.
     """
-    blocks = reference.blocks
+    blocks, inputs = reference.blocks, reference.inputs
     intact = np.ones((len(inputs), len(blocks)), np.float32)
     rows = [f"image {index}" for index in range(len(inputs))]
     first = next(iter(reference.outputs))
@@ -54,9 +53,9 @@ def check(reference: Reference, inputs: npt.NDArray[np.generic], directory: Path
 
 
 def _lesions(graph: Graph, image: npt.NDArray[np.generic], output: str, blocks: int) -> npt.NDArray[np.float32]:
-    """The output for an image without each single block, a few rows at a time."""
+    """Computes an output for one image without each single block, a few rows at a time."""
     scales = 1 - np.eye(blocks, dtype=np.float32)
-    parts = [scales[start : start + ROWS] for start in range(0, len(scales), ROWS)]
+    parts = [scales[start : start + LESION_BATCH] for start in range(0, len(scales), LESION_BATCH)]
     return np.concatenate([graph.run(np.repeat(image, len(part), axis=0), part)[output] for part in parts])
 
 
@@ -64,40 +63,48 @@ def _check_onnx(path: Path) -> None:
     try:
         onnx.checker.check_model(path, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise CheckFailed(f"{path.name} is no valid ONNX graph: {error}") from error
+        raise CheckFailed(f"{path.name} is not a valid ONNX graph: {error}") from error
 
 
 def _compare(
     outputs: npt.NDArray[np.float32], expected: Array, what: str, rows: Sequence[str], reference: Reference
 ) -> None:
-    """Compares each row, relative to its largest number."""
+    """Compares each row; errors are relative to its largest number."""
     if outputs.shape != expected.shape:
         raise CheckFailed(f"{what} are {list(outputs.shape)}, and {list(expected.shape)} in {reference.source}")
     found, expected = outputs.reshape(len(rows), -1), expected.reshape(len(rows), -1)
     scale = np.abs(expected).max(axis=1, keepdims=True)
     errors = np.abs(found - expected) / np.maximum(scale, np.finfo(np.float32).tiny)
     if not (errors <= reference.tolerance).all():
-        row, index = np.unravel_index(np.nanargmax(np.where(np.isfinite(errors), errors, np.inf)), errors.shape)
+        row, index = _largest(errors)
         raise CheckFailed(
-            f"{what} and {reference.source} differ: number {index} of {rows[int(row)]} is {found[row, index]:.6g} "
+            f"{what} and {reference.source} differ: number {index} of {rows[row]} is {found[row, index]:.6g} "
             f"and {expected[row, index]:.6g} (relative error {errors[row, index]:.1e}, "
-            f"at most {reference.tolerance:.0e})"
+            f"maximum {reference.tolerance:.0e})"
         )
 
 
 def _compare_statistics(found: Array, reference: Reference, file: str) -> None:
-    """Lengths relative to themselves, the dot product to both lengths, the mean to the branch's root mean square."""
+    """Compares block statistics.
+
+    Errors of lengths are relative to the lengths, those of dot products to both lengths, and those of means to the
+    root mean square of the branch.
+    """
     expected = reference.statistics
     branch, shortcut = expected[..., 0], expected[..., 1]
     scales = np.stack([branch, shortcut, branch * shortcut, branch / np.sqrt(reference.sizes)], axis=-1)
     difference = np.abs(found - expected)
     errors = np.divide(difference, scales, out=np.where(difference == 0, 0.0, np.inf), where=scales > 0)
     if not (errors <= reference.tolerance).all():
-        worst = np.argmax(np.nan_to_num(errors, nan=np.inf, posinf=np.inf))
-        image, block, statistic = np.unravel_index(worst, errors.shape)
-        at = image, block, statistic
+        at = image, block, statistic = _largest(errors)
         raise CheckFailed(
-            f"{reference.blocks[int(block)]}: {STATISTICS[statistic]} of image {image} is {found[at]:.6g} in {file} "
+            f"{reference.blocks[block]}: {STATISTICS[statistic]} of image {image} is {found[at]:.6g} in {file} "
             f"and {expected[at]:.6g} in {reference.source} (relative error {errors[at]:.1e}, "
-            f"at most {reference.tolerance:.0e})"
+            f"maximum {reference.tolerance:.0e})"
         )
+
+
+def _largest(errors: Array) -> tuple[int, ...]:
+    """Returns the place of the largest error; numbers that are not finite count as infinite errors."""
+    worst = np.argmax(np.where(np.isfinite(errors), errors, np.inf))
+    return tuple(int(place) for place in np.unravel_index(worst, errors.shape))

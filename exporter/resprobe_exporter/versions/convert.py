@@ -1,20 +1,23 @@
-"""`exporter convert`: from a checkpoint to a new model version."""
+"""`exporter convert`: writes the weights of a checkpoint as a new version."""
 
-import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from resprobe_exporter import progress
 from resprobe_exporter.errors import CheckpointError
 from resprobe_exporter.importing import class_names, state_dict
-from resprobe_exporter.nets.blocks import Shortcut
-from resprobe_exporter.nets.resnet import Architecture, Family, ResNet
-from resprobe_exporter.versions import metadata, succession
-from resprobe_exporter.versions.build import Built
-from resprobe_exporter.versions.plausibility import doubt
-from resprobe_exporter.versions.writer import LabelledImages, Preprocessing, publish
+from resprobe_exporter.nets.info import Family, Shortcut
+from resprobe_exporter.nets.preprocessing import Preprocessing
+from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.versions import succession
+from resprobe_exporter.versions.candidate import Candidate, Origin
+from resprobe_exporter.versions.net_candidate import net_candidate
+from resprobe_exporter.versions.test_set import LabelledImages
+from resprobe_exporter.versions.writer import NewVersion, write_version
 
-VARIANTS: dict[Shortcut, str] = {
+# Shortcut option A and its variants, which weights do not tell apart.
+PADDED: Mapping[Shortcut, str] = {
     "A": "every second position, zero channels on both sides",
     "A-append": "every second position, zero channels after the others",
     "A-avgpool": "averages of 2×2 positions, zero channels on both sides",
@@ -23,20 +26,18 @@ VARIANTS: dict[Shortcut, str] = {
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is said of a checkpoint; what is None is read off its names and shapes.
+class NetOptions:
+    """Options that complete or confirm what names and shapes of a checkpoint tell of its net.
 
     Attributes:
-        weights: Which weights in the file: see `states.choose`.
-        family: A plain net is taken for a residual one if it is not given: names and shapes are the same.
-        depth: Weighted layers.
-        shortcut: Option or variant; A if it is not given and there are no projections.
-        channels: Of an image.
-        height: Of an image, in pixels.
-        width: Of an image, in pixels.
+        family: Kind of net. If None, that of the file; a plain net has the names and shapes of a residual one.
+        depth: Weighted layers. If None, those of the file.
+        shortcut: Shortcut option. If None, that of the file, or A without projections.
+        channels: Channels of the images. If None, those of the file.
+        height: Height of the images in pixels.
+        width: Width of the images in pixels.
     """
 
-    weights: str | None = None
     family: Family | None = None
     depth: int | None = None
     shortcut: Shortcut | None = None
@@ -53,79 +54,86 @@ def convert(
     test_set: LabelledImages | None,
     root: Path,
     name: str | None = None,
-) -> Built:
+) -> NewVersion:
     """Writes the weights of a checkpoint as the next version of a model.
 
     Args:
-        weights: What `checkpoint.read` read.
-        architecture: Of their net: what `architecture_of` said.
-        preprocessing: That the net was trained with.
-        names: Of the classes. If None, those of the test set, or else numbers.
-        test_set: For the accuracy and the baseline; None leaves both out.
-        root: The model repository.
-        name: Of the model. If None, family and depth.
+        weights: Weights that `state_dict.read` read.
+        architecture: Shape of their net, as `architecture_of` returned it.
+        preprocessing: Normalisation that the net was trained with.
+        names: Names of the classes. If None, those of the test set or, without one, numbers.
+        test_set: Images for the accuracy and the baseline. If None, both are left out.
+        root: Model repository.
+        name: Name of the model. If None, family and depth.
 
     Raises:
         CheckpointError: The weights do not fit; nothing is written.
-        ExporterError: The preprocessing or the classes do not fit.
+        ExporterError: The preprocessing or the classes do not fit, or the repository cannot be written.
         InvalidRequest: The test set has classes that the model lacks.
     """
-    begin = time.perf_counter()
     name = name or f"{architecture.family}{architecture.depth}"
     preprocessing.check(architecture.channels)
     data_set = (test_set.name, test_set.classes) if test_set is not None else None
     classes = class_names.choose(names, architecture.classes, str(weights.path), data_set)
     shape = architecture.height, architecture.width, architecture.channels
-    succession.check(root, name, shape, classes)
+    succession.check(root, name, shape, classes)  # before the time is spent
+    return write_version(_candidate(weights, architecture, preprocessing, classes, test_set), root, name)
+
+
+def _candidate(
+    weights: state_dict.Weights,
+    architecture: Architecture,
+    preprocessing: Preprocessing,
+    classes: Sequence[str],
+    test_set: LabelledImages | None,
+) -> Candidate:
+    """Makes a candidate of a checkpoint."""
     net = ResNet(architecture)
     state_dict.fill(net, weights)
-    origin = metadata.Origin(weights.path.name, converted_as=_say(weights, architecture))
-    description, directory = publish(net, preprocessing, classes, origin, test_set, root, name, progress.say)
-    if test_set is not None:
-        _doubt(description, architecture, test_set)
-    return Built(description, directory, 0.0, time.perf_counter() - begin)
+    origin = Origin(weights.path.name, converted_as=_report(weights, architecture))
+    return net_candidate(net, preprocessing, classes, origin, test_set, _hints(architecture))
 
 
-def architecture_of(weights: state_dict.Weights, wanted: Wanted) -> Architecture:
-    """Builds the description of a checkpoint's net from what is said of it and what its names and shapes tell.
+def architecture_of(weights: state_dict.Weights, options: NetOptions) -> Architecture:
+    """Returns the shape of a checkpoint's net, from the options and from its names and shapes.
 
     Raises:
-        CheckpointError: These contradict each other, or it is no net of ours.
+        CheckpointError: An option contradicts the file, or it is not one of our nets.
     """
     found = state_dict.examine(weights)
     base = found.shortcut  # A for all its variants
     asked = {
-        "depth": (wanted.depth, found.depth),
-        "channels": (wanted.channels, found.channels),
-        "shortcut": (wanted.shortcut and wanted.shortcut.partition("-")[0], base),
-        "family": ("resnet" if wanted.family == "plain" and base == "A" else wanted.family, found.family),
+        "depth": (options.depth, found.depth),
+        "channels": (options.channels, found.channels),
+        "shortcut": ("A" if options.shortcut in PADDED else options.shortcut, base),
+        "family": ("resnet" if options.family == "plain" and base == "A" else options.family, found.family),
     }
-    for option, (said, there) in asked.items():
-        if said is not None and said != there:
+    for option, (given, expected) in asked.items():
+        if given is not None and given != expected:
             raise CheckpointError(
-                f"--{option} {getattr(wanted, option)}: {weights.path} holds a {found.family} of depth {found.depth} "
+                f"--{option} {getattr(options, option)}: {weights.path} holds a {found.family} of depth {found.depth} "
                 f"with shortcut option {base}, for images of {found.channels} channels"
             )
     return Architecture(
-        wanted.family or found.family,
+        options.family or found.family,
         found.depth,
-        wanted.shortcut or base,
-        wanted.height,
-        wanted.width,
+        options.shortcut or base,
+        options.height,
+        options.width,
         found.channels,
         found.classes,
     )
 
 
-def _say(weights: state_dict.Weights, architecture: Architecture) -> dict[str, str]:
-    """Says what the weights were read as, and returns it for the description."""
+def _report(weights: state_dict.Weights, architecture: Architecture) -> dict[str, str]:
+    """Reports what the weights were read as, and returns it for the description."""
     shortcut = architecture.shortcut
-    if shortcut in VARIANTS and architecture.family != "plain":
-        shortcut_text = f"{shortcut}: {VARIANTS[shortcut]}; weights do not tell the variants of A apart"
+    if shortcut in PADDED and architecture.family != "plain":
+        shortcut_text = f"{shortcut}: {PADDED[shortcut]}; weights do not tell the variants of A apart"
     else:
         shortcut_text = shortcut
     if weights.state.left_out:
-        progress.note(f"left out of {weights.path.name}, as no part of the net: {', '.join(weights.state.left_out)}")
+        progress.note(f"left out of {weights.path.name}, as not part of the net: {', '.join(weights.state.left_out)}")
     read_as = {
         "weights": str(weights.state),
         "family": architecture.family,
@@ -136,10 +144,10 @@ def _say(weights: state_dict.Weights, architecture: Architecture) -> dict[str, s
     return read_as
 
 
-def _doubt(description: metadata.Model, architecture: Architecture, test_set: LabelledImages) -> None:
-    """Says so if the accuracy is one that wrongly read weights have."""
+def _hints(architecture: Architecture) -> Sequence[str]:
+    """Returns what to check if the accuracy is one of wrongly read weights."""
     hints = ["--mean and --std", "the order of --classes"]
-    if architecture.family == "plain" or architecture.shortcut in VARIANTS:
-        others = [option for option in VARIANTS if option != architecture.shortcut]
+    if architecture.family == "plain" or architecture.shortcut in PADDED:
+        others = [option for option in PADDED if option != architecture.shortcut]
         hints.insert(0, f"--shortcut ({', '.join(others)}) and --family")
-    doubt(description, len(test_set.classes), hints)
+    return hints

@@ -1,33 +1,52 @@
-"""Runs a written version over a data set: accuracy and loss, and the distribution of every block's statistics."""
+"""Runs a written version over labelled images: accuracy and loss, and the statistics of every block."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from resprobe._classes import match
+from resprobe._statistics import STATISTICS as DERIVED
 from resprobe._statistics import BlockStatistics
-from resprobe_protos.contract import BLOCKS, LOGITS
+from resprobe_protos.contract import BLOCKS, LEAN, LOGITS, PROBE
 
-from resprobe_exporter.training.evaluation import Score
+from resprobe_exporter import progress
 from resprobe_exporter.verification.ort import Graph
+from resprobe_exporter.versions import metadata
+from resprobe_exporter.versions.test_set import LabelledImages
+
+PROBABILITIES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # of the baseline's quantiles
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measurement:
-    """What a version does on labelled images.
+    """Results of a version on labelled images.
 
     Attributes:
-        score: Mean cross-entropy and accuracy.
-        image_count: How many images.
-        blocks: Statistics of every block for every image; None for a graph without them.
+        loss: Mean cross-entropy in nats.
+        accuracy: Share of images that are classified as labelled.
+        image_count: Number of images.
+        blocks: Statistics of every block for every image. If None, the graph has none.
         pooled_std: Standard deviation of each block's branch, pooled over images, channels and positions: [L].
     """
 
-    score: Score
+    loss: float
+    accuracy: float
     image_count: int
     blocks: BlockStatistics | None
     pooled_std: npt.NDArray[np.float64]
+
+
+def measure_version(directory: Path, model: metadata.Model, test_set: LabelledImages) -> Measurement:
+    """Runs the graph of a version over labelled images.
+
+    Raises:
+        InvalidRequest: The version lacks a class of the images.
+    """
+    graph = Graph(directory / (PROBE if model.blocks else LEAN))
+    labels = match(test_set.classes, model.classes, "the data set").indices[test_set.labels]
+    return measure(graph, test_set.images, labels, [block.name for block in model.blocks], metadata.sizes(model))
 
 
 def measure(
@@ -36,32 +55,63 @@ def measure(
     labels: npt.NDArray[np.int64],
     names: Sequence[str],
     sizes: Sequence[int],
-    classes: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> Measurement:
-    """Runs the graph over all images.
+    """Runs a graph over images.
 
     Args:
         graph: A probe graph, or a lean one if there are no blocks.
-        images: uint8 [n, height, width, channels].
-        labels: [n], classes by their place.
-        names: Of the blocks.
+        images: Images, uint8 [n, height, width, channels].
+        labels: Places of the right classes among the graph's, [n].
+        names: Names of the blocks.
         sizes: Values in each block's branch: channels × height × width.
-        classes: Names of the classes that the labels index, and of the graph's. If None, they are the same.
-
-    Raises:
-        InvalidRequest: The graph lacks one of these classes.
     """
-    if classes is not None:
-        labels = match(*classes, "the data set").indices[labels]
     outputs = list(graph.run_batches(images))
     logits = np.concatenate([output[LOGITS] for output in outputs]).astype(np.float64)
-    score = Score(_cross_entropy(logits, labels), float((logits.argmax(1) == labels).mean()))
+    loss, accuracy = _cross_entropy(logits, labels), float((logits.argmax(1) == labels).mean())
     if not names:
-        return Measurement(score, len(images), None, np.zeros(0))
+        return Measurement(loss, accuracy, len(images), None, np.zeros(0))
     raw = np.concatenate([output[BLOCKS] for output in outputs])
     branch, shortcut, dot, mean = np.moveaxis(raw, -1, 0)
     blocks = BlockStatistics.derive(names, sizes, branch, shortcut, dot, mean)
-    return Measurement(score, len(images), blocks, _pooled_std(branch, mean, sizes))
+    return Measurement(loss, accuracy, len(images), blocks, _pooled_std(branch, mean, sizes))
+
+
+def add_measurement(model: metadata.Model, dataset: str, measured: Measurement) -> None:
+    """Adds accuracy and baseline of a data set to a description."""
+    evaluation = model.evaluation
+    evaluation.dataset, evaluation.image_count = dataset, measured.image_count
+    evaluation.accuracy, evaluation.loss = measured.accuracy, measured.loss
+    if measured.blocks is None:
+        return
+    model.baseline.dataset, model.baseline.image_count = dataset, measured.image_count
+    model.baseline.probabilities[:] = PROBABILITIES
+    for name in DERIVED:
+        values = getattr(measured.blocks, name).astype(np.float64)
+        quantiles = np.quantile(values, PROBABILITIES, axis=0).T
+        for block, mean, row in zip(model.blocks, values.mean(axis=0), quantiles, strict=True):
+            block.baseline[name].mean = mean
+            block.baseline[name].quantiles[:] = row.tolist()
+
+
+def doubt(model: metadata.Model, class_count: int, hints: Sequence[str]) -> None:
+    """Reports an accuracy that is near chance, as that of a net that was read wrongly.
+
+    Args:
+        model: Description with an evaluation.
+        class_count: Number of classes of the data set.
+        hints: What to check then.
+    """
+    accuracy = model.evaluation.accuracy
+    if accuracy < suspicious_below(class_count):
+        progress.note(
+            f"suspicious: an accuracy of {accuracy:.4f} on {model.evaluation.dataset} is near chance, "
+            f"{1 / class_count:.3g} for {class_count} classes; check {', '.join(hints)}"
+        )
+
+
+def suspicious_below(class_count: int) -> float:
+    """Returns the accuracy below which a trained net was probably read wrongly: chance and a fifth of the rest."""
+    return 1 / class_count + (1 - 1 / class_count) / 5
 
 
 def _pooled_std(

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from resprobe import _files
+
 from resprobe_exporter.errors import ExporterError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -19,7 +21,13 @@ _DRAFT = ".draft-"
 
 @dataclass(frozen=True)
 class Draft:
-    """A version being written. `directory` is where its files go for now; servers do not look there."""
+    """A version that is being written.
+
+    Attributes:
+        name: Name of the model.
+        version: Number of the version.
+        directory: Directory of its files until it is complete; servers do not read it.
+    """
 
     name: str
     version: int
@@ -27,7 +35,7 @@ class Draft:
 
     @property
     def target(self) -> Path:
-        """Where the version will be once it is whole."""
+        """Directory of the version once it is complete."""
         return self.directory.parent / str(self.version)
 
 
@@ -35,11 +43,11 @@ class Draft:
 def new_version(root: Path, name: str) -> Iterator[Draft]:
     """Reserves the next version number; renames the directory into place at the end.
 
-    If the body raises (an interrupt too), everything written is removed.
+    If the body raises (an interrupt too), everything that was written is removed.
 
     Args:
-        root: The repository; made if it does not exist.
-        name: Of the model.
+        root: Model repository; created if it does not exist.
+        name: Name of the model.
 
     Raises:
         ExporterError: The name is not usable, or the directory cannot be written.
@@ -52,10 +60,13 @@ def new_version(root: Path, name: str) -> Iterator[Draft]:
         raise ExporterError(f"{parent} cannot be written: {error.strerror}") from error
     try:
         yield draft
-        draft.directory.rename(draft.target)
+        _files.sync(*draft.directory.iterdir(), draft.directory)
+        with _locked(parent):
+            draft.directory.rename(draft.target)
+        _files.sync(parent)
     except BaseException as error:
         shutil.rmtree(draft.directory, ignore_errors=True)
-        with suppress(OSError):  # there are other versions
+        with suppress(OSError):  # of a model with other versions
             parent.rmdir()
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise ExporterError(f"{parent} cannot be written: {error.strerror}; nothing was left there") from error
@@ -65,7 +76,7 @@ def new_version(root: Path, name: str) -> Iterator[Draft]:
 
 
 def _remove_stale(parent: Path) -> None:
-    """Removes drafts that nobody writes: those of exporters that were killed."""
+    """Removes drafts that no process writes: those of exporters that were killed."""
     for draft in parent.glob(f"{_DRAFT}*"):
         with suppress(FileNotFoundError, NotADirectoryError):
             handle = os.open(draft, os.O_RDONLY | os.O_DIRECTORY)
@@ -79,7 +90,7 @@ def _remove_stale(parent: Path) -> None:
 
 
 def check_name(name: str) -> None:
-    """Raises ExporterError for a model name that is no plain directory name."""
+    """Raises ExporterError for a model name that is not a plain directory name."""
     if not NAME.fullmatch(name):
         raise ExporterError(f"model name {name!r}: expected letters, digits, '.', '_' and '-', not '.' or '-' first")
 
@@ -93,19 +104,17 @@ def check_writable(root: Path, name: str) -> None:
     check_name(name)
     parent = root / name
     try:
-        there = next(path for path in (parent, *parent.absolute().parents) if path.exists())
-        with tempfile.TemporaryDirectory(prefix=".check-", dir=there):
+        nearest = next(path for path in (parent, *parent.absolute().parents) if path.exists())
+        with tempfile.TemporaryDirectory(prefix=".check-", dir=nearest):
             pass
     except OSError as error:
         raise ExporterError(f"{parent} cannot be written: {error.strerror}") from error
 
 
 def _reserve(parent: Path, name: str) -> tuple[Draft, int]:
-    """Makes the directory of a draft. Returns it with the lock that says that it is being written, an open file."""
+    """Creates the directory of a draft. Returns it with the open file whose lock shows that it is being written."""
     parent.mkdir(parents=True, exist_ok=True)
-    guard = os.open(parent, os.O_RDONLY)
-    try:
-        fcntl.flock(guard, fcntl.LOCK_EX)  # for a moment: until the draft is locked, nobody may hold it for a stale one
+    with _locked(parent):  # until the draft is locked, no other process may remove it as a stale one
         _remove_stale(parent)
         used = (path.name.removeprefix(_DRAFT) for path in parent.iterdir() if path.is_dir())
         version = max((int(number) for number in used if number.isdecimal()), default=0) + 1
@@ -114,5 +123,14 @@ def _reserve(parent: Path, name: str) -> tuple[Draft, int]:
         lock = os.open(draft.directory, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
         return draft, lock
+
+
+@contextmanager
+def _locked(parent: Path) -> Iterator[None]:
+    """Keeps other processes from reserving or publishing a version: a list of names during a rename may lack both."""
+    guard = os.open(parent, os.O_RDONLY)
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(guard)

@@ -1,26 +1,26 @@
-"""Which net may be the next version of a model: one that takes the same images and knows the same classes.
+"""Checks that a net may be the next version of a model: it must take the same images and have the same classes.
 
-A server gives callers the latest version of a name, so another kind of net needs another name.
+A server answers with the latest version of a name, so another kind of net needs another name.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.nets.info import ImageShape
 from resprobe_exporter.versions import metadata, repository
 
-Image = tuple[int, int, int]  # height, width, channels
 SHOWN = 3  # classes in an error
 
 
-def check(root: Path, name: str, image: Image | None, classes: Sequence[str]) -> None:
+def check(root: Path, name: str, image: ImageShape | None, classes: Sequence[str]) -> None:
     """Checks, before the work, that a net can become the next version of a model.
 
     Args:
-        root: The model repository.
-        name: Of the model.
-        image: What the net takes: height, width and channels. If None, it takes no images as bytes.
-        classes: Its labels.
+        root: Model repository.
+        name: Name of the model.
+        image: Height, width and channels of the net's images. If None, it takes tensors.
+        classes: Labels of the net.
 
     Raises:
         ExporterError: The name is not usable, the repository cannot be written, or the latest version of this name
@@ -41,28 +41,28 @@ def check(root: Path, name: str, image: Image | None, classes: Sequence[str]) ->
     ]
     if differences:
         raise ExporterError(
-            f"{root / name / latest.version} {' and '.join(differences)}: callers of {name} would be answered by "
-            "another kind of net; give this one a name of its own by --name"
+            f"{root / name / latest.version} {' and '.join(differences)}: clients of {name} would get results "
+            "of another kind of net; choose another name with --name"
         )
 
 
 def _latest(directory: Path) -> metadata.Model | None:
-    """The description of the highest version that has one that can be read."""
+    """Returns the description of the latest version with a readable one. If None, there is no such version."""
     if not directory.is_dir():
         return None
     versions = [path for path in directory.iterdir() if path.name.isdecimal() and path.is_dir()]
     for path in sorted(versions, key=lambda path: -int(path.name)):
         try:
             model = metadata.read(path)
-        except ExporterError:  # a version that was made elsewhere, or an unfinished one
+        except ExporterError:  # a version that another tool wrote
             continue
-        model.version = path.name  # it may have been copied
+        model.version = path.name  # the directory may have been copied
         return model
     return None
 
 
-def _images(image: Image | None) -> str:
-    return "no images as bytes" if image is None else f"images of {'×'.join(map(str, image))}"
+def _images(image: ImageShape | None) -> str:
+    return "tensors instead of images" if image is None else f"images of {'×'.join(map(str, image))}"
 
 
 def _other_classes(before: Sequence[str], now: Sequence[str]) -> str:

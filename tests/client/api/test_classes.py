@@ -16,9 +16,12 @@ from PIL import Image
 from resprobe import datasets
 from resprobe._classes import match, nearest
 from resprobe.analysis import report, sweep
+from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.training.data import Data
-from resprobe_exporter.versions import metadata
-from resprobe_exporter.versions.writer import LabelledImages, Preprocessing, publish
+from resprobe_exporter.versions.candidate import Origin
+from resprobe_exporter.versions.net_candidate import net_candidate
+from resprobe_exporter.versions.test_set import LabelledImages
+from resprobe_exporter.versions.writer import write_version
 
 from tests.support.commands import Run
 from tests.support.nets import publish_net, small_net
@@ -92,7 +95,7 @@ def permuted(tmp_path_factory: pytest.TempPathFactory, digits: Data, test_images
             head = next(module for module in net.modules() if isinstance(module, torch.nn.Linear))
             head.weight[:], head.bias[:] = head.weight[rows].clone(), head.bias[rows].clone()
         labels, scaling = tuple(words[row] for row in rows), Preprocessing((0.4,), (0.3,))
-        publish(net, scaling, labels, metadata.Origin("test"), test_set, root, name, lambda _: None)
+        write_version(net_candidate(net, scaling, labels, Origin("test"), test_set), root, name)
     return root
 
 

@@ -24,10 +24,13 @@ from resprobe_exporter.errors import CheckFailed
 from resprobe_exporter.graph.torch_export import Served
 from resprobe_exporter.importing.state_dict import fill, read
 from resprobe_exporter.nets.blocks import Addition
+from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture, ResNet
-from resprobe_exporter.verification import expected, verify
-from resprobe_exporter.versions import metadata
-from resprobe_exporter.versions.writer import Preprocessing, publish
+from resprobe_exporter.verification import verify
+from resprobe_exporter.verification.expected_torch import TorchOracle
+from resprobe_exporter.versions.candidate import Origin
+from resprobe_exporter.versions.net_candidate import net_candidate
+from resprobe_exporter.versions.writer import write_version
 from resprobe_server.execution.providers import Provider
 from resprobe_server.execution.session import Session
 from resprobe_server.scheduling.worker import Device
@@ -77,7 +80,7 @@ def test_a_graph_that_removes_another_block_is_caught(tmp_path: Path) -> None:
     net = small_net()
     directory = publish_net(net, tmp_path, "net")
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
-    served = Served(net.double(), (0.4,), (0.3,))
+    oracle = TorchOracle(net, Preprocessing((0.4,), (0.3,)), images)
     for file in ("lesion_probe.onnx", "lesion.onnx"):
         model = onnx.load(directory / file, load_external_data=False)
         split = next(node for node in model.graph.node if node.op_type == "Split")
@@ -87,7 +90,7 @@ def test_a_graph_that_removes_another_block_is_caught(tmp_path: Path) -> None:
             rf"logits of {file} and PyTorch differ: number \d of image 0 without stage[23]\.block0 is \S+ and \S+ "
         )
         with pytest.raises(CheckFailed, match=message):
-            verify.check(expected.of_net(served, images), images, directory)
+            verify.check(oracle.reference(directory), directory)
 
 
 @pytest.fixture(scope="module")
@@ -287,7 +290,7 @@ def test_the_published_resnet_56_without_single_blocks(start: Serve, tmp_path: P
     net = ResNet(Architecture(depth=56))
     fill(net, read(path))
     preprocessing = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    publish(net, preprocessing, dataset.classes, metadata.Origin("test"), None, tmp_path, "net", lambda _: None)
+    write_version(net_candidate(net, preprocessing, dataset.classes, Origin("test")), tmp_path, "net")
     with start(tmp_path) as address, resprobe.Client(address) as client:
         for block, accuracy in ((7, 0.851), (9, 0.745)):
             scale = np.arange(27) != block

@@ -282,7 +282,7 @@ def test_build_from_files(run: Run, tmp_path: Path) -> None:
         (["study", "--depths", "9"], "depth 9 is not 6n+2"),
         (["study", "--checkpoints", "x.pt"], "--checkpoints needs --mean and --std"),
         (["probe", "x.onnx"], "x.onnx cannot be read: No such file or directory"),
-        (["probe", "x.onnx", "--mean", "0"], "--mean and --std go together"),
+        (["probe", "x.onnx", "--mean", "0"], "--mean and --std must be given together"),
         (["inspect", "nowhere"], "nowhere/model.json cannot be read: No such file or directory"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,13 @@ def test_what_breaks_off_leaves_what_was_there(tmp_path: Path) -> None:
     assert path.read_text() == "through"
     with pytest.raises(resprobe.Error, match="cannot be written"):
         _files.check(tmp_path)
+
+
+def test_threads_write_beside_each_other(tmp_path: Path) -> None:
+    texts = {tmp_path / f"{number}.html": str(number) * 100_000 for number in range(40)}
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(page.write, texts, texts.values()))
+    assert {path: path.read_text() for path in tmp_path.iterdir()} == texts
 
 
 def test_a_failure_of_any_kind_is_no_verdict(

@@ -9,17 +9,18 @@ import torch
 from resprobe_exporter.errors import CheckpointError, ExporterError
 from resprobe_exporter.importing import state_dict
 from resprobe_exporter.importing.class_names import read_labels
+from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture, ResNet
 from resprobe_exporter.training import data, trainer
 from resprobe_exporter.verification.ort import Graph
-from resprobe_exporter.versions import convert, metadata, plausibility
-from resprobe_exporter.versions.writer import LabelledImages, Preprocessing
+from resprobe_exporter.versions import convert, evaluation, metadata
+from resprobe_exporter.versions.test_set import LabelledImages
 
 from tests.support.commands import Run
 from tests.support.nets import small_net
 
 GREY = ["--mean", "0.3", "--std", "0.37", "--height", "8", "--width", "8"]
-WANTED = convert.Wanted(height=8, width=8)
+WANTED = convert.NetOptions(height=8, width=8)
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 def read(path: Path, **wanted: Any) -> Architecture:
-    return convert.architecture_of(state_dict.read(path), convert.Wanted(height=8, width=8, **wanted))
+    return convert.architecture_of(state_dict.read(path), convert.NetOptions(height=8, width=8, **wanted))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_variants_of_option_a(
 
     def converted(shortcut: Any, name: str) -> metadata.Model:
         weights = state_dict.read(path)
-        net = convert.architecture_of(weights, convert.Wanted(shortcut=shortcut, height=8, width=8))
+        net = convert.architecture_of(weights, convert.NetOptions(shortcut=shortcut, height=8, width=8))
         return convert.convert(weights, net, preprocessing, None, test_set, tmp_path, name).description
 
     expected = trainer.evaluate(appending, digits.test, digits).accuracy
@@ -108,8 +109,8 @@ def test_an_accuracy_near_chance_is_suspicious(
     assert "suspicious: an accuracy of 0." in said
     assert "near chance, 0.1 for 10 classes; check --shortcut (A-append, A-avgpool, A-append-avgpool)" in said
     assert "--mean and --std, the order of --classes" in said
-    assert plausibility.suspicious_below(10) > 0.192
-    assert plausibility.suspicious_below(2) > 0.5
+    assert evaluation.suspicious_below(10) > 0.192
+    assert evaluation.suspicious_below(2) > 0.5
 
 
 @pytest.mark.parametrize("option", ["A", "A-append", "A-avgpool", "A-append-avgpool"])

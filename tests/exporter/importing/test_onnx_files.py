@@ -207,11 +207,11 @@ def test_a_repository_that_cannot_be_written_is_said_before_the_file_is_read(tmp
 def test_another_kind_of_net_needs_another_name(tmp_path: Path) -> None:
     path = save(model_of(net()), tmp_path / "net.onnx")
     take(path, tmp_path / "models")
-    named = import_onnx.Options(OPTIONS.preprocessing, tuple("abcde"))
+    named = import_onnx.OnnxOptions(OPTIONS.preprocessing, tuple("abcde"))
     with pytest.raises(ExporterError, match=r"calls its classes '0', '1', '2' from number 0 on.*--name"):
         take(path, tmp_path / "models", named)
-    with pytest.raises(ExporterError, match=r"takes images of 8×8×3, and this net no images as bytes.*--name"):
-        take(path, tmp_path / "models", import_onnx.Options())
+    with pytest.raises(ExporterError, match=r"takes images of 8×8×3, and this net tensors instead of images.*--name"):
+        take(path, tmp_path / "models", import_onnx.OnnxOptions())
     assert [one.name for one in (tmp_path / "models" / "net").iterdir()] == ["1"]
 
 
@@ -233,7 +233,7 @@ def test_weights_in_other_files(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, location="net.bin", size_threshold=0)
     assert len(take(tmp_path / "net.onnx", tmp_path / "models").description.blocks) == 1
     (tmp_path / "net.bin").unlink()
-    with pytest.raises(ExporterError, match=r"the weights of .*net\.onnx, which lie in other files, cannot be read"):
+    with pytest.raises(ExporterError, match=r"the weights of .*net\.onnx, which are in other files, cannot be read"):
         onnx_source.read(tmp_path / "net.onnx")
 
 

@@ -13,11 +13,10 @@ import resprobe
 import torch
 from resprobe_exporter.errors import CheckFailed, ExporterError
 from resprobe_exporter.importing import onnx_source
+from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import response_std
 from resprobe_exporter.verification.ort import Graph
-from resprobe_exporter.versions import import_onnx, metadata
-from resprobe_exporter.versions.build import load_test_set
-from resprobe_exporter.versions.writer import Preprocessing
+from resprobe_exporter.versions import import_onnx, metadata, test_set
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from torch import nn
@@ -26,7 +25,7 @@ from tests.support.foreign_nets import FREE, MEAN, NORMS, OPEN, SIZE, STD, Bottl
 from tests.support.nets import publish_net, small_net
 from tests.support.servers import Serve
 
-TYPED = import_onnx.Options(Preprocessing(MEAN, STD))
+TYPED = import_onnx.OnnxOptions(Preprocessing(MEAN, STD))
 EXPORTS: dict[str, tuple[dict[str, bool], dict[str, Any]]] = {
     "torch.export": ({}, {"dynamo": True, "dynamic_shapes": {"x": {0: torch.export.Dim("b")}}, "verbose": False}),
     "one image, opset 9": ({}, old(9)),
@@ -39,10 +38,10 @@ EXPORTS: dict[str, tuple[dict[str, bool], dict[str, Any]]] = {
 }
 
 
-def take(path: Path, root: Path, options: import_onnx.Options = TYPED, **more: Any) -> Path:
+def take(path: Path, root: Path, options: import_onnx.OnnxOptions = TYPED, **more: Any) -> Path:
     size = (SIZE, SIZE)
     file = onnx_source.read(path, size, scores=options.preprocessing is not None)
-    return import_onnx.adopt(file, options, None, root, more.get("name", "net")).directory
+    return import_onnx.import_onnx(file, options, None, root, more.get("name", "net")).directory
 
 
 @pytest.mark.parametrize(("net", "options"), EXPORTS.values(), ids=EXPORTS)
@@ -87,7 +86,7 @@ def test_half_precision_is_kept(tmp_path: Path) -> None:
 
 def test_it_is_served_like_a_net_of_our_own(start: Serve, tmp_path: Path) -> None:
     net = make(probabilities=True)
-    options = import_onnx.Options(Preprocessing(MEAN, STD), tuple("abcde"), "bottleneck")
+    options = import_onnx.OnnxOptions(Preprocessing(MEAN, STD), tuple("abcde"), "bottleneck")
     take(export(net, tmp_path / "net.onnx", **old(12)), tmp_path / "models", options)
     images = np.random.default_rng(1).integers(0, 256, (5, SIZE, SIZE, 3), dtype=np.uint8)
     scores, statistics = hooked(net, images)
@@ -105,7 +104,7 @@ def test_it_is_served_like_a_net_of_our_own(start: Serve, tmp_path: Path) -> Non
 
 def test_without_a_preprocessing_it_takes_and_returns_what_it_did(start: Serve, tmp_path: Path) -> None:
     net = make(probabilities=True)
-    directory = take(export(net, tmp_path / "net.onnx", **old(12)), tmp_path / "models", import_onnx.Options())
+    directory = take(export(net, tmp_path / "net.onnx", **old(12)), tmp_path / "models", import_onnx.OnnxOptions())
     assert not metadata.read(directory).HasField("image")
     data = np.random.default_rng(1).standard_normal((4, 3, SIZE, SIZE)).astype(np.float32)
     with torch.no_grad():
@@ -125,9 +124,9 @@ def test_without_a_preprocessing_it_takes_and_returns_what_it_did(start: Serve, 
 
 def test_a_graph_in_our_form_keeps_it_and_is_measured(repository: Path, tmp_path: Path) -> None:
     ours = repository / "digits" / "1"
-    load = partial(load_test_set, "digits", None)
-    taken = import_onnx.adopt(
-        onnx_source.read(ours / "model.onnx"), import_onnx.Options(), load, tmp_path, "digits"
+    load = partial(test_set.load, "digits", None)
+    taken = import_onnx.import_onnx(
+        onnx_source.read(ours / "model.onnx"), import_onnx.OnnxOptions(), load, tmp_path, "digits"
     ).description
     model = metadata.read(ours)
     assert taken.evaluation == model.evaluation
@@ -141,8 +140,8 @@ def test_a_graph_in_our_form_keeps_it_and_is_measured(repository: Path, tmp_path
 def test_a_net_of_our_own_that_comes_as_a_file(tmp_path: Path, shortcut: str) -> None:
     net = small_net(shortcut=shortcut, depth=14)
     file = export(net, tmp_path / "net.onnx", (1, 1, 8, 8), **old(13, dynamic_axes=FREE))
-    options = import_onnx.Options(Preprocessing((0.4,), (0.3,)))
-    taken = import_onnx.adopt(onnx_source.read(file), options, None, tmp_path / "models", "taken")
+    options = import_onnx.OnnxOptions(Preprocessing((0.4,), (0.3,)))
+    taken = import_onnx.import_onnx(onnx_source.read(file), options, None, tmp_path / "models", "taken")
     published = publish_net(net, tmp_path / "models", "published")
     for one, other in zip(taken.description.blocks, metadata.read(published).blocks, strict=True):
         for field in ("name", "stage", "index", "channels", "height", "width", "stride", "shortcut"):
@@ -184,7 +183,7 @@ def test_names_that_are_ours_may_be_taken(tmp_path: Path) -> None:
         model.graph.output[0].name = "last"
 
     path = written(tmp_path, change)
-    for root, options in (("typed", TYPED), ("tensors", import_onnx.Options())):
+    for root, options in (("typed", TYPED), ("tensors", import_onnx.OnnxOptions())):
         assert len(metadata.read(take(path, tmp_path / root, options)).blocks) == 3
 
 
@@ -206,8 +205,9 @@ def test_other_additions_are_named(
         model.graph.node.append(onnx.helper.make_node("Add", operands, ["both"]))
         model.graph.output[0].name = "both"
 
-    assert len(metadata.read(take(written(tmp_path, change), tmp_path / "models", import_onnx.Options())).blocks) == 3
-    assert "left out, as no F(x) + s(x) of images: both" in capsys.readouterr().err
+    directory = take(written(tmp_path, change), tmp_path / "models", import_onnx.OnnxOptions())
+    assert len(metadata.read(directory).blocks) == 3
+    assert "left out, as not F(x) + s(x) of images: both" in capsys.readouterr().err
 
 
 def no_additions(model: onnx.ModelProto) -> None:
@@ -251,16 +251,16 @@ def two_outputs(model: onnx.ModelProto) -> None:
             ExporterError,
             "does not work with 2 images at a time: ONNX Runtime cannot run model.onnx",
         ),
-        (two_outputs, TYPED, ExporterError, "--output says which output that is"),
+        (two_outputs, TYPED, ExporterError, "--output chooses that output"),
         (
             lambda _: None,
-            import_onnx.Options(Preprocessing((0.5,), (0.5,))),
+            import_onnx.OnnxOptions(Preprocessing((0.5,), (0.5,))),
             ExporterError,
             "--mean has 1 values; expected 3, one a channel",
         ),
         (
             lambda _: None,
-            import_onnx.Options(Preprocessing(MEAN, STD), ("a", "b")),
+            import_onnx.OnnxOptions(Preprocessing(MEAN, STD), ("a", "b")),
             ExporterError,
             r"has 5 classes, and --classes names 2",
         ),
@@ -270,7 +270,7 @@ def two_outputs(model: onnx.ModelProto) -> None:
 def test_what_is_not_taken(
     tmp_path: Path,
     change: Callable[[onnx.ModelProto], None],
-    options: import_onnx.Options,
+    options: import_onnx.OnnxOptions,
     error: type[Exception],
     message: str,
 ) -> None:
@@ -283,7 +283,7 @@ def test_what_is_not_taken(
 def test_files_that_are_none(tmp_path: Path, repository: Path) -> None:
     (tmp_path / "net.onnx").write_text("no model")
     for path, message in (
-        (tmp_path / "net.onnx", "is no ONNX model"),
+        (tmp_path / "net.onnx", "is not an ONNX model"),
         (tmp_path / "nothing.onnx", "cannot be read: No such file"),
         (repository / "digits" / "1" / "lesion.onnx", r"takes 2 tensors \(image, block_scale\); expected one"),
     ):
@@ -291,6 +291,6 @@ def test_files_that_are_none(tmp_path: Path, repository: Path) -> None:
             onnx_source.read(path)
     probe = repository / "digits" / "1" / "probe.onnx"
     with pytest.raises(ExporterError, match="returns blocks already; give the graph that it was made from"):
-        import_onnx.adopt(onnx_source.read(probe), import_onnx.Options(), None, tmp_path, "net")
+        import_onnx.import_onnx(onnx_source.read(probe), import_onnx.OnnxOptions(), None, tmp_path, "net")
     with pytest.raises(ExporterError, match=r"no output 'scores'; its outputs: logits"):
         onnx_source.read(repository / "digits" / "1" / "model.onnx", output="scores")

@@ -129,7 +129,7 @@ CHANGES: list[Change] = [
 ]
 
 
-def outcome(path: Path, root: Path, options: import_onnx.Options) -> str:
+def outcome(path: Path, root: Path, options: import_onnx.OnnxOptions) -> str:
     try:
         take(path, root, options)
     except ExporterError as error:
@@ -147,7 +147,7 @@ def test_a_strange_model_is_taken_or_refused(tmp_path: Path, change: Change) -> 
         model = seed()
         change(chance, model)
         path = save(model, tmp_path / "net.onnx")
-        outcome(path, tmp_path / str(number), import_onnx.Options() if number % 4 == 3 else OPTIONS)
+        outcome(path, tmp_path / str(number), import_onnx.OnnxOptions() if number % 4 == 3 else OPTIONS)
         assert not list(tmp_path.glob("*/net/.*")), "a draft was left"
 
 
@@ -180,12 +180,12 @@ def rename(model: onnx.ModelProto, before: str, after: str) -> onnx.ModelProto:
 @pytest.mark.parametrize("tensor", ["w0", "Relu1"])
 def test_weights_and_tensors_may_have_names_that_are_ours(tmp_path: Path, tensor: str, name: str) -> None:
     path = save(rename(seed(), tensor, name), tmp_path / "net.onnx")
-    for root, options in (("typed", OPTIONS), ("tensors", import_onnx.Options())):
+    for root, options in (("typed", OPTIONS), ("tensors", import_onnx.OnnxOptions())):
         assert outcome(path, tmp_path / root, options) == "taken"
 
 
 @pytest.mark.parametrize("name", ["blocks", "block_scale"])
 def test_what_a_graph_takes_may_not_be_called_as_what_is_added(tmp_path: Path, name: str) -> None:
     path = save(rename(seed(), "data", name), tmp_path / "net.onnx")
-    with pytest.raises(ExporterError, match=f"has an input or output {name}, as one that is added; rename it"):
-        take(path, tmp_path / "models", import_onnx.Options())
+    with pytest.raises(ExporterError, match=f"has an input or output {name}, a name that is added; rename it"):
+        take(path, tmp_path / "models", import_onnx.OnnxOptions())

@@ -10,7 +10,7 @@ import resprobe
 from onnx import TensorProto
 from resprobe_exporter.importing import onnx_source
 from resprobe_exporter.versions import import_onnx
-from resprobe_exporter.versions.writer import LabelledImages
+from resprobe_exporter.versions.test_set import LabelledImages
 
 from tests.support.foreign_graphs import CLASSES, OPTIONS, File, images, model_of, net, normalised, returned, save, take
 from tests.support.servers import Serve
@@ -61,14 +61,14 @@ def test_numbers_between_0_and_1_that_do_not_sum_to_1_are_said_to_be_scores(
 ) -> None:
     model = model_of(net(lambda file, scores: file.op("Sigmoid", scores)))
     take(save(model, tmp_path / "net.onnx"), tmp_path / "models")
-    assert "served are these as scores: they lie in 0…1 but do not sum to 1" in capsys.readouterr().err
+    assert "served: scores as they are: they lie in 0…1 but do not sum to 1" in capsys.readouterr().err
 
 
 def test_what_is_assumed_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     take(save(model_of(net(TAILS["Softmax"])), tmp_path / "net.onnx"), tmp_path / "models")
     said = capsys.readouterr().err
     assert "net.onnx takes data as [n, c, h, w] of 8×8×3 images (red, green, blue; pixels / 255, minus 0.5" in said
-    assert "net.onnx returns out of 5 classes; served are the scores before its Softmax" in said
+    assert "net.onnx returns out of 5 classes; served: the scores before its Softmax" in said
     assert "classes have no names (--classes gives some): they are called 0 to 4, by position" in said
 
 
@@ -95,7 +95,7 @@ def test_an_accuracy_near_chance_is_called_suspicious(tmp_path: Path, capsys: py
     for shift, suspicious in ((0, False), (1, True)):
         labels = (scores.argmax(axis=1) + shift) % CLASSES
         test_set = LabelledImages("noise", pixels, labels, classes)
-        import_onnx.adopt(
+        import_onnx.import_onnx(
             onnx_source.read(path, scores=True), OPTIONS, partial(given, test_set), tmp_path / str(shift), "net"
         )
         said = capsys.readouterr().err

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.nets.info import ShortcutKind
 from resprobe_exporter.verification.ort import Graph
 from resprobe_exporter.versions import metadata
 
@@ -112,7 +113,7 @@ KINDS: dict[str, tuple[Block, str, tuple[int, int, int]]] = {
 
 @pytest.mark.parametrize(("block", "kind", "sizes"), KINDS.values(), ids=KINDS)
 def test_each_kind_of_shortcut_is_found_and_has_the_files_numbers(
-    tmp_path: Path, block: Block, kind: str, sizes: tuple[int, int, int]
+    tmp_path: Path, block: Block, kind: ShortcutKind, sizes: tuple[int, int, int]
 ) -> None:
     file = File()
     total = block(file, file.stem())
@@ -163,10 +164,10 @@ def summed(file: File, x: str) -> str:
 @pytest.mark.parametrize(
     ("block", "reason"),
     [
-        (spread, "one operand is spread over the other: [n,4,8,8] and [n,4,1,1]"),
-        (spread_over_channels, "one operand is spread over the other: [n,1,8,8] and [n,4,8,8]"),
+        (spread, "one operand is broadcast: [n,4,8,8] and [n,4,1,1]"),
+        (spread_over_channels, "one operand is broadcast: [n,1,8,8] and [n,4,8,8]"),
         (cubed, "no layer with weights between x and F(x)"),
-        (pooled, "they come from a MaxPool of 3×3 and"),
+        (pooled, "the operands start from a MaxPool of 3×3 and"),
         (summed, "a Sum of 3"),
     ],
     ids=["context", "one channel", "a part of GELU", "MaxPool 3×3", "Sum of 3"],

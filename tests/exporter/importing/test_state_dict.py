@@ -40,7 +40,7 @@ def test_every_form_gives_the_same_net(tmp_path: Path, spelling: object, suffix:
     state_dict.fill(net, weights)
     image = torch.randn(2, 1, 8, 8)
     assert torch.equal(net.eval()(image), source(image))
-    assert state_dict.examine(weights) == state_dict.Net("resnet", 8, "B", 1, 10)
+    assert state_dict.examine(weights) == state_dict.ExaminedNet("resnet", 8, "B", 1, 10)
 
 
 def test_what_does_not_fit_is_listed_and_nothing_changes(tmp_path: Path) -> None:
@@ -65,9 +65,9 @@ def test_what_does_not_fit_is_listed_and_nothing_changes(tmp_path: Path) -> None
     [
         ("net.bin", b"", "expected a file that ends in .th, .pt, .pth, .ckpt, .tar, .safetensors"),
         ("net.pt", None, "cannot be read: No such file"),
-        ("net.pt", b"hello", "no checkpoint of tensors that PyTorch can read"),
-        ("net.pt", b"", "no checkpoint of tensors that PyTorch can read"),
-        ("net.safetensors", b"hello", "is no safetensors file"),
+        ("net.pt", b"hello", "not a checkpoint of tensors that PyTorch can read"),
+        ("net.pt", b"", "not a checkpoint of tensors that PyTorch can read"),
+        ("net.safetensors", b"hello", "is not a safetensors file"),
         ("net.safetensors", None, "cannot be read"),
     ],
 )
@@ -94,6 +94,6 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
             return Path.touch, (marker,)
 
     torch.save({"state_dict": Bomb()}, tmp_path / "net.pt")
-    with pytest.raises(CheckpointError, match="no checkpoint of tensors"):
+    with pytest.raises(CheckpointError, match="not a checkpoint of tensors"):
         state_dict.read(tmp_path / "net.pt")
     assert not marker.exists()

@@ -45,7 +45,7 @@ def spoiled() -> ResNet:
 
 
 def assert_same(weights: state_dict.Weights) -> None:
-    assert state_dict.examine(weights) == state_dict.Net("resnet", 8, "A", 1, 10)
+    assert state_dict.examine(weights) == state_dict.ExaminedNet("resnet", 8, "A", 1, 10)
     net = ResNet(NET.architecture)
     state_dict.fill(net, weights)
     for name, value in NET.state_dict().items():
@@ -188,7 +188,7 @@ def test_objects_are_named_and_not_made(tmp_path: Path, beside: dict[str, Any], 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (float("nan"), r"layer2\.0\.bn1\.running_var has 1 of 32 values that are no finite numbers"),
+        (float("nan"), r"layer2\.0\.bn1\.running_var has 1 of 32 values that are not finite numbers"),
         (float("inf"), r"layer2\.0\.bn1\.running_var has 1 of 32 values"),
         (1e300, r"layer2\.0\.bn1\.running_var has 1 of 32 values"),  # a double that float32 cannot hold
         (None, r"layer2\.0\.bn1\.running_var is int32; expected floats"),
@@ -247,4 +247,4 @@ def test_other_nets_are_refused_as_what_they_are(tmp_path: Path, tensors: dict[s
 def test_a_net_is_read_off_its_names(tmp_path: Path, family: str, shortcut: str, depth: int) -> None:
     torch.save(small_net(family, shortcut, 8, 3, depth).state_dict(), tmp_path / "net.pt")
     found = state_dict.examine(state_dict.read(tmp_path / "net.pt"))
-    assert found == state_dict.Net(family, depth, shortcut, 3, 10)  # type: ignore[arg-type]
+    assert found == state_dict.ExaminedNet(family, depth, shortcut, 3, 10)  # type: ignore[arg-type]

@@ -13,13 +13,13 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from resprobe_exporter.errors import CheckpointError, ExporterError
+from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.study import Plan, Taken, default_recipe, experiment, pool, run, statistics
 from resprobe_exporter.study.evidence import Answer, Evidence
 from resprobe_exporter.study.plan import Family, Job
 from resprobe_exporter.study.questions import degradation, gradients, lesions, overfitting, ratios, responses
 from resprobe_exporter.study.record import Record, State
 from resprobe_exporter.training import data, trainer
-from resprobe_exporter.versions.writer import Preprocessing
 from scipy import stats
 
 from tests.support.nets import small_net

@@ -16,9 +16,9 @@ import onnxruntime
 import pytest
 import torch
 from resprobe_exporter.errors import CheckFailed, ExporterError
-from resprobe_exporter.graph.torch_export import Served
+from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.verification import verify
-from resprobe_exporter.verification.expected import of_net
+from resprobe_exporter.verification.expected_torch import TorchOracle
 from resprobe_exporter.verification.ort import Graph
 from resprobe_exporter.versions import metadata, repository
 from resprobe_exporter.versions.evaluation import measure
@@ -129,19 +129,18 @@ def test_a_graph_that_computes_something_else_is_caught(
 ) -> None:
     net = small_net()
     directory = publish_net(net, tmp_path, "net")
-    served = Served(net.double(), (0.4,), (0.3,))
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
-    expected = of_net(served, images)
-    verify.check(expected, images, directory)
+    expected = TorchOracle(net, Preprocessing((0.4,), (0.3,)), images).reference(directory)
+    verify.check(expected, directory)
     spoil(directory / file, 1.001, operation)
     with pytest.raises(CheckFailed, match=message):
-        verify.check(expected, images, directory)
+        verify.check(expected, directory)
 
 
 def test_a_net_that_overflows_is_not_published(tmp_path: Path) -> None:
     net = small_net()
     torch.nn.init.constant_(net.linear.weight, 1e38)
-    with pytest.raises(CheckFailed, match="logits"):
+    with pytest.raises(CheckFailed, match="logits has numbers that are not finite"):
         publish_net(net, tmp_path, "net")
     assert list(tmp_path.iterdir()) == []
 
@@ -236,8 +235,8 @@ def test_measuring_agrees_with_plain_numpy(repository: Path, digits: object) -> 
     measured = measure(graph, images, labels, [block.name for block in model.blocks], metadata.sizes(model))
     probabilities = np.exp(outputs["logits"].astype(np.float64))
     probabilities /= probabilities.sum(1, keepdims=True)
-    assert measured.score.accuracy == 0.9
-    assert measured.score.loss == pytest.approx(-np.log(probabilities[np.arange(70), labels]).mean(), rel=1e-5)
+    assert measured.accuracy == 0.9
+    assert measured.loss == pytest.approx(-np.log(probabilities[np.arange(70), labels]).mean(), rel=1e-5)
     assert measured.blocks is not None
     np.testing.assert_allclose(measured.blocks.ratio, outputs["blocks"][..., 0] / outputs["blocks"][..., 1], rtol=1e-4)
 

@@ -3,7 +3,6 @@
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +30,7 @@ class Lesions(Selection):
       resprobe lesions --dataset digits --random 1 2 3 4 5 --draws 10 --json
     """
 
-    dataset: Literal["digits", "cifar10", "cifar100", "folder"] = field(kw_only=True)
+    dataset: datasets.Name = field(kw_only=True)
     """The test images of a data set, or all of a folder with one directory for each class."""
     data: Path | None = None
     """Directory of the data set's files."""

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
@@ -25,7 +24,7 @@ class Report:
     """The Parquet file."""
     out: Path = Path("report.html")
     """The page to write."""
-    dataset: Literal["digits", "cifar10", "cifar100", "folder"] | None = None
+    dataset: datasets.Name | None = None
     """Show the most unusual images, which are of this data set."""
     data: Path | None = None
     """Directory of the data set's files."""

@@ -1,8 +1,8 @@
-"""Lets a request scale or remove the branch of any block, image by image, while the graph runs.
+"""Adds an input that scales or removes the branch of any block, image by image.
 
 What decides the cost on ONNX Runtime's CPU kernels (figures: benchmarks/README.md): a product with a factor of shape
-[n, 1, 1, 1] leaves the blocked layout, and takes the whole net with it. A product of two tensors of one shape stays.
-So each factor is spread over a plane, and a convolution with ones makes the plane as deep as the branch.
+[n, 1, 1, 1] leaves the blocked layout, and the rest of the net with it. A product of two tensors of one shape does
+not. So each factor is expanded to a plane, and a convolution with ones makes the plane as deep as the branch.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from resprobe_exporter.graph.utils import additions_to_tap, branch_dtype, branch
 class AddBlockScale(ir.passes.InPlacePass):
     """Adds the input `block_scale`, float32 [n, L]: each block adds block_scale · F(x) to its shortcut.
 
-    1 leaves a block as it is, 0 removes it (Veit et al. 2016, arXiv 1605.06431, §4.1); any other factor will do.
-    Taps that are already there see the branch before it is scaled: what the block computes, not what is let through.
+    1 leaves a block as it is, 0 removes it (Veit et al. 2016, arXiv 1605.06431, §4.1); any other factor scales it.
+    Block statistics that were added before are of the branch before it is scaled.
 
-    Requires: what AddBlockStatistics requires.
-    Ensures: where all factors are 1, the outputs are what they were.
+    Requires: the requirements of AddBlockStatistics.
+    Ensures: if all factors are 1, the outputs are unchanged.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -35,7 +35,7 @@ class AddBlockScale(ir.passes.InPlacePass):
 
 
 def _factors(graph: ir.Graph, blocks: int) -> Sequence[ir.Value]:
-    """The columns of the new input, each [n, 1, 1, 1]."""
+    """Adds the input and returns its columns, each [n, 1, 1, 1]."""
     batch = graph.inputs[0].shape[0] if graph.inputs[0].shape is not None else None
     scale = ir.Value(name=BLOCK_SCALE, shape=ir.Shape([batch, blocks]), type=ir.TensorType(ir.DataType.FLOAT))
     graph.inputs.append(scale)

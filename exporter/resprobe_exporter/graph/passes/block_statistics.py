@@ -1,12 +1,12 @@
-"""Adds the statistics of every block to a graph, as one small output: no activation leaves the device.
+"""Adds the statistics of every block to a graph as one small output, so that no activation leaves the device.
 
 What decides the cost on ONNX Runtime's CPU kernels (figures: benchmarks/README.md):
 
 - Mul and GlobalAveragePool stay in its blocked layout; other reductions reorder every tapped tensor first.
 - Taps must run right after their block, while its tensors are in the cache. ONNX Runtime visits the inputs of a node
   in falling order of their position in the file, so the last nodes of the taps stand in reverse order of the blocks.
-  In the plain order it computes the whole net first and keeps every branch and shortcut alive for it.
-- A tapped branch can no longer be added and rectified inside its convolution: UntieBranches mends that.
+  In the plain order it would compute the whole net first and keep every branch and shortcut until then.
+- A tapped branch can no longer be added and rectified inside its convolution: UntieBranches makes up for that.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class AddBlockStatistics(ir.passes.InPlacePass):
     branch_mean = mean of F. Sums are in float32 whatever the graph computes in.
 
     Requires: a topologically sorted graph whose additions are [n, c, h, w] with known c, h and w.
-    Ensures: the other outputs are what they were; L equals the number of residual additions.
+    Ensures: the other outputs are unchanged; L is the number of residual additions.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -42,7 +42,7 @@ class AddBlockStatistics(ir.passes.InPlacePass):
 
 
 def _tap(graph: ir.Graph, addition: ResidualAddition, name: str) -> ir.Value:
-    """Means over positions of F², s², F·s and F: [n, 4c, 1, 1], computed just before the addition."""
+    """Adds the means over positions of F², s², F·s and F just before the addition: [n, 4c, 1, 1]."""
     tape = ir.tape.Tape()
     branch, shortcut = (_as_float(tape, value, name) for value in (addition.branch, addition.shortcut))
     products = [
@@ -66,7 +66,7 @@ def _as_float(tape: ir.tape.Tape, value: ir.Value, name: str) -> ir.Value:
 
 
 def _sum(graph: ir.Graph, pooled: ir.Value) -> tuple[Sequence[ir.Node], ir.Value]:
-    """Sums over channels: [n, 4c, 1, 1] to [n, 1, 4]."""
+    """Creates nodes that sum over channels: [n, 4c, 1, 1] to [n, 1, 4]."""
     tape = ir.tape.Tape()
     shape = constant(graph, f"{BLOCKS}/shape", np.array([0, 1, len(STATISTICS), -1]))
     axis = constant(graph, f"{BLOCKS}/axis", np.array([3]))
@@ -76,14 +76,14 @@ def _sum(graph: ir.Graph, pooled: ir.Value) -> tuple[Sequence[ir.Node], ir.Value
 
 
 def _scale(addition: ResidualAddition) -> tuple[float, float, float, float]:
-    """What turns sums over channels of means over positions into sums of squares, and into the mean of F."""
+    """Returns the factors that turn sums over channels of means over positions into sums, and into the mean of F."""
     channels, height, width = branch_shape(addition)
     positions = height * width
     return positions, positions, positions, 1 / channels
 
 
 def _finish(graph: ir.Graph, totals: Sequence[ir.Value], scales: np.ndarray) -> None:
-    """From the sums of all blocks to the statistics: [n, L, 4], which becomes an output of the graph."""
+    """Makes the statistics of all blocks' sums, [n, L, 4], an output of the graph."""
     tape = ir.tape.Tape(graph)
     scale = constant(graph, f"{BLOCKS}/scale", scales)
     sums = tape.op("Mul", [tape.op("Concat", totals, {"axis": 1}), scale])

@@ -4,28 +4,26 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as common_passes
 
-from resprobe_exporter.graph.utils import integers
+from resprobe_exporter.graph.utils import constant, integers, only_input
 
-PRIME = 7919  # a batch size that no other size is a multiple of, so that it is known again wherever it turns up
+PRIME = 7919  # a batch size that no other size is a multiple of, so that it is recognised in every shape
 
 
 class FreeBatch(ir.passes.InPlacePass):
-    """Makes the first size of what the graph takes free, and infers every other shape from that.
+    """Frees the first size of the graph's input, and infers every other shape from that.
 
-    A Reshape in which the batch size is written out copies it from its input instead; so does one that leaves it to be
-    worked out (-1) from the other sizes, so that shapes say that rows stay rows.
+    A Reshape with a written batch size is made to copy the size from its input, and so is a Reshape that infers the
+    batch size (-1) from the other sizes, so that shapes say that rows stay rows.
 
     Requires: one input, whose first axis is the batch; weights and constants as initializers.
-    Ensures: a graph that treats its rows alike takes any number of them. That it does is to be checked: no shape says
-    so.
+    Ensures: a graph that treats its rows alike takes any number of them. Whether it does must be checked by running
+    it: shapes do not say so.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Changes the model as the class says."""
         graph = model.graph
-        (taken,) = graph.inputs
-        assert taken.shape is not None
-        size, *sizes = taken.shape
+        size, *sizes = only_input(graph)[1]
         reshapes = [node for node in graph if node.op_type == "Reshape" and not node.attributes.get_int("allowzero", 0)]
         for node in reshapes:
             if isinstance(size, int) and _first(node) == size:
@@ -40,7 +38,7 @@ class FreeBatch(ir.passes.InPlacePass):
 
 
 def _infer(model: ir.Model, sizes: list[int | ir.SymbolicDim]) -> None:
-    """Infers all shapes from that of the input."""
+    """Infers all shapes from the shape of the input."""
     model.graph.inputs[0].shape = ir.Shape(sizes)
     for node in model.graph:
         for value in node.outputs:
@@ -49,7 +47,7 @@ def _infer(model: ir.Model, sizes: list[int | ir.SymbolicDim]) -> None:
 
 
 def _first(node: ir.Node) -> int | None:
-    """The first size that a Reshape is told, if it is a constant."""
+    """Returns the first size of a Reshape. If None, its sizes are not a constant."""
     sizes = integers(node.inputs[1])
     return sizes[0] if sizes else None
 
@@ -63,7 +61,4 @@ def _copy_batch(graph: ir.Graph, node: ir.Node) -> None:
     name = f"{node.outputs[0].name}/shape"
     while name in graph.initializers:
         name += "'"
-    copied = ir.Value(name=name, const_value=ir.tensor(shape, name=name))
-    copied.shape, copied.dtype = ir.Shape(shape.shape), ir.DataType.INT64
-    graph.register_initializer(copied)
-    node.replace_input_with(1, copied)
+    node.replace_input_with(1, constant(graph, name, shape))

@@ -1,10 +1,10 @@
-"""Older exporters write a residual addition as a Sum of two."""
+"""Replaces Sum nodes of two tensors, as which older tools write a residual addition."""
 
 import onnx_ir as ir
 
 
 class SumToAdd(ir.passes.InPlacePass):
-    """Replaces every Sum of two tensors by an Add. Requires nothing; the outputs are what they were."""
+    """Replaces every Sum of two tensors by an Add. Requires nothing; the outputs are unchanged."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Changes the model as the class says."""

@@ -1,11 +1,11 @@
-"""Brings an imported graph into the form that the passes work on, whatever exporter it comes from.
+"""Brings an imported graph into the form that the passes work on, whichever tool exported it.
 
-What varies is levelled out here: the order of the nodes, the opset, functions, weights that are listed as inputs,
-constants that are nodes, additions that are a Sum of two, a batch size that is written out.
+Tools differ in the order of nodes, the opset, functions, weights that are listed as inputs, constants that are nodes,
+additions that are a Sum of two, and batch sizes that are written out.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,25 +19,31 @@ from resprobe import Error
 from resprobe_exporter.errors import ExporterError, one_line
 from resprobe_exporter.graph.passes.dynamic_batch import FreeBatch
 from resprobe_exporter.graph.passes.sum_to_add import SumToAdd
-from resprobe_exporter.graph.training import training_nodes
+from resprobe_exporter.graph.training_mode import training_nodes
 
 OPSET = 18  # the first in which the passes' operators are what they are now
 IR_VERSION = 8  # that of this opset; before 4, weights had to be inputs too
-LEVELLING: Sequence[type[ir.passes.InPlacePass]] = (
-    common_passes.InlinePass,
-    common_passes.RemoveInitializersFromInputsPass,
-    common_passes.IdentityEliminationPass,
-    SumToAdd,
+SIMPLIFY = ir.passes.Sequential(
+    common_passes.InlinePass(),
+    common_passes.RemoveInitializersFromInputsPass(),
+    common_passes.IdentityEliminationPass(),
+    SumToAdd(),
 )
-for library in ("onnx_ir", "onnxscript"):  # what they leave alone is reported by who needs it
+STORE_CONSTANTS = ir.passes.Sequential(
+    common_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+    common_passes.RemoveUnusedNodesPass(),
+)
+# Metadata hold names of files on the machine that exported the graph.
+FREE_BATCH = ir.passes.Sequential(FreeBatch(), common_passes.ClearMetadataAndDocStringPass())
+for library in ("onnx_ir", "onnxscript"):  # callers report the nodes that these leave alone
     logging.getLogger(library).setLevel(logging.ERROR)
-LARGEST_FILLING = 2**24  # numbers that are worth to be stored instead of made in each run
+LARGEST_FILLING = 2**24  # numbers; larger paddings are computed in each run instead of stored
 SHOWN = 3  # nodes in an error
 
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turns what ONNX's libraries raise for a strange file into an ExporterError: they have no class for it."""
+    """Turns errors of ONNX's libraries about a strange file into ExporterError: they have no class of their own."""
     try:
         yield
     except (Error, OSError):
@@ -47,26 +53,26 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def summary(error: BaseException) -> str:
-    """What an error says, in one line; of one that onnx_ir only passes on, its cause."""
+    """Returns the message of an error in one line; for an error that onnx_ir wraps, the message of its cause."""
     while type(error).__module__.startswith("onnx_ir") and error.__cause__ is not None:
         error = error.__cause__
     return one_line(error)
 
 
 def sort(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its nodes in an order in which they can run; ONNX Runtime's own tools leave them in any.
+    """Sorts the nodes into an order in which they can run: files of ONNX Runtime's own tools may have any order.
 
     Raises:
-        ValueError: There is none, or a node takes what nothing makes.
+        ValueError: There is no such order, or a node takes a tensor that no node makes.
     """
     known = {value.name for value in model.graph.input} | {weight.name for weight in model.graph.initializer} | {""}
     known |= {weight.values.name for weight in model.graph.sparse_initializer}
     for node in model.graph.node:
         if not known.issuperset(node.input):
             _check_names(model, known)
-            levelled = ir.from_proto(model)
-            common_passes.TopologicalSortPass()(levelled)
-            return ir.to_proto(levelled)
+            graph = ir.from_proto(model)
+            common_passes.TopologicalSortPass()(graph)
+            return ir.to_proto(graph)
         known.update(node.output)
     return model
 
@@ -76,41 +82,36 @@ def _check_names(model: onnx.ModelProto, known: set[str]) -> None:
     for node in model.graph.node:
         if missing := [name for name in node.input if name not in made]:
             raise ValueError(
-                f"the {node.op_type} {node.name or node.output[0]} takes {missing[0]}, which nothing makes"
+                f"the {node.op_type} {node.name or node.output[0]} takes {missing[0]}, which no node makes"
             )
 
 
-def level(model: onnx.ModelProto, path: Path) -> ir.Model:
-    """Returns the same computation for any number of images, ready for the passes.
+def canonicalise(model: onnx.ModelProto, path: Path) -> ir.Model:
+    """Returns a graph of the same computation for any number of images, ready for the passes.
 
     Args:
-        model: Checked, with sorted nodes. It takes one tensor.
-        path: Of its file, for errors.
+        model: Checked model with sorted nodes and one input.
+        path: Path of the file, for errors.
 
     Raises:
         ExporterError: It is in training mode or quantised dynamically, it computes nothing, its opset cannot be
-            converted, or what it takes has no batch axis.
+            converted, or its input has no batch axis.
     """
     version = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), OPSET)
     _refuse_training(model, version, path)
-    levelled = ir.from_proto(model if version >= OPSET else _convert(model, version, path))
-    levelled.ir_version = max(levelled.ir_version, IR_VERSION)
-    for step in LEVELLING:
-        step()(levelled)
-    fold_constants(levelled, should_fold=_is_filling)  # some compute what a Reshape or a Pad is to do
-    common_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(levelled)
-    common_passes.RemoveUnusedNodesPass()(levelled)
-    if not len(levelled.graph):
-        raise ExporterError(f"{path} computes nothing: what it returns is in it or is what it takes")
-    _refuse_batch_scales(levelled.graph, path)
-    for graph_input in levelled.graph.inputs:
+    canonical = ir.from_proto(model if version >= OPSET else _convert(model, version, path))
+    canonical.ir_version = max(canonical.ir_version, IR_VERSION)
+    SIMPLIFY(canonical)
+    fold_constants(canonical, should_fold=_is_filling)  # sizes of a Reshape or a Pad may be computed in the graph
+    STORE_CONSTANTS(canonical)
+    if not len(canonical.graph):
+        raise ExporterError(f"{path} computes nothing: its outputs are constants or its input")
+    _refuse_batch_scales(canonical.graph, path)
+    for graph_input in canonical.graph.inputs:
         if graph_input.shape is None or not len(graph_input.shape):
             raise ExporterError(f"input {graph_input.name} of {path} has no batch axis; expected [n, c, h, w]")
-    FreeBatch()(levelled)
-    for node in levelled.graph:
-        node.doc_string = None
-        node.metadata_props.clear()  # file names of the machine that exported it
-    return levelled
+    FREE_BATCH(canonical)
+    return canonical
 
 
 def _convert(model: onnx.ModelProto, version: int, path: Path) -> onnx.ModelProto:
@@ -135,16 +136,16 @@ def _refuse_training(model: onnx.ModelProto, opset: int, path: Path) -> None:
 
 
 def _refuse_batch_scales(graph: ir.Graph, path: Path) -> None:
-    """A scale for a whole batch changes an image's numbers by less than rounding does, so trying does not find it."""
+    """Raises ExporterError for scales of a whole batch: their effect is below that of rounding, so no run shows it."""
     if any(node.op_type == "DynamicQuantizeLinear" for node in graph.all_nodes()):
         raise ExporterError(
-            f"{path} is quantised dynamically: the scale of DynamicQuantizeLinear is that of a whole batch, so what an "
-            "image gets would depend on the others that run with it; quantise it statically"
+            f"{path} is quantised dynamically: the scale of DynamicQuantizeLinear is that of a whole batch, so results "
+            "of an image would depend on the others that run with it; quantise it statically"
         )
 
 
 def _is_filling(node: ir.Node) -> bool | None:
-    """Has zeros folded too, of which paddings are made, if they are not too many; the rest as it is by default."""
+    """Tells the folding to store zeros, of which paddings are made, if they are not too many. If None, it decides."""
     if node.op_type != "ConstantOfShape":
         return None
     sizes = ir.convenience.get_const_tensor(node.inputs[0]) if node.inputs and node.inputs[0] is not None else None

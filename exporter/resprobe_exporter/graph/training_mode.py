@@ -1,4 +1,4 @@
-"""Refuses graphs that do something else each time: those that were exported while their net was being trained."""
+"""Finds nodes in training mode, whose results differ from run to run or depend on the other images of a batch."""
 
 from collections.abc import Iterator
 
@@ -12,13 +12,13 @@ RANDOM = frozenset(
 
 
 def training_nodes(graph: ir.Graph, opset: int) -> Iterator[str]:
-    """What is in training mode, each as "BatchNormalization NAME"; nothing for a net that is only to be used.
+    """Yields the nodes that are in training mode, each as "BatchNormalization NAME".
 
-    A batch norm over weights, as weight standardisation has it, is none: it gives the same each time.
+    A batch norm over weights, as in weight standardisation, is not one: its result never changes.
 
     Args:
-        graph: Topologically sorted.
-        opset: Of the operators; before 14 a batch norm is in training mode if more than its first output is there.
+        graph: Graph with topologically sorted nodes.
+        opset: Opset of the operators. Before 14, a batch norm with more than one output is in training mode.
     """
     linear = Linear(graph)
     for node in graph.all_nodes():
@@ -31,7 +31,7 @@ def _trains(node: ir.Node, linear: Linear, opset: int) -> bool:
         return True
     if node.op_type not in ("BatchNormalization", "Dropout") or not linear.computed(node.inputs[0]):
         return False
-    if opset < 7:  # where training is what is not said to be a test
+    if opset < 7:  # where training is the default
         return not node.attributes.get_int("is_test", 0)
     if node.op_type == "Dropout":
         mode = ir.convenience.get_const_tensor(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None

@@ -1,4 +1,4 @@
-"""Checks that a graph can be served: requests are joined, so it must take any number of rows, and treat each alone."""
+"""Checks that a graph can be served: it must take any number of rows and treat each alone, as requests are joined."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,17 +9,17 @@ import numpy.typing as npt
 from resprobe_exporter.errors import CheckFailed, ExporterError
 from resprobe_exporter.verification.ort import Graph, Outputs, count
 
-TOGETHER = ([0, 1], [2, 1, 0])  # rows that are run at a time, besides each of these alone
+TOGETHER = ([0, 1], [2, 1, 0])  # rows that run at a time, besides each of them alone
 
 
 def check_rows(path: Path, inputs: npt.NDArray[np.generic], source: str, tolerance: float) -> None:
-    """Checks that a graph works with 1, 2 and 3 rows at a time, and that each gets what it gets alone.
+    """Checks that a graph works with 1, 2 and 3 rows at a time, and returns for each row what it returns for it alone.
 
     Args:
-        path: Of its file.
-        inputs: [n, …], three rows or more.
-        source: Whose graph it is, as an error says it.
-        tolerance: Relative to the largest number that a row gets.
+        path: File of the graph.
+        inputs: Inputs of the graph, [n, …], three rows or more.
+        source: Name of the graph's source, for errors.
+        tolerance: Maximum difference, relative to the largest number of a row.
 
     Raises:
         CheckFailed: It does not; the text says why.
@@ -32,7 +32,7 @@ def check_rows(path: Path, inputs: npt.NDArray[np.generic], source: str, toleran
             if not _alike(found, expected, tolerance):
                 raise CheckFailed(
                     f"{source} cannot be served, as {name} of one image depends on the others that run with it; "
-                    "answers would depend on who else asks"
+                    "a response would depend on the requests of other clients"
                 )
     _check_axis(graph, source)
 
@@ -48,6 +48,8 @@ def _run(graph: Graph, inputs: npt.NDArray[np.generic], rows: Sequence[int], sou
             raise CheckFailed(
                 f"{source} cannot be served, as {name} is {list(found.shape)} for {number}; expected a row for each"
             )
+        if found.dtype.kind == "f" and not np.isfinite(found).all():
+            raise CheckFailed(f"{source} cannot be served, as {name} has numbers that are not finite")
     return outputs
 
 
@@ -60,10 +62,10 @@ def _alike(found: npt.NDArray[np.generic], expected: npt.NDArray[np.generic], to
 
 
 def _check_axis(graph: Graph, source: str) -> None:
-    """Whether servers can see that rows are rows: the first sizes of all shapes are one free size."""
+    """Raises CheckFailed unless all shapes begin with the same free size, by which servers know the batch axis."""
     free = {shape[0] if shape else None for shape in graph.shapes.values()}
     if len(free) > 1 or not all(isinstance(size, str) for size in free):
         shapes = ", ".join(f"{name} {shape}" for name, shape in graph.shapes.items())
         raise CheckFailed(
-            f"{source} cannot be served, as not all that it takes and returns has one batch axis: {shapes}"
+            f"{source} cannot be served, as its inputs and outputs do not share one free batch axis: {shapes}"
         )

@@ -1,23 +1,33 @@
-"""`exporter inspect`: a version's blocks as a table, and, given images, what they measure beside the closed form."""
+"""Blocks of a version as `exporter inspect` prints them: descriptions and, with images, measured values."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from resprobe_protos import resprobe_pb2 as pb
-from resprobe_protos.contract import LEAN, PROBE
 from rich import box
 from rich.table import Table
 
-from resprobe_exporter.verification.ort import Graph
 from resprobe_exporter.versions import metadata
-from resprobe_exporter.versions.evaluation import Measurement, measure
-from resprobe_exporter.versions.writer import LabelledImages
+from resprobe_exporter.versions.evaluation import Measurement
 
 
 @dataclass(frozen=True)
 class BlockRow:
-    """One block. `measured_std` and `measured_ratio` are None without images, the others where they do not exist."""
+    """One block.
+
+    Attributes:
+        name: Name of the block: stage2.block0.
+        stage: Number of the stage, from 1.
+        shortcut: Kind of the shortcut: identity, pad or projection.
+        channels: Channels of the sum.
+        height: Height of the sum.
+        width: Width of the sum.
+        stride: Stride of the block.
+        response_std: Closed form of the branch's standard deviation. If None, no batch norm ends the branch.
+        baseline_ratio: Mean ratio of the baseline. If None, the version has no baseline.
+        measured_std: Standard deviation of the branch on images. If None, nothing was measured.
+        measured_ratio: Mean ratio on images. If None, nothing was measured.
+    """
 
     name: str
     stage: int
@@ -33,22 +43,14 @@ class BlockRow:
 
     @property
     def deviation(self) -> float | None:
-        """Measured over closed form, minus 1."""
+        """Relative deviation of the measured standard deviation from the closed form. If None, one is not known."""
         if self.measured_std is None or not self.response_std:
             return None
         return self.measured_std / self.response_std - 1
 
 
-def measure_version(directory: Path, model: metadata.Model, test_set: LabelledImages) -> Measurement:
-    """Runs a version over labelled images."""
-    graph = Graph(directory / (PROBE if model.blocks else LEAN))
-    names = [block.name for block in model.blocks]
-    classes = (test_set.classes, model.classes)
-    return measure(graph, test_set.images, test_set.labels, names, metadata.sizes(model), classes)
-
-
 def rows(model: metadata.Model, measured: Measurement | None) -> list[BlockRow]:
-    """The blocks from input to output."""
+    """Returns the blocks from input to output."""
     ratios = None if measured is None or measured.blocks is None else measured.blocks.ratio.mean(axis=0)
     return [
         BlockRow(
@@ -69,24 +71,24 @@ def rows(model: metadata.Model, measured: Measurement | None) -> list[BlockRow]:
 
 
 def summary(model: metadata.Model, measured: Measurement | None) -> str:
-    """What the version is, in a few lines."""
+    """Describes a version in a few lines."""
     image = model.image
-    taken = f"images {image.height}×{image.width}×{image.channels}, {len(model.classes)} classes"
+    images = f"images {image.height}×{image.width}×{image.channels}, {len(model.classes)} classes"
     lines = [
         f"{model.name} version {model.version}: {model.family}, depth {model.depth}, "
         f"{model.parameter_count:,} parameters, {len(model.blocks)} residual blocks",
-        f"{taken if model.HasField('image') else 'no images as bytes'}, weights from {model.provenance.source}",
+        f"{images if model.HasField('image') else 'tensors instead of images'}, weights from {model.provenance.source}",
     ]
     if model.HasField("evaluation"):
         known = model.evaluation
         lines.append(f"accuracy {known.accuracy:.4f} on {known.image_count:,} test images of {known.dataset}")
     if measured is not None:
-        lines.append(f"measured now: accuracy {measured.score.accuracy:.4f} on {measured.image_count:,} images")
+        lines.append(f"measured now: accuracy {measured.accuracy:.4f} on {measured.image_count:,} images")
     return "\n".join(lines)
 
 
-def table(blocks: list[BlockRow], measured: Measurement | None) -> Table:
-    """For a terminal."""
+def block_table(blocks: list[BlockRow], measured: Measurement | None) -> Table:
+    """Returns the blocks as a table for a terminal."""
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     for heading in ("block", "shortcut"):
         grid.add_column(heading, no_wrap=True)
@@ -106,7 +108,7 @@ def table(blocks: list[BlockRow], measured: Measurement | None) -> Table:
 
 
 def as_json(model: metadata.Model, blocks: list[BlockRow], measured: Measurement | None) -> dict[str, Any]:
-    """For programs."""
+    """Returns the blocks as JSON."""
     result: dict[str, Any] = {
         "name": model.name,
         "version": model.version,
@@ -116,7 +118,11 @@ def as_json(model: metadata.Model, blocks: list[BlockRow], measured: Measurement
         "blocks": [{**vars(block), "deviation": block.deviation} for block in blocks],
     }
     if measured is not None:
-        result["measured"] = {"images": measured.image_count, **vars(measured.score)}
+        result["measured"] = {
+            "images": measured.image_count,
+            "loss": measured.loss,
+            "accuracy": measured.accuracy,
+        }
     return result
 
 

@@ -1,0 +1,92 @@
+"""The numbers of an imported ONNX file: its outputs as it came, and statistics and lesions of the lean graph.
+
+Statistics are worked out in float64 of the lean graph's own tensors, and blocks are cut out of it one by one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+from resprobe_protos.contract import LEAN
+
+from resprobe_exporter.graph.residual import find
+from resprobe_exporter.graph.utils import branch_shape
+from resprobe_exporter.verification.ort import Graph
+from resprobe_exporter.verification.reference import Array, Inputs, Reference
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxOracle:
+    """Outputs of an ONNX file for some inputs.
+
+    Attributes:
+        source: Path of the file, for messages.
+        blocks: Names of the residual additions, in the order of the graph.
+        inputs: Inputs of the lean graph, [n, …].
+        outputs: Outputs of the file for these inputs, by name.
+        tolerance: Maximum relative error of a graph.
+    """
+
+    source: str
+    blocks: Sequence[str]
+    inputs: Inputs
+    outputs: Mapping[str, npt.NDArray[np.generic]]
+    tolerance: float
+
+    def reference(self, directory: Path) -> Reference:
+        """Runs the lean graph in `directory`, tapped and cut."""
+        lean = ir.load(directory / LEAN)
+        sizes = [int(np.prod(branch_shape(addition))) for addition in find(lean.graph)]
+        outputs = {name: array.astype(np.float64) for name, array in self.outputs.items()}
+        statistics = _statistics(lean, self.inputs, directory)
+        without = [_without(lean, index, self.inputs[:1], directory) for index in range(len(sizes))]
+        return Reference(
+            self.source,
+            self.inputs,
+            self.blocks,
+            sizes,
+            outputs,
+            statistics,
+            np.stack(without).astype(np.float64),
+            self.tolerance,
+        )
+
+
+def _statistics(lean: ir.Model, inputs: Inputs, directory: Path) -> Array:
+    """Computes the block statistics [n, L, 4] of branches and shortcuts that the graph returns."""
+    tapped = lean.clone()
+    additions = list(find(tapped.graph))
+    for value in {value for one in additions for value in (one.branch, one.shortcut)}:
+        if not value.is_graph_output():
+            tapped.graph.outputs.append(value)
+    found = _run(tapped, inputs, directory)
+    pairs = [(found[str(one.branch.name)], found[str(one.shortcut.name)]) for one in additions]
+    return np.stack([_block_statistics(branch, shortcut) for branch, shortcut in pairs], axis=1)
+
+
+def _block_statistics(branch: npt.NDArray[np.generic], shortcut: npt.NDArray[np.generic]) -> Array:
+    f, s = (array.astype(np.float64).reshape(len(array), -1) for array in (branch, shortcut))
+    lengths = np.linalg.norm(f, axis=1), np.linalg.norm(s, axis=1)
+    return np.stack([*lengths, (f * s).sum(axis=1), f.mean(axis=1)], axis=1)
+
+
+def _without(lean: ir.Model, index: int, inputs: Inputs, directory: Path) -> npt.NDArray[np.float32]:
+    """Computes the first output for one input with a block cut out."""
+    cut = lean.clone()
+    addition = list(find(cut.graph))[index]
+    addition.node.outputs[0].replace_all_uses_with(addition.shortcut, replace_graph_outputs=True)
+    outputs = list(_run(cut, inputs, directory).values())
+    first: npt.NDArray[np.float32] = outputs[0][0]
+    return first
+
+
+def _run(model: ir.Model, inputs: Inputs, directory: Path) -> Mapping[str, npt.NDArray[np.float32]]:
+    path = directory / ".reference.onnx"
+    try:
+        ir.save(model, path)
+        return Graph(path, "the graph for any number of images").run(inputs)
+    finally:
+        path.unlink(missing_ok=True)
