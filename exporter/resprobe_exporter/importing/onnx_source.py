@@ -48,11 +48,11 @@ class OnnxFile:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the file's input."""
-        return onnx.helper.tensor_dtype_to_np_dtype(_input(self.model).type.tensor_type.elem_type)
+        return onnx.helper.tensor_dtype_to_np_dtype(_input(self.model, self.path).type.tensor_type.elem_type)
 
     @property
     def _sizes(self) -> Sequence[onnx.TensorShapeProto.Dimension]:
-        return _input(self.model).type.tensor_type.shape.dim
+        return _input(self.model, self.path).type.tensor_type.shape.dim
 
 
 def read(path: Path, size: tuple[int, int] | None = None, output: str | None = None, scores: bool = False) -> OnnxFile:
@@ -71,10 +71,11 @@ def read(path: Path, size: tuple[int, int] | None = None, output: str | None = N
         model = _load(path)
         if not model.graph.output:
             raise ExporterError(f"{path} returns nothing; expected a score for each class")
-        _set_channels(model)
+        value = _input(model, path)
+        _set_channels(model.graph, value)
         if size is not None:
-            _set_size(_input(model), size)
-        _check_size(_input(model))
+            _set_size(value, size)
+        _check_size(value)
         if output is not None:
             _keep_output(model, output, path)
         before_softmax = add_scores(model) if scores and len(model.graph.output) == 1 else None
@@ -107,13 +108,13 @@ def _load(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _input(model: onnx.ModelProto) -> onnx.ValueInfoProto:
+def _input(model: onnx.ModelProto, path: Path) -> onnx.ValueInfoProto:
     """Returns the only input. Raises ExporterError if there are several."""
     weights = {weight.name for weight in model.graph.initializer}  # which older files list as inputs too
     inputs = [value for value in model.graph.input if value.name not in weights]
     if len(inputs) != 1:
         names = ", ".join(value.name for value in inputs)
-        raise ExporterError(f"the graph takes {len(inputs)} tensors ({names}); expected one, the images")
+        raise ExporterError(f"{path} takes {len(inputs)} tensors ({names}); expected one, the images")
     return inputs[0]
 
 
@@ -124,12 +125,11 @@ def spatial_axes(shape: Sequence[object]) -> tuple[int, int] | None:
     return (1, 2) if len(shape) == 4 and shape[3] in (1, 3) else None
 
 
-def _set_channels(model: onnx.ModelProto) -> None:
+def _set_channels(graph: onnx.GraphProto, value: onnx.ValueInfoProto) -> None:
     """Sets the number of channels, where only the weights of the first convolution tell it."""
-    value = _input(model)
     sizes = value.type.tensor_type.shape.dim
-    weights = {weight.name: weight for weight in model.graph.initializer}
-    for node in model.graph.node:
+    weights = {weight.name: weight for weight in graph.initializer}
+    for node in graph.node:
         if node.op_type == "Conv" and node.input[0] == value.name and node.input[1] in weights and len(sizes) == 4:
             groups = [attribute.i for attribute in node.attribute if attribute.name == "group"]
             sizes[1].dim_value = sizes[1].dim_value or weights[node.input[1]].dims[1] * (groups or [1])[0]

@@ -1,6 +1,5 @@
 """Reads files of weights: .safetensors, and PyTorch's, of which only tensors are unpickled."""
 
-import pickle
 import re
 from pathlib import Path
 
@@ -45,10 +44,9 @@ def _read_torch(path: Path) -> object:
             ) from error
         if "TorchScript" in reason:
             raise CheckpointError(f"{path} is a TorchScript archive, a whole net with its code; {ALONE}") from error
-        if not isinstance(error, pickle.UnpicklingError | RuntimeError | EOFError | LookupError | ValueError):
-            reason = f"{type(error).__name__}: {reason}"
-        first = reason.partition("\n")[0].partition(". (1)")[0] or type(error).__name__
-        raise CheckpointError(f"{path} is not a checkpoint of tensors that PyTorch can read: {first}") from error
+        damaged = "torch.save did not write it, or it is damaged"
+        fault = reason.partition("\n")[0].partition(". ")[0] if isinstance(error, RuntimeError) else damaged
+        raise CheckpointError(f"{path} is not a checkpoint of tensors that PyTorch can read: {fault}") from error
 
 
 def _object(reason: str) -> str | None:

@@ -65,8 +65,13 @@ def test_what_does_not_fit_is_listed_and_nothing_changes(tmp_path: Path) -> None
     [
         ("net.bin", b"", "expected a file that ends in .th, .pt, .pth, .ckpt, .tar, .safetensors"),
         ("net.pt", None, "cannot be read: No such file"),
-        ("net.pt", b"hello", "not a checkpoint of tensors that PyTorch can read"),
-        ("net.pt", b"", "not a checkpoint of tensors that PyTorch can read"),
+        ("net.pt", b"hello", "PyTorch can read: torch.save did not write it, or it is damaged$"),
+        (
+            "net.pt",
+            b"",
+            "not a checkpoint of tensors that PyTorch can read: torch.save did not write it, or it is damaged$",
+        ),
+        ("net.pt", b"PK\x03\x04", "not a checkpoint of tensors that PyTorch can read: [^.]+$"),
         ("net.safetensors", b"hello", "is not a safetensors file"),
         ("net.safetensors", None, "cannot be read"),
     ],
