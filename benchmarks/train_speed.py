@@ -59,7 +59,7 @@ def main() -> None:
     noise = data.Data("noise", part, part, tuple("0123456789"), (0.5,) * 3, (0.29,) * 3, True)
     recipe = replace(RECIPES["cifar10"], iterations=options.steps, learning_rate=0.01)
     nets = [ResNet(Architecture(depth=options.depth, height=options.size, width=options.size)) for _ in range(2)]
-    how = trainer.Options(compiled=options.compile)
+    how = trainer.TrainingOptions(compiled=options.compile)
     loops: tuple[Callable[[], None], ...] = (
         lambda: plain(nets[0], noise, recipe),
         lambda: trainer.train(nets[1], noise, recipe, 0, lambda _: None, options=how),

@@ -62,7 +62,7 @@ def _loop(size: Size, loaded: data.Data, way: Way) -> Callable[[], None]:
         RECIPES["cifar10"], batch_size=size.batch, iterations=size.steps, learning_rate=0.01, autocast=way.low
     )
     net = ResNet(Architecture(depth=size.depth)).to(loaded.train.images.device)
-    options = trainer.Options(compiled=way.compiled, report_every=20)  # as `exporter build` has it on a GPU
+    options = trainer.TrainingOptions(compiled=way.compiled, report_every=20)  # as `exporter build` has it on a GPU
     return lambda: trainer.train(net, loaded, recipe, 0, lambda _: None, options=options)
 
 

@@ -52,9 +52,9 @@ class Running:
     record_every: int = 0
     compiled: bool = False
 
-    def options(self, world: distributed.World, device: torch.device) -> trainer.Options:
+    def options(self, world: distributed.World, device: torch.device) -> trainer.TrainingOptions:
         """Returns the options of the loop. A GPU is asked only now and then how it is doing."""
-        return trainer.Options(world, self.compiled, self.record_every, 20 if device.type == "cuda" else 1)
+        return trainer.TrainingOptions(world, self.compiled, self.record_every, 20 if device.type == "cuda" else 1)
 
     def checkpoints(self) -> Checkpoints | None:
         """Where to go on from and to write to.
