@@ -28,15 +28,15 @@ class Options:
     size: int = 32
     """Height and width of the images, which are noise."""
     rounds: int = 12
-    """How often each loop gets its turn."""
+    """Number of turns of each loop."""
     steps: int = 3
     """Steps of 128 images in a turn."""
     compile: bool = False
-    """Compile ours."""
+    """Compile the exporter's training with torch.compile."""
 
 
 def plain(net: ResNet, noise: data.Data, recipe: Recipe) -> None:
-    """The loop that one writes first."""
+    """Trains with the loop that one would write first."""
     optimizer = torch.optim.SGD(
         net.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
     )
@@ -52,7 +52,7 @@ def plain(net: ResNet, noise: data.Data, recipe: Recipe) -> None:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Runs the benchmark and prints its results."""
     options = tyro.cli(Options, description=__doc__)
     images = torch.randint(0, 256, (1024, 3, options.size, options.size), dtype=torch.uint8)
     part = data.Part(images, torch.randint(0, 10, (1024,)))

@@ -21,8 +21,8 @@ def plot_comparison(compared: Comparison) -> Figure:
 
 
 def _draw_ratios(axes: Axes, compared: Comparison) -> None:
-    for frame, colour, style in ((compared.a, COLOURS[0], "-"), (compared.b, COLOURS[1], "--")):
-        label = f"{frame.model.name} version {frame.model.version}, {len(frame.blocks.names)} blocks"
+    for name, frame, colour, style in (("A", compared.a, COLOURS[0], "-"), ("B", compared.b, COLOURS[1], "--")):
+        label = f"{name}: {frame.model.name} version {frame.model.version}, {len(frame.blocks.names)} blocks"
         depth, mean = positions(frame.model, compared.by_stage), summarise(frame.blocks.ratio).mean
         axes.plot(depth, mean, color=colour, linestyle=style, linewidth=1.2, label=label, **markers(frame.model))
     axes.set_ylim(bottom=0)

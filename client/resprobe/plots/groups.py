@@ -5,7 +5,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from resprobe._wire.responses import Model
-from resprobe.plots.layout import COLOURS, FEW, LABELS, block_figure
+from resprobe.plots.layout import COLOURS, FEW, LABELS, block_figure, draw_band
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,6 +25,7 @@ def plot_classes(deviation: Floats, labels: list[str], model: Model) -> Figure:
     axes.grid(False)
     step = max(1, len(labels) // LABELS)
     axes.set_yticks(range(0, len(labels), step), labels[::step], fontsize=8)
+    axes.set_ylabel("class")
     bar = figure.colorbar(shown, ax=axes, pad=0.01)
     bar.set_label("against all images, %", fontsize=9)
     return figure
@@ -44,7 +45,7 @@ def plot_errors(difference: Floats, margin: Floats, model: Model) -> Figure:
         axes.errorbar(places, difference * 100, margin * 100, fmt="o", markersize=4, color=COLOURS[1], linewidth=1.2)
     else:
         low, high = (difference - margin) * 100, (difference + margin) * 100
-        axes.fill_between(places, low, high, step="mid", color=COLOURS[1], alpha=0.4, linewidth=0)
+        draw_band(axes, low, high, color=COLOURS[1], alpha=0.4)
         axes.step(places, difference * 100, where="mid", color=COLOURS[1], linewidth=1)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_ylabel("ratio, wrong against right, %")

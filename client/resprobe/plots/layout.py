@@ -6,7 +6,9 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -70,6 +72,13 @@ def tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.yaxis.grid(True, color="#eeeeee")
     axes.set_axisbelow(True)
+
+
+def draw_band(axes: Axes, low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], **style: Any) -> PolyCollection:
+    """Fills the range between two values of every block, over the whole width of each block."""
+    edges = np.arange(len(low) + 1) - 0.5
+    low, high = np.append(low, low[-1:]), np.append(high, high[-1:])
+    return axes.fill_between(edges, low, high, step="post", linewidth=0, **style)
 
 
 def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str] | None = None) -> None:

@@ -5,14 +5,14 @@ from matplotlib.figure import Figure
 
 from resprobe._statistics import HIGH, LOW, summarise
 from resprobe.analysis.dataset_result import Frame
-from resprobe.plots.layout import COLOURS, PALE, block_figure, legend_below, markers
+from resprobe.plots.layout import COLOURS, PALE, block_figure, draw_band, legend_below, markers
 
 
 def plot_cosines(frame: Frame) -> Figure:
     """Draws the mean cosine of branch and shortcut of every block, and its spread over images."""
     figure, axes = block_figure(frame.model, 3.6)
     over, places = summarise(frame.blocks.cosine), np.arange(len(frame.model.blocks))
-    spread = axes.fill_between(places, over.low, over.high, step="mid", color=PALE, linewidth=0)
+    spread = draw_band(axes, over.low, over.high, color=PALE)
     (mean,) = axes.plot(places, over.mean, color=COLOURS[0], linewidth=1.2, **markers(frame.model))
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_ylabel("cosine of F(x) and s(x)")
@@ -32,6 +32,9 @@ def plot_responses(frame: Frame) -> Figure:
         handles += axes.plot(
             places, known, color=COLOURS[1], linewidth=1.2, linestyle="--", label="closed form", **crosses
         )
+    axes.margins(y=0.1)
+    axes.update_datalim([(0, 0)])  # so that the axis begins at 0, with the margin above the highest point
+    axes.autoscale_view()
     axes.set_ylim(bottom=0)
     axes.set_ylabel("std of F(x), pooled")
     legend_below(figure, handles)

@@ -45,8 +45,12 @@ def report(frame: Frame, dataset: Dataset | None = None) -> str:
 def comparison_page(compared: Comparison) -> str:
     """Returns the page about two models on the same images, as HTML."""
     a, b = compared.a.model, compared.b.model
-    title = f"{a.name} version {a.version} and {b.name} version {b.version}"
-    lead = f"{len(compared.a):,} images of {compared.a.dataset}, the same for both models."
+    names = [f"{model.name} version {model.version}" for model in (a, b)]
+    title = " and ".join(names)
+    lead = (
+        f"A is {names[0]}, B is {names[1]}. Both classified the same {len(compared.a):,} images of "
+        f"{compared.a.dataset}."
+    )
     depth = Section("Ratio by relative depth", _by_depth(compared))
     return render(title, lead, [Section("Classes", compared.sentences()), depth], WORDS)
 

@@ -60,7 +60,7 @@ def errors(frame: Frame, correct: npt.NDArray[np.bool_]) -> Section:
         clear = int((np.abs(difference) > margin).sum())
         text.append(
             f"The mean ratio differs by more than its 95 % interval in {clear} of {len(difference)} blocks; by chance "
-            f"alone it would in about {(1 - CONFIDENCE) * len(difference):.0f}. It differs most in "
+            f"alone it would in about {(1 - CONFIDENCE) * len(difference):.1f}. It differs most in "
             f"{frame.blocks.names[most]}, where it is {difference[most]:+.1%} ± {margin[most]:.1%} for wrongly "
             "classified images."
         )

@@ -26,36 +26,32 @@ def section(frame: Frame, dataset: Dataset | None) -> Section:
     Raises:
         DatasetError: The images are not from the data set.
     """
-    score, names = scores(frame.blocks.ratio), frame.blocks.names
+    score = scores(frame.blocks.ratio)
     overall = np.argsort(-np.median(score, axis=1), kind="stable")[:OVERALL]
     order = np.argsort(-score, axis=0, kind="stable")[:EACH]
     places = np.sort(np.argsort(-score.max(axis=0), kind="stable")[:BLOCKS])
     show = _Show(frame, dataset, sorted({*overall, *order[:, places].ravel()}))
+    text = (
+        "The distance of an image in a block is how far the logarithm of its ratio is from the median of all images, "
+        "in interquartile ranges."
+    )
+    lines = [show(row, f"distance {np.median(score[row]):.1f}") for row in overall]
+    caption = f"Images with the largest median distance over all blocks, of n = {len(frame):,} images."
+    most = Gallery(lines, caption) if dataset else Table(("over all blocks",), [[line] for line in lines], caption)
+    return Section("Unusual images", [text, most, _by_block(frame, order, places, show)])
+
+
+def _by_block(frame: Frame, order: npt.NDArray[np.intp], places: npt.NDArray[np.intp], show: "_Show") -> Table:
+    """Returns a table of the most unusual images of each of these blocks, in the order of their distance."""
+    names = frame.blocks.names
     rows = [
         [names[place], *(show(row, f"ratio {frame.blocks.ratio[row, place]:.3f}") for row in order[:, place])]
         for place in places
     ]
     some = "" if len(places) == len(names) else f", for the {BLOCKS} of {len(names)} blocks that have the most unusual"
-    text = (
-        "The distance of an image in a block is how far the logarithm of its ratio is from the median of all images, "
-        "in interquartile ranges."
-    )
     columns = ("block", *("most unusual" if rank == 0 else f"number {rank + 1}" for rank in range(order.shape[0])))
-    lines = [show(row, f"distance {np.median(score[row]):.1f}") for row in overall]
-    over_all = f"Images with the largest median distance over all blocks, of n = {len(frame):,} images."
-    return Section(
-        "Unusual images",
-        [
-            text,
-            Gallery(lines, over_all) if dataset else Table(("over all blocks",), [[line] for line in lines], over_all),
-            Table(
-                columns,
-                rows,
-                f"Images with the largest distance in one block{some}. n = {len(frame):,} images.",
-                len(columns),
-            ),
-        ],
-    )
+    caption = f"Images with the largest distance in one block{some}. n = {len(frame):,} images."
+    return Table(columns, rows, caption, len(columns))
 
 
 class _Show:

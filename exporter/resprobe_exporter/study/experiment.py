@@ -1,4 +1,4 @@
-"""Measures one net of a study: trains it or reads its checkpoint, and takes every number that the questions need."""
+"""Measures one net of a study: trains it or reads its checkpoint, and returns every number that the questions need."""
 
 import copy
 import functools

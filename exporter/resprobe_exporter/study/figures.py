@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.ticker import MaxNLocator
 
 from resprobe_exporter.study.evidence import WORDS, Evidence
 from resprobe_exporter.study.panels import (
@@ -72,6 +73,7 @@ def curves(axes: Axes, evidence: Evidence, family: Family) -> None:
         )
     axes.set_title(f"{WORDS[family]} nets during training")
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("training error, %")
     axes.set_ylim(0, 100)
     if depths:
@@ -122,9 +124,9 @@ def measured_against_closed_form(axes: Axes, evidence: Evidence) -> None:
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.axline((1, 1), (2, 2), color="black", linewidth=0.8)
     for axis in (axes.xaxis, axes.yaxis):
         logarithmic(axis)
-    axes.axline((1, 1), (2, 2), color="black", linewidth=0.8)
     axes.set_xlabel("closed form, from γ and β")
     axes.set_ylabel("measured on test images")
     axes.legend()
@@ -139,10 +141,12 @@ def ratios_by_block(axes: Axes, records: Sequence[Record]) -> None:
     axes.bar(places, trained.mean(0), width=0.7, color=BLUE, label="trained", alpha=0.85)
     for row in trained:
         axes.plot(places, row, ".", color="black", markersize=3)
-    axes.step(places, untrained.mean(0), where="mid", color=ORANGE, linewidth=1.8, label="untrained")
+    edges = np.arange(len(names) + 1) - 0.5
+    axes.stairs(untrained.mean(0), edges, baseline=None, color=ORANGE, linewidth=1.8, label="untrained")
+    axes.set_ylim(0, 1.25 * max(trained.max(), untrained.mean(0).max()))  # room for the legend
     name_blocks(axes, names)
     axes.set_ylabel("ratio  ‖F(x)‖ / ‖s(x)‖")
-    axes.set_title(f"residual, {records[0].depth} layers")
+    axes.set_title(f"residual, {records[0].depth} layers", pad=18)
     axes.legend()
 
 
@@ -173,7 +177,7 @@ def lost_by_block(axes: Axes, names: Sequence[str], lost: Sequence[float]) -> No
     axes.bar(range(len(names)), lost, width=0.7, color=BLUE, alpha=0.85)
     axes.axhline(0, color="black", linewidth=0.8)
     name_blocks(axes, names)
-    axes.set_ylabel("accuracy lost without the block, points")
+    axes.set_ylabel("accuracy lost, points")
 
 
 def lost_by_ratio(axes: Axes, blocks: Sequence[tuple[float, float, bool]]) -> None:
@@ -187,7 +191,7 @@ def lost_by_ratio(axes: Axes, blocks: Sequence[tuple[float, float, bool]]) -> No
             axes.plot(*zip(*chosen, strict=True), mark, color=colour, label=label)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xlabel("ratio  ‖F(x)‖ / ‖s(x)‖")
-    axes.set_ylabel("accuracy lost without the block, points")
+    axes.set_ylabel("accuracy lost, points")
     axes.legend(title="a block that")
 
 

@@ -35,7 +35,7 @@ def render(plan: StudyPlan, evidence: Evidence, answers: Sequence[Answer], drawi
         page.Section("In short", list(_summary(answers))),
         page.Section("The nets", list(_nets(plan, evidence))),
     ]
-    sections += [_section(*both) for both in zip(answers, drawings, strict=True)]
+    sections += [_section(place, *both) for place, both in enumerate(zip(answers, drawings, strict=True), 1)]
     return page.render(
         f"Why deep residual nets can be trained: a study on {plan.dataset}",
         "He et al. (2015) saw plain nets get worse with depth, ruled out overfitting and vanishing gradients, and "
@@ -106,7 +106,7 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _section(answer: Answer, drawing: Figure) -> page.Section:
+def _section(place: int, answer: Answer, drawing: Figure) -> page.Section:
     parts: list[str | page.Figure | page.Gallery | page.Table] = [
         Markup("<b>Expected.</b> {}").format(answer.expectation),
         Markup("<b>Experiment.</b> {}").format(answer.experiment),
@@ -115,7 +115,7 @@ def _section(answer: Answer, drawing: Figure) -> page.Section:
     ]
     if answer.numbers:
         parts.append(_table(answer.numbers))
-    return page.Section(answer.question, parts)
+    return page.Section(f"{place}. {answer.question}", parts)
 
 
 def _table(numbers: Sequence[Number]) -> page.Table:

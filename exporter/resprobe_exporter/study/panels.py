@@ -7,6 +7,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from resprobe.plots import COLOURS
 
@@ -22,7 +23,7 @@ GREY = "#777777"
 
 def grid(rows: int, columns: int, sharey: bool = False) -> tuple[Figure, npt.NDArray[Any]]:
     """Returns a figure as wide as the page, and its axes [rows, columns]."""
-    figure = Figure(figsize=(10.5, 3.7 * rows), layout="constrained")
+    figure = Figure(figsize=(10.5, 3.7 * rows), layout=ConstrainedLayoutEngine(h_pad=0.12))
     axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
     for panel in axes.flat:
         panel.spines[["top", "right"]].set_visible(False)
@@ -44,8 +45,13 @@ def percent(axes: Axes, name: Literal["x", "y"], top: float) -> None:
 
 
 def logarithmic(axis: Axis) -> None:
-    """Puts ticks at 1, 2 and 5 times powers of ten on an axis that is logarithmic."""
-    set_ticks(axis, [factor * 10.0**power for power in range(-3, 4) for factor in (1, 2, 5)])
+    """Puts ticks at 1, 2 and 5 times powers of ten on a logarithmic axis, and more where it spans less than that.
+
+    Call it when everything is drawn.
+    """
+    low, high = axis.get_view_interval()
+    factors = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8) if high < 5 * low else (1, 2, 5)
+    set_ticks(axis, [factor * 10.0**power for power in range(-3, 4) for factor in factors])
 
 
 def set_ticks(axis: Axis, places: Sequence[float]) -> None:
@@ -66,5 +72,5 @@ def name_blocks(axes: Axes, names: Sequence[str]) -> None:
         if index == "0":
             if place:
                 axes.axvline(place - 0.5, color=GREY, linewidth=0.8)
-            axes.annotate(f"stage {stage}", (place - 0.4, 0.99), xycoords=("data", "axes fraction"), fontsize=8,
-                          va="top", color=GREY)  # fmt: skip
+            axes.annotate(f"stage {stage}", (place - 0.4, 1.01), xycoords=("data", "axes fraction"), fontsize=8,
+                          va="bottom", color=GREY)  # fmt: skip

@@ -3,7 +3,8 @@
 One recipe serves all depths. In several processes under torchrun, each process computes its share of every batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.nets.resnet import ResNet
 from resprobe_exporter.training.batches import Batches
 from resprobe_exporter.training.data import Data, normalise
-from resprobe_exporter.training.distributed import parallel
+from resprobe_exporter.training.distributed import World, parallel
 from resprobe_exporter.training.evaluation import Score, evaluate
 from resprobe_exporter.training.loop import DEFAULT_OPTIONS, TrainingLoop, TrainingOptions
 from resprobe_exporter.training.progress import Layers, Progress
@@ -66,15 +67,29 @@ def train(
     if recipe.steps(len(data.train)) == 0:
         calibrate(net, Batches(data, recipe, seed))
         return
-    run = describe_run(net, data, recipe, seed) if checkpoints else {}
     with parallel(net, options.world) as called:
         loop = TrainingLoop(net, called, data, recipe, batches, options)
-        if checkpoints and (state := checkpoints.load(run)):
-            loop.load_state_dict(state)
-        while loop.step < loop.steps:
-            loop.advance(report)
-            if checkpoints and options.world.rank == 0 and checkpoints.due(loop.step == loop.steps):
-                checkpoints.save(run, loop.state_dict())
+        if checkpoints is None:
+            while loop.step < loop.steps:
+                loop.advance(report)
+        else:
+            _run_with_checkpoints(loop, checkpoints, describe_run(net, data, recipe, seed), options.world, report)
+
+
+def _run_with_checkpoints(
+    loop: TrainingLoop,
+    checkpoints: Checkpoints,
+    run: Mapping[str, Any],
+    world: World,
+    report: Callable[[Progress], None],
+) -> None:
+    """Resumes a run from its checkpoint if there is one, and writes checkpoints until it ends."""
+    if state := checkpoints.load(run):
+        loop.load_state_dict(state)
+    while loop.step < loop.steps:
+        loop.advance(report)
+        if world.rank == 0 and checkpoints.due(loop.step == loop.steps):
+            checkpoints.save(run, loop.state_dict())
 
 
 @torch.no_grad()

@@ -76,7 +76,7 @@ def answer(evidence: Evidence) -> Answer:
         outcome,
         verdict,
         tuple(
-            Number(f"furthest over last layers, {WORDS[family]}, {depth} layers, {MOMENTS[moment]}", estimate, "×")
+            Number(f"furthest group over last, {WORDS[family]}, {depth} layers, {MOMENTS[moment]}", estimate, "×")
             for (family, depth, moment), estimate in found.items()
         ),
         _rows(evidence),

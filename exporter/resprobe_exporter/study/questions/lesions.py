@@ -151,6 +151,6 @@ def draw(evidence: Evidence) -> Figure:
         blocks = average(evidence.select("resnet", depths[-1]))
         names = [one.block for one in blocks]
         figures.lost_by_block(axes[0, 0], names, [one.lost for one in blocks])
-        axes[0, 0].set_title(f"residual, {depths[-1]} layers")
+        axes[0, 0].set_title(f"residual, {depths[-1]} layers", pad=18)
         figures.lost_by_ratio(axes[0, 1], [(one.ratio, one.lost, one.changes_shape) for one in blocks])
     return figure

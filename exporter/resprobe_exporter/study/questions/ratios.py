@@ -21,7 +21,7 @@ QUESTION = Question(
         "what the shortcut carries. Later work measured the ratio ‖F(x)‖ / ‖s(x)‖ and found its mean to fall about "
         "as 1 / (number of blocks), an exponent a of 1 (Chang et al. 2018, Hauser 2019), with the first block of "
         "each stage large. But batch norm makes it small before any training, with an a of about ½ (De & Smith "
-        "2020): only what goes beyond that is learned. Expected is a mean below 1 that falls with depth."
+        "2020): only what exceeds that is learned. Expected is a mean below 1 that falls with depth."
     ),
     experiment=(
         "‖F(x)‖₂ / ‖s(x)‖₂ of every block and test image, averaged over images, in the trained net and in the "
