@@ -15,6 +15,7 @@ PACKAGES = {
     "resprobe_server": ROOT / "server",
     "resprobe": ROOT / "client",
 }
+PLOTS = ("comparison", "groups", "layout", "lesions", "output", "ratios", "statistics")
 QUESTIONS = ("degradation", "overfitting", "gradients", "responses", "ratios", "lesions")
 
 
@@ -84,9 +85,9 @@ def importing(*modules: str) -> set[str]:
         (["jinja2"], {"client/resprobe/report/page.py"}),
         (
             ["matplotlib"],
-            {f"client/resprobe/plots/{name}.py" for name in ("figures", "lesions", "ratios")}
+            {f"client/resprobe/plots/{name}.py" for name in PLOTS}
             | {"client/resprobe/report/page.py"}
-            | {f"exporter/resprobe_exporter/study/{name}.py" for name in ("figures", "page")}
+            | {f"exporter/resprobe_exporter/study/{name}.py" for name in ("figures", "page", "panels")}
             | {f"exporter/resprobe_exporter/study/questions/{name}.py" for name in QUESTIONS},
         ),
         (["pyarrow"], {"client/resprobe/analysis/arrow.py", "exporter/resprobe_exporter/study/results.py"}),
@@ -109,6 +110,11 @@ def test_only_the_exporter_knows_torch_and_onnx() -> None:
 def test_exporter_and_server_do_not_know_each_other() -> None:
     assert not {name for name in importing("resprobe_server") if name.startswith(("exporter", "client"))}
     assert not {name for name in importing("resprobe_exporter") if name.startswith(("server", "client"))}
+
+
+def test_the_study_is_a_leaf() -> None:
+    users = importing("resprobe_exporter.study")
+    assert {path for path in users if "/study/" not in path} == {"exporter/resprobe_exporter/commands/study.py"}
 
 
 def test_only_app_imports_the_whole_server() -> None:

@@ -12,12 +12,12 @@ from resprobe_exporter.commands.options import Device, choose_device, console
 from resprobe_exporter.nets.info import Shortcut
 
 if TYPE_CHECKING:
-    from resprobe_exporter.study import Plan, Results, Taken
+    from resprobe_exporter.study import ImportedNets, StudyPlan, StudyResults
 
 
 @dataclass(frozen=True)
 class Study:
-    """Ask the paper's questions: train plain and residual nets of several depths, measure them, and write a page.
+    """Study depth as the paper does: train plain and residual nets of several depths, measure them, and write a page.
 
     Does depth hurt plain nets, and why: overfitting, vanishing gradients, or layers that cannot keep the identity? Is
     F(x) close to zero, and does it matter? Without --dataset it trains 36 nets on scikit-learn's digits, in about a
@@ -42,7 +42,7 @@ class Study:
     shortcut: Shortcut = "A"
     """Shortcut option, as of exporter build. A adds no parameters."""
     epochs: int | None = None
-    """Passes over the training images. Default: 12 for digits, 30 for the others."""
+    """Passes over the training images. Default: 12 for digits, 30 for other data sets."""
     checkpoints: tuple[Path, ...] = ()
     """Checkpoints of residual nets to measure. If there are any checkpoints, no net is trained."""
     plain_checkpoints: tuple[Path, ...] = ()
@@ -67,45 +67,45 @@ class Study:
     """Print the answers as JSON."""
 
     def run(self) -> None:
-        """Measures the nets that are not measured yet, and writes the answers."""
+        """Runs or resumes the study, and prints the answers."""
         from resprobe_exporter import progress
         from resprobe_exporter.errors import ExporterError
-        from resprobe_exporter.study import run
+        from resprobe_exporter.study import run_study
 
         if self.workers is not None and self.workers < 1:
             raise ExporterError(f"--workers {self.workers}: expected 1 or more")
         device = choose_device(self.device)
         workers = self.workers or (1 if device.type == "cuda" else len(os.sched_getaffinity(0)))
-        results = run(self._plan(), self.out, device, workers, progress.note)
+        results = run_study(self._plan(), self.out, device, workers, progress.note)
         self._print(results)
 
-    def _plan(self) -> "Plan":
-        from resprobe_exporter.study import Plan, default_recipe
+    def _plan(self) -> "StudyPlan":
+        from resprobe_exporter.study import StudyPlan, default_recipe
 
-        return Plan(
+        return StudyPlan(
             recipe=default_recipe(self.dataset, self.epochs),
             dataset=self.dataset,
             data=self.data,
             depths=self.depths,
             seeds=self.seeds,
             shortcut=self.shortcut,
-            taken=self._taken(),
+            imported=self._imported(),
             limit=self.limit,
             lesion_limit=self.lesion_limit,
         )
 
-    def _taken(self) -> "Taken | None":
+    def _imported(self) -> "ImportedNets | None":
         from resprobe_exporter.errors import ExporterError
         from resprobe_exporter.nets.preprocessing import Preprocessing
-        from resprobe_exporter.study import Taken
+        from resprobe_exporter.study import ImportedNets
 
         if not self.checkpoints and not self.plain_checkpoints:
             return None
         if not self.mean or not self.std:
             raise ExporterError("--checkpoints needs --mean and --std, those that the nets were trained with")
-        return Taken(self.checkpoints, self.plain_checkpoints, Preprocessing(self.mean, self.std), self.weights)
+        return ImportedNets(self.checkpoints, self.plain_checkpoints, Preprocessing(self.mean, self.std), self.weights)
 
-    def _print(self, results: "Results") -> None:
+    def _print(self, results: "StudyResults") -> None:
         if self.json:
             print(json.dumps(results.as_json(), ensure_ascii=False))
             return

@@ -1,4 +1,4 @@
-"""Frames on disk, summaries, and the report's page."""
+"""Dataset results on disk, summaries, and the report's page."""
 
 import dataclasses
 from pathlib import Path
@@ -12,7 +12,8 @@ from resprobe import analysis, datasets
 from resprobe._statistics import STATISTICS
 from resprobe.analysis import Frame, summarise
 from resprobe.analysis.outliers import scores
-from resprobe.report.pages import relative_difference
+from resprobe.report.sections import relative_difference
+from scipy import stats
 
 from tests.support.commands import Run
 from tests.support.statistics import frame
@@ -81,13 +82,29 @@ def test_windows_of_a_data_set_keep_their_places() -> None:
     assert np.array_equal(drawn.labels, whole.labels[drawn.index])
 
 
-def test_relative_difference_is_welch() -> None:
+def test_relative_differences_have_welchs_interval_with_students_t() -> None:
     generator = np.random.default_rng(0)
-    a, b = generator.normal(3, 1, (50, 1)).astype(np.float32), generator.normal(2, 2, (80, 1)).astype(np.float32)
+    a, b = generator.normal(3, 1, (4, 1)).astype(np.float32), generator.normal(2, 2, (9, 1)).astype(np.float32)
     difference, margin = relative_difference(a, b)
     assert difference[0] == pytest.approx(a.mean() / b.mean() - 1, rel=1e-5)
-    error = np.sqrt(a.var(ddof=1) / 50 + b.var(ddof=1) / 80)
-    assert margin[0] == pytest.approx(1.96 * error / b.mean(), rel=1e-4)
+    variances = a.var(ddof=1) / 4, b.var(ddof=1) / 9
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 3 + variances[1] ** 2 / 8)
+    error = np.sqrt(sum(variances))
+    assert margin[0] == pytest.approx(stats.t.ppf(0.975, freedom) * error / b.mean(), rel=1e-4)
+    assert margin[0] > 2.1 * error / b.mean()  # 1.96 would be too narrow for so few images
+
+
+def test_relative_differences_leave_out_what_is_not_finite() -> None:
+    generator = np.random.default_rng(0)
+    a, b = generator.normal(3, 1, (9, 3)).astype(np.float32), generator.normal(2, 1, (8, 3)).astype(np.float32)
+    expected = relative_difference(a[2:, :1], b[1:, :1])
+    a[0, 0], a[1, 0], b[0, 0] = np.inf, np.nan, np.inf
+    a[1:, 2] = np.nan
+    difference, margin = relative_difference(a, b)
+    assert (difference[0], margin[0]) == pytest.approx((expected[0][0], expected[1][0]))
+    assert np.isfinite(margin[1])
+    assert np.isnan(margin[2])  # one value has no spread
+    assert relative_difference(np.ones((3, 1), np.float32), np.ones((4, 1), np.float32))[0] == 0
 
 
 def test_the_most_unusual_image_has_the_highest_score() -> None:
@@ -128,6 +145,14 @@ def test_any_number_of_blocks_and_hostile_names(per_stage: int) -> None:
     assert "2 of 40 images have a shortcut of zero in at least one of 1 blocks" in html
 
 
+def test_blocks_without_any_finite_ratio_can_be_reported() -> None:
+    one = frame(1)
+    one.blocks.ratio[:] = np.inf
+    html = analysis.report(one)
+    assert "40 of 40 images have a shortcut of zero" in html
+    assert "Is F(x) close to zero?" not in html
+
+
 def test_without_labels_the_predicted_class_counts() -> None:
     html = analysis.report(dataclasses.replace(frame(1), labels=None))
     assert "Ratio by predicted class" in html
@@ -135,7 +160,10 @@ def test_without_labels_the_predicted_class_counts() -> None:
 
 
 def test_images_of_another_data_set_are_refused(swept: Frame) -> None:
-    with pytest.raises(resprobe.DatasetError, match="these are not the images of the report"):
+    with pytest.raises(
+        resprobe.DatasetError,
+        match="data set digits does not hold the images of the report: expected the 150 images of digits",
+    ):
         analysis.report(swept, datasets.load("digits", split="train"))
 
 

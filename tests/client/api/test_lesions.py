@@ -18,8 +18,7 @@ import resprobe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from resprobe import _lesions, datasets
-from resprobe.plots import lesions, ratios
+from resprobe import _lesions, datasets, plots
 from resprobe_exporter.errors import CheckFailed
 from resprobe_exporter.graph.torch_export import Served
 from resprobe_exporter.importing.state_dict import fill, read
@@ -272,10 +271,10 @@ def test_every_number_of_blocks_can_be_drawn(tmp_path: Path, per_stage: int, ran
     found = resprobe.Lesions(
         "net", "1", 9, blocks.names, 0.9, 0.8, values, values, np.array(random, np.int64), draws, draws
     )
-    lesions.plot_lesions(found, model, "some images", tmp_path / "lesions.png")
+    plots.save(plots.plot_lesions(found, model, "some images"), tmp_path / "lesions.png")
     with Image.open(tmp_path / "lesions.png") as picture:
         colours = np.array([colour for _, colour in picture.convert("RGB").getcolors(1 << 24) or ()])
-    for colour in ratios.COLOURS[:3]:
+    for colour in plots.COLOURS[:3]:
         wanted = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)])
         assert np.abs(colours - wanted).max(axis=1).min() < 32
 

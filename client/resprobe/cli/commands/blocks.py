@@ -55,9 +55,9 @@ class Blocks(Selection, Source):
             raise InvalidRequest("--out needs --dataset; for picture files use --json")
         _files.check(self.out)
         if self.plot is not None:
-            from resprobe.plots import ratios
+            from resprobe import plots
 
-            ratios.check_path(self.plot)
+            plots.check_path(self.plot)
 
     def _files(self, client: Client) -> None:
         answers = pictures.ask(client, self.images, self.model, self.version, 1, blocks=True)
@@ -116,6 +116,6 @@ class Blocks(Selection, Source):
 
     def _draw(self, blocks: BlockStatistics, model: Model, source: str) -> None:
         if self.plot is not None:
-            from resprobe.plots import ratios
+            from resprobe import plots
 
-            ratios.plot_ratios(blocks, model, source, self.plot)
+            plots.save(plots.plot_ratios(blocks, model, source), self.plot)

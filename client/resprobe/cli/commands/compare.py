@@ -51,9 +51,9 @@ class Compare(Connection, Source):
 
     def _write(self, compared: Comparison) -> None:
         if self.plot is not None:
-            from resprobe.plots import figures, ratios
+            from resprobe import plots
 
-            ratios.save(figures.comparison(compared), self.plot)
+            plots.save(plots.plot_comparison(compared), self.plot)
         if self.out is not None:
             from resprobe.report import page, pages
 
@@ -62,9 +62,9 @@ class Compare(Connection, Source):
     def _check(self) -> None:
         _files.check(self.out)
         if self.plot is not None:
-            from resprobe.plots import ratios
+            from resprobe import plots
 
-            ratios.check_path(self.plot)
+            plots.check_path(self.plot)
 
 
 def _print(compared: Comparison) -> None:

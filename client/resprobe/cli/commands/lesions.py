@@ -52,9 +52,9 @@ class Lesions(Selection):
         if self.limit is not None and self.limit < 1:
             raise InvalidRequest(f"--limit {self.limit}: expected 1 or more")
         if self.plot is not None:
-            from resprobe.plots import ratios
+            from resprobe import plots
 
-            ratios.check_path(self.plot)
+            plots.check_path(self.plot)
         with self.client() as client:
             self._ask(client, datasets.load(self.dataset, self.data, "test").head(self.limit))
 
@@ -81,9 +81,10 @@ class Lesions(Selection):
         seconds = time.perf_counter() - begin
         try:
             if self.plot is not None:
-                from resprobe.plots.lesions import plot_lesions
+                from resprobe import plots
 
-                plot_lesions(lesions, model, f"{len(dataset):,} images of {dataset.name}", self.plot)
+                source = f"{len(dataset):,} images of {dataset.name}"
+                plots.save(plots.plot_lesions(lesions, model, source), self.plot)
         finally:  # what was found is shown, even if it cannot be drawn
             self._show(lesions, ratios, dataset.name, seconds, notes)
 
