@@ -10,7 +10,8 @@
     ├── ServerUnavailable       UNAVAILABLE: no server there, still loading, or draining
     ├── Unauthorized            UNAUTHENTICATED, PERMISSION_DENIED
     ├── ServerError             any other status: the fault is the server's
-    └── DatasetError            images on this machine that cannot be read
+    ├── DatasetError            images on this machine that cannot be read
+    └── MissingPackage          an optional package is not installed
 
 Each carries `status`, the name of the gRPC status, or None if no server was involved.
 """
@@ -74,3 +75,7 @@ class ServerError(Error):
 
 class DatasetError(Error):
     """A data set cannot be read: the text names the file and what was expected."""
+
+
+class MissingPackage(Error):
+    """An optional package is not installed: the text says how to install it."""

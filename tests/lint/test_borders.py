@@ -87,7 +87,14 @@ def importing(*modules: str) -> set[str]:
             | {f"exporter/resprobe_exporter/study/{name}.py" for name in ("figures", "page")}
             | {f"exporter/resprobe_exporter/study/questions/{name}.py" for name in QUESTIONS},
         ),
-        (["pyarrow"], {"client/resprobe/analysis/arrow.py", "exporter/resprobe_exporter/study/results.py"}),
+        (
+            ["pyarrow"],
+            {
+                "client/resprobe/_results/tabular.py",
+                "client/resprobe/analysis/arrow.py",
+                "exporter/resprobe_exporter/study/results.py",
+            },
+        ),
         (["prometheus_client"], {"server/resprobe_server/observability/prometheus.py"}),
         (
             ["opentelemetry"],
