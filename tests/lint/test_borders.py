@@ -51,6 +51,7 @@ def importing(*modules: str) -> set[str]:
             ],
             {
                 "client/resprobe/_async_client.py",
+                "client/resprobe/_base.py",
                 "client/resprobe/_client.py",
                 "client/resprobe/_wire/requests.py",
                 "client/resprobe/_wire/responses.py",
@@ -132,8 +133,9 @@ def test_rooms_stay_small() -> None:
         ("client/resprobe/_pictures", {"resprobe.errors"}),
         (
             "client/resprobe/_wire",
-            {"resprobe._classes", "resprobe._pictures", "resprobe._statistics", "resprobe.errors"},
+            {"resprobe._classes", "resprobe._pictures", "resprobe._results", "resprobe.errors"},
         ),
+        ("client/resprobe/_results", {"resprobe._pictures.images", "resprobe.errors"}),
         ("exporter/resprobe_exporter/nets", {"resprobe_exporter.errors"}),
         ("exporter/resprobe_exporter/training", {"resprobe_exporter.errors", "resprobe_exporter.nets"}),
         ("server/resprobe_server/execution", {f"resprobe_server.{name}" for name in ("config", "errors", "text")}),

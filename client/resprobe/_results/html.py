@@ -12,24 +12,27 @@ BAR = "display:inline-block;height:0.8em;width:{width:.0f}px;background:#4477aa"
 BAR_WIDTH = 160  # pixels of the longest bar
 
 
-def table(columns: Mapping[str, Sequence[Any] | np.ndarray], caption: str = "", bars: str = "") -> str:
-    """Returns a table as HTML: the first ROWS rows, and a line that says how many there are if that is not all.
+def table(
+    columns: Mapping[str, Sequence[Any] | np.ndarray], caption: str = "", bars: str = "", rows: int = ROWS
+) -> str:
+    """Returns a table as HTML: the first rows, and a line that says how many there are if that is not all.
 
     Args:
         columns: Columns by name, all of one length.
         caption: Text above the table.
         bars: Name of the column of numbers that is also drawn as bars. If empty, none is.
+        rows: Maximum rows to show.
     """
     count = len(next(iter(columns.values()), ()))
     longest = _longest(columns[bars]) if bars else 0.0
     head = "".join(f'<th style="{CELL.format(align="left")}">{escape(name)}</th>' for name in columns)
-    rows = []
-    for row in range(min(count, ROWS)):
+    body = ""
+    for row in range(min(count, rows)):
         cells = [_cell(values[row], longest if name == bars else 0.0) for name, values in columns.items()]
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    more = f"<p>… {count - ROWS:,} more rows</p>" if count > ROWS else ""
+        body += f"<tr>{''.join(cells)}</tr>"
+    more = f"<p>… {count - rows:,} more rows</p>" if count > rows else ""
     title = f"<p>{escape(caption)}</p>" if caption else ""
-    return f"<div>{title}<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}</div>"
+    return f"<div>{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</div>"
 
 
 def _cell(value: object, longest: float) -> str:

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from resprobe._statistics import HIGH, LOW, summarise
-from resprobe._wire.responses import Model
+from resprobe._results.model import Model
+from resprobe._results.statistics import HIGH, LOW, summarise
 from resprobe.analysis.compare import Comparison, positions
 from resprobe.analysis.dataset_result import Frame
 from resprobe.plots.ratios import COLOURS, FEW, GREY, layers

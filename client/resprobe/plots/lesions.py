@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from resprobe._lesions import Lesions
-from resprobe._wire.responses import Model
+from resprobe._results.lesions import Lesions
+from resprobe._results.model import Model
 from resprobe.plots.ratios import COLOURS, FEW, check_path, label_stages, save, stage_colours, tidy, width_for
 
 GREY = "#555555"

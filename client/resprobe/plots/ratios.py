@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from resprobe import _files
-from resprobe._statistics import HIGH, LOW, BlockStatistics, summarise
-from resprobe._wire.responses import Model
+from resprobe._results.model import Model
+from resprobe._results.statistics import HIGH, LOW, BlockStatistics, summarise
 
 SUFFIXES = (".svg", ".png")
 # Okabe and Ito's colours, which people with colour blindness can tell apart.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from resprobe._statistics import HIGH, LOW, Summary, summarise
+from resprobe._results.statistics import HIGH, LOW, Summary, summarise
 from resprobe.analysis import outliers
 from resprobe.analysis.compare import Comparison
 from resprobe.analysis.dataset_result import Frame

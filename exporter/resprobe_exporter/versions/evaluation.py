@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from resprobe._classes import match
-from resprobe._statistics import BlockStatistics
+from resprobe._results.statistics import BlockStatistics
 from resprobe_protos.contract import BLOCKS, LOGITS
 
 from resprobe_exporter.training.evaluation import Score

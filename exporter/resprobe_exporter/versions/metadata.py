@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from google.protobuf import json_format
-from resprobe._statistics import STATISTICS as DERIVED
+from resprobe._results.statistics import STATISTICS as DERIVED
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.contract import DESCRIPTION, STATISTICS, WEIGHTS
 

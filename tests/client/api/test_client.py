@@ -34,7 +34,7 @@ def test_the_public_surface_is_what_is_documented() -> None:
     }
     for name in ("Client", "AsyncClient"):
         methods = {one for one in vars(getattr(resprobe, name)) if not one.startswith("_")}
-        assert methods == {"close", "models", "model", "classify", "stream", "lesions"}
+        assert methods == {"close", "models", "model", "classify", "stream", "lesions", "health"}
     assert resprobe.analysis is sys.modules["resprobe.analysis"]
     assert not hasattr(resprobe, "no_such_name")
 
@@ -130,7 +130,7 @@ def zeros(*shape: int, dtype: Any = np.uint8) -> npt.NDArray[Any]:
         (zeros(1, 2, 8, 8, 1), "image 0: shape [1, 2, 8, 8, 1]; expected [height, width, 1 or 3]", 0),
         (zeros(0, 8, 1), "image 0: shape [0, 8, 1]; expected [height, width, 1 or 3]", 0),
         ([zeros(8, 8, 1), zeros(1, 8, 8, 1)], "image 1: shape [1, 8, 8, 1]; expected [height, width, 1 or 3]", 1),
-        ([zeros(8, 8, 1), None], "image 1 is a NoneType; expected a uint8 array, a path", 1),
+        ([zeros(8, 8, 1), None], "image 1 is a NoneType; expected a uint8 array or torch tensor, a path", 1),
         ("/nowhere/cat.jpg", "/nowhere/cat.jpg cannot be read: No such file or directory", 0),
         ([b"hello"], "image 0 is 5 bytes that are not a JPEG, PNG or WebP file", 0),
     ],
@@ -178,7 +178,7 @@ def test_each_status_has_its_exception(
 
 
 def test_a_request_over_the_servers_limit(start: Serve, repository: Path) -> None:
-    message = r"at most 1\.0 MiB are taken; send fewer images at a time"
+    message = r"the maximum is 1\.0 MiB; send fewer images at a time"
     with (
         start(repository, max_message=1) as address,
         resprobe.Client(address) as client,

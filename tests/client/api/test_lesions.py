@@ -18,7 +18,7 @@ import resprobe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from resprobe import _lesions, datasets
+from resprobe import _lesion_run, datasets
 from resprobe.plots import lesions, ratios
 from resprobe_exporter.errors import CheckFailed
 from resprobe_exporter.graph.torch_export import Served
@@ -205,13 +205,13 @@ def check_lesions(found: resprobe.Lesions, graph: onnxruntime.InferenceSession, 
 def test_lesions_are_what_the_graph_says(
     monkeypatch: pytest.MonkeyPatch, address: str, repository: Path, test_images: Pixels, digits: Any
 ) -> None:
-    monkeypatch.setattr(_lesions, "BATCH", 32)  # several requests for each lesion
+    monkeypatch.setattr(_lesion_run, "BATCH", 32)  # several requests for each lesion
     labels, graph = digits.test.labels.numpy()[:100], open_graph(repository / "digits" / "1", "lesion.onnx")
     images, told = test_images[:100], []
     options: dict[str, Any] = {"model": "digits", "random": [1, 3], "draws": 4, "seed": 7}
     with resprobe.Client(address) as client:
         report: Callable[[int, int], None] = lambda *progress: told.append(progress)  # noqa: E731
-        found = client.lesions(images, labels, report=report, **options)
+        found = client.lesions(images, labels, progress=report, **options)
     check_lesions(found, graph, images, labels)
     assert (found.model, found.version, found.images, found.removed.tolist()) == ("digits", "2", 100, [1, 3])
     assert (found.random_accuracy.shape, found.random_change.shape) == ((2, 4), (2, 4))
