@@ -13,7 +13,8 @@ def shown(progress: "Progress | Callable[[int, int], object]", text: str) -> Ite
     """Yields the function to call with the number of images that are done, and of all images.
 
     Args:
-        progress: Function to call. If True, a bar is drawn on standard error; if False, nothing is shown.
+        progress: Function to call. If True, a bar is drawn on standard error, if that is a terminal or a notebook; if
+            False, nothing is shown.
         text: Label of the bar.
     """
     if callable(progress):
@@ -24,6 +25,7 @@ def shown(progress: "Progress | Callable[[int, int], object]", text: str) -> Ite
         from rich.console import Console
         from rich.progress import Progress as Bars
 
-        with Bars(console=Console(stderr=True), transient=True) as bars:
+        console = Console(stderr=True)
+        with Bars(console=console, transient=True, disable=not (console.is_terminal or console.is_jupyter)) as bars:
             task = bars.add_task(text, total=None)
             yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -115,12 +115,12 @@ class Result(Tabular):
     def __getitem__(self: AnyResult, place: slice) -> AnyResult: ...
     def __getitem__(self, place: int | slice) -> "Prediction | Result":
         """Returns the prediction of one image, or a result of some images."""
+        if not isinstance(place, slice):
+            return self._prediction(range(len(self))[place])
         rows = np.arange(len(self))[place]
-        if not isinstance(rows, np.ndarray):
-            return self._prediction(int(rows))
         return replace(
             self,
-            labels=self.labels[place] if isinstance(place, slice) else self.labels,
+            labels=self.labels[place],
             classes=self.classes[rows],
             probabilities=self.probabilities[rows],
             blocks=None if self.blocks is None else self.blocks.take(rows),
