@@ -23,6 +23,7 @@ from resprobe._wire import health
 from resprobe._wire.channel import Endpoint
 from resprobe._wire.requests import BlockScale, PreparedRequest, RequestOptions, model_request
 from resprobe._wire.responses import read_model, read_result
+from resprobe.errors import ModelNotFound
 
 Item = TypeVar("Item")
 
@@ -50,24 +51,21 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
 
     async def health(self, model: str | None = None, *, timeout: float | None = TIMEOUT) -> health.ServingStatus:  # noqa: ASYNC109
         """Asks whether the server is serving, or one of its models, as Client.health does."""
-        self._check_open()
         deadline, which = Deadline(timeout), model_request(model or "")
         check = self._channel.unary_unary(health.METHOD, health.Request.SerializeToString, health.Response.FromString)
         try:
-            response = await check(health.Request(service=which.name), timeout=deadline.left())
-        except grpc.RpcError as error:
-            self._raise_health(error, which.name)
+            with self._calling():
+                response = await check(health.Request(service=which.name), timeout=deadline.left())
+        except ModelNotFound as error:  # the health service does not say what there is
+            raise ModelNotFound(f"{self._address} serves no model {which.name!r}", status=error.status) from error
         if which.version:
             await self.model(which.name, which.version, timeout=deadline.left())
         return health.read_status(response)
 
     async def models(self, *, timeout: float | None = TIMEOUT) -> list[Model]:  # noqa: ASYNC109  # gRPC's own
         """Lists every model version that the server serves, as Client.models does."""
-        self._check_open()
-        try:
+        with self._calling():
             response = await self._stub.ListModels(pb.ListModelsRequest(), timeout=timeout)
-        except grpc.RpcError as error:
-            self._raise(error)
         return [read_model(message) for message in response.models]
 
     async def model(self, name: str = "", version: str | int = "", *, timeout: float | None = TIMEOUT) -> Model:  # noqa: ASYNC109
@@ -194,11 +192,8 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
                     task.cancel()
 
     async def _ask(self, request: PreparedRequest, timeout: float | None) -> pb.ClassifyResponse:  # noqa: ASYNC109
-        self._check_open()
-        try:
+        with self._calling(request.sources):
             return await self._stub.Classify(request.message, timeout=timeout)
-        except grpc.RpcError as error:
-            self._raise(error, request)
 
     async def _ask_and_read(self, request: PreparedRequest, blocks: bool, timeout: float | None) -> Result:  # noqa: ASYNC109
         return await self._read(await self._ask(request, timeout), blocks, timeout)
@@ -210,11 +205,9 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         return read_result(response, model)
 
     async def _fetch(self, name: str, version: str | int, timeout: float | None) -> pb.Model:  # noqa: ASYNC109
-        self._check_open()
-        try:
-            return await self._stub.GetModel(model_request(name, version), timeout=timeout)
-        except grpc.RpcError as error:
-            self._raise(error)
+        request = model_request(name, version)
+        with self._calling():
+            return await self._stub.GetModel(request, timeout=timeout)
 
 
 async def _iterate(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:

@@ -2,7 +2,8 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Generic, NoReturn, TypedDict, TypeVar
 
 import grpc
@@ -14,10 +15,10 @@ from resprobe._progress import Progress
 from resprobe._results.model import Model
 from resprobe._wire.address import default
 from resprobe._wire.channel import Endpoint, FilePath
-from resprobe._wire.requests import BlockScale, PreparedRequest
+from resprobe._wire.requests import BlockScale
 from resprobe._wire.responses import read_model
 from resprobe._wire.status import raise_error
-from resprobe.errors import InvalidRequest, ModelNotFound, ServerUnavailable
+from resprobe.errors import InvalidRequest, ServerUnavailable
 
 TIMEOUT = 30.0  # seconds for a call
 IN_FLIGHT = 4  # requests of a stream that are under way at a time
@@ -99,19 +100,21 @@ class BaseClient(ABC, Generic[Channel]):
         """Returns the address, and whether the client is closed."""
         return f"{type(self).__name__}({self._address!r}{', closed' if self._closed else ''})"
 
+    @contextmanager
+    def _calling(self, sources: Sequence[str] = ()) -> Iterator[None]:
+        """Turns what gRPC raises in a call into exceptions of resprobe.errors; `sources` are names of images."""
+        self._check_open()
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise_error(error, self._address, sources)
+        except (ValueError, grpc.aio.UsageError):  # the channel was closed meanwhile
+            self._check_open()
+            raise
+
     def _check_open(self) -> None:
         if self._closed:
             raise InvalidRequest("the client is closed; expected an open one, as inside its `with` block")
-
-    def _raise(self, error: grpc.RpcError, request: PreparedRequest | None = None) -> NoReturn:
-        """Raises the exception of resprobe.errors that a failed call means."""
-        raise_error(error, self._address, () if request is None else request.sources)
-
-    def _raise_health(self, error: grpc.RpcError, name: str) -> NoReturn:
-        try:
-            self._raise(error)
-        except ModelNotFound as missing:  # the health service does not say what there is
-            raise ModelNotFound(f"{self._address} serves no model {name!r}", status=missing.status) from error
 
     def _known(self, response: pb.ClassifyResponse) -> Model | None:
         """Returns the description of the version that answered. If None, it must be fetched."""

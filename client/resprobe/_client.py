@@ -23,6 +23,7 @@ from resprobe._wire import health
 from resprobe._wire.channel import Endpoint
 from resprobe._wire.requests import BlockScale, PreparedRequest, RequestOptions, model_request
 from resprobe._wire.responses import read_model, read_result
+from resprobe.errors import ModelNotFound
 
 
 class Client(BaseClient[grpc.Channel]):
@@ -56,24 +57,21 @@ class Client(BaseClient[grpc.Channel]):
         Raises:
             ModelNotFound: The server has no model of this name or version.
         """
-        self._check_open()
         deadline, which = Deadline(timeout), model_request(model or "")
         check = self._channel.unary_unary(health.METHOD, health.Request.SerializeToString, health.Response.FromString)
         try:
-            response = check(health.Request(service=which.name), timeout=deadline.left())
-        except grpc.RpcError as error:
-            self._raise_health(error, which.name)
+            with self._calling():
+                response = check(health.Request(service=which.name), timeout=deadline.left())
+        except ModelNotFound as error:  # the health service does not say what there is
+            raise ModelNotFound(f"{self._address} serves no model {which.name!r}", status=error.status) from error
         if which.version:
             self.model(which.name, which.version, timeout=deadline.left())
         return health.read_status(response)
 
     def models(self, *, timeout: float | None = TIMEOUT) -> list[Model]:
         """Lists every model version that the server serves, by name and version."""
-        self._check_open()
-        try:
+        with self._calling():
             response = self._stub.ListModels(pb.ListModelsRequest(), timeout=timeout)
-        except grpc.RpcError as error:
-            self._raise(error)
         return [read_model(message) for message in response.models]
 
     def model(self, name: str = "", version: str | int = "", *, timeout: float | None = TIMEOUT) -> Model:
@@ -249,14 +247,12 @@ class Client(BaseClient[grpc.Channel]):
                     future.cancel()
 
     def _send(self, request: PreparedRequest, timeout: float | None) -> "grpc.Future[pb.ClassifyResponse]":
-        self._check_open()
-        return self._stub.Classify.future(request.message, timeout=timeout)
+        with self._calling():
+            return self._stub.Classify.future(request.message, timeout=timeout)
 
     def _receive(self, future: "grpc.Future[pb.ClassifyResponse]", request: PreparedRequest) -> pb.ClassifyResponse:
-        try:
+        with self._calling(request.sources):
             return future.result()
-        except grpc.RpcError as error:
-            self._raise(error, request)
 
     def _read(self, response: pb.ClassifyResponse, blocks: bool, timeout: float | None) -> Result:
         """Reads a response; block statistics need the description of the version that answered."""
@@ -266,8 +262,6 @@ class Client(BaseClient[grpc.Channel]):
         return read_result(response, model)
 
     def _fetch(self, name: str, version: str | int, timeout: float | None) -> pb.Model:
-        self._check_open()
-        try:
-            return self._stub.GetModel(model_request(name, version), timeout=timeout)
-        except grpc.RpcError as error:
-            self._raise(error)
+        request = model_request(name, version)
+        with self._calling():
+            return self._stub.GetModel(request, timeout=timeout)

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import grpc
 import resprobe
+from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
 from tests.support.servers import Loop
@@ -60,12 +61,33 @@ class Blocking:
             self._wait(results.aclose())
 
 
-@contextmanager
-def scripted(servicer: resprobe_pb2_grpc.ResidualServiceServicer) -> Iterator[str]:
+class Scripted(resprobe_pb2_grpc.ResidualServiceServicer):
+    """A service whose responses a test decides: it defines the methods that are called."""
+
+    def Classify(self, request: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:
+        raise NotImplementedError
+
+    def ClassifyStream(self, request_iterator: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
+        raise NotImplementedError
+
+    def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.Model:
+        raise NotImplementedError
+
+
+def scripted(servicer: Scripted) -> AbstractContextManager[str]:
     """Serves a servicer whose responses a test decides; yields the address."""
+    return listening(lambda server: resprobe_pb2_grpc.add_ResidualServiceServicer_to_server(servicer, server))
+
+
+@contextmanager
+def listening(add: Callable[[grpc.Server], None]) -> Iterator[str]:
+    """Serves what `add` adds to grpcio's own server; yields the address."""
     with ThreadPoolExecutor(4) as threads:
         server = grpc.server(threads)
-        resprobe_pb2_grpc.add_ResidualServiceServicer_to_server(servicer, server)
+        add(server)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         try:
