@@ -185,10 +185,7 @@ class Client(BaseClient[grpc.Channel]):
         timeout: float | None = TIMEOUT,
         in_flight: int = IN_FLIGHT,
     ) -> Lesions:
-        """Removes every single block, and some numbers of random blocks, and measures the accuracy without them.
-
-        Every image is sent once for each lesion, so arrays are better than files, which the server would decode each
-        time.
+        """Measures the accuracy without every single block, and without random blocks. Arrays are faster than files.
 
         Args:
             images: Images, as for `classify`.
@@ -200,14 +197,12 @@ class Client(BaseClient[grpc.Channel]):
             draws: Random choices of blocks for each number in `random`.
             seed: Seed of the random choices.
             layout: Order of the axes of arrays and tensors: "nhwc", or "nchw" if channels come first.
-            progress: If True, a bar on standard error; or a function that is called after each response with the number
-                of images that are done and of all images.
+            progress: As for `stream`; every image counts once for each lesion.
             timeout: Seconds for each request. If None, no limit.
             in_flight: Number of requests under way at a time.
 
         Raises:
             StatisticsUnavailable: The model has no blocks, or no graph that can scale them.
-            Error: A request failed; resprobe.errors has the tree.
         """
         described = self.model(model, version, timeout=timeout)
         run = LesionRun(described, images, labels, classes, random, draws, seed, layout)

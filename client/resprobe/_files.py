@@ -1,4 +1,4 @@
-"""Files that commands write: looked at before the work, and there as a whole or not at all."""
+"""Writes files: checked before the work, and written whole or not at all."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,15 +9,15 @@ from resprobe.errors import Error
 
 
 def check(path: Path | None, suffixes: Sequence[str] = (), what: str = "this file") -> None:
-    """Checks that a file can be written there; to be called before the images are sent.
+    """Checks that a file can be written, before the work whose result it will hold.
 
     Args:
-        path: To write; None is right too.
-        suffixes: The name must end in one of these, if there are any.
-        what: What is to be written, for the error.
+        path: File to write. If None, there is nothing to check.
+        suffixes: Allowed ends of its name. If empty, all are.
+        what: Content of the file, for the error.
 
     Raises:
-        Error: It ends in something else, or cannot be written.
+        Error: The file has another suffix, or cannot be written.
     """
     if path is None:
         return
@@ -41,12 +41,12 @@ def check(path: Path | None, suffixes: Sequence[str] = (), what: str = "this fil
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a file to write beside `path`, which takes its name when all is written and is removed otherwise.
+    """Yields a file to write beside `path`: it is renamed to `path` when all is written, and removed otherwise.
 
-    A device or a pipe is written to as it is.
+    If `path` is a device or a pipe, it is yielded itself.
 
     Raises:
-        Error: It cannot be written.
+        Error: The file cannot be written.
     """
     special = _is_special(path)
     target = path if special else path.resolve()  # the file behind a link, not the link

@@ -14,12 +14,12 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from resprobe._pictures import folders
+from resprobe._pictures.folders import Split
 from resprobe._pictures.formats import ALL, NAMES
 from resprobe._pictures.images import Fitted, fitted
 from resprobe.errors import DatasetError, MissingPackage
 
 Name = Literal["digits", "cifar10", "cifar100", "folder"]
-Split = Literal["train", "test"]
 DIGITS_TEST_IMAGES = 360
 
 

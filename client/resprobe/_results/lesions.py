@@ -1,4 +1,4 @@
-"""What a net loses without its blocks: every single one, and k random ones (Veit et al. 2016, arXiv 1605.06431, §4)."""
+"""Accuracy of a net without its blocks: each one, and k random ones (Veit et al. 2016, arXiv 1605.06431, §4)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Descriptions of served models: what a net takes, what it returns, and its residual blocks."""
+"""Descriptions of served models: images, classes, and residual blocks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

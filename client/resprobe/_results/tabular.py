@@ -21,8 +21,7 @@ Column: TypeAlias = "Sequence[Any] | npt.NDArray[Any]"
 class Tabular(ABC):
     """Base of results that can be read as a table.
 
-    A class that derives from it says in `_columns` what its columns are, and has `to_pandas`, `to_arrow` and the table
-    that notebooks show.
+    A class that derives from it defines `_columns`, and gets `to_pandas`, `to_arrow` and the table that notebooks show.
     """
 
     @abstractmethod

@@ -59,14 +59,14 @@ class Endpoint:
         """Opens a channel for asyncio, which connects with the first call.
 
         Raises:
-            InvalidRequest: As for `open`, or there is no event loop.
+            InvalidRequest: As above, or no event loop runs in this thread.
         """
         credentials = self._credentials()
         try:
             if credentials is None:
                 return grpc.aio.insecure_channel(self.address, _OPTIONS)
             return grpc.aio.secure_channel(self.address, credentials, _OPTIONS)
-        except RuntimeError as error:  # gRPC looks for the loop of this thread
+        except RuntimeError as error:  # gRPC needs the event loop of this thread
             raise InvalidRequest(f"an AsyncClient is made inside a coroutine, where its loop runs: {error}") from error
 
     def _credentials(self) -> grpc.ChannelCredentials | None:
