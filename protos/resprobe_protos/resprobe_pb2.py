@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eresprobe_protos/resprobe.proto\x12\x0bresprobe.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xb5\x01\n\x0f\x43lassifyRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\"\n\x06images\x18\x03 \x03(\x0b\x32\x12.resprobe.v1.Image\x12\x12\n\x05top_k\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x1f\n\x04view\x18\x05 \x01(\x0e\x32\x11.resprobe.v1.View\x12\x13\n\x0b\x62lock_scale\x18\x06 \x03(\x02\x12\n\n\x02id\x18\x07 \x01(\tB\x08\n\x06_top_k\"K\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12%\n\x06pixels\x18\x02 \x01(\x0b\x32\x13.resprobe.v1.PixelsH\x00\x42\x08\n\x06source\"G\n\x06Pixels\x12\x0e\n\x06height\x18\x01 \x01(\x05\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"\xd9\x01\n\x10\x43lassifyResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12)\n\x07results\x18\x04 \x03(\x0b\x32\x18.resprobe.v1.ImageResult\x12%\n\x07timings\x18\x05 \x01(\x0b\x32\x14.resprobe.v1.Timings\x12\x12\n\nbatch_size\x18\x06 \x01(\x05\x12\x10\n\x08provider\x18\x07 \x01(\t\x12!\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x12.google.rpc.Status\"\x8d\x01\n\x0bImageResult\x12)\n\x07\x63lasses\x18\x01 \x03(\x0b\x32\x18.resprobe.v1.ScoredClass\x12*\n\nstatistics\x18\x02 \x03(\x0b\x32\x16.resprobe.v1.Statistic\x12\'\n\x0cresized_from\x18\x03 \x01(\x0b\x32\x11.resprobe.v1.Size\"%\n\x04Size\x12\x0e\n\x06height\x18\x01 \x01(\x05\x12\r\n\x05width\x18\x02 \x01(\x05\"@\n\x0bScoredClass\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\")\n\tStatistic\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x02\"a\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tinference\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x13\n\x11ListModelsRequest\"8\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.resprobe.v1.Model\"0\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xfe\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x03 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x04 \x01(\x05\x12\x17\n\x0fparameter_count\x18\x05 \x01(\x03\x12\'\n\x05image\x18\x06 \x01(\x0b\x32\x18.resprobe.v1.ImageFormat\x12\x0f\n\x07\x63lasses\x18\x07 \x03(\t\x12+\n\nevaluation\x18\x08 \x01(\x0b\x32\x17.resprobe.v1.Evaluation\x12+\n\nprovenance\x18\t \x01(\x0b\x32\x17.resprobe.v1.Provenance\x12\x12\n\nstatistics\x18\n \x03(\t\x12\"\n\x06\x62locks\x18\x0b \x03(\x0b\x32\x12.resprobe.v1.Block\x12+\n\x08\x62\x61seline\x18\x0c \x01(\x0b\x32\x19.resprobe.v1.BaselineInfo\x12%\n\x07serving\x18\r \x01(\x0b\x32\x14.resprobe.v1.Serving\">\n\x0bImageFormat\x12\x0e\n\x06height\x18\x01 \x01(\x05\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\"R\n\nEvaluation\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63uracy\x18\x02 \x01(\x01\x12\x0c\n\x04loss\x18\x03 \x01(\x01\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\"\x8c\x04\n\nProvenance\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x11\n\x04seed\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06\x65pochs\x18\x03 \x01(\x05\x12\x37\n\x08packages\x18\x04 \x03(\x0b\x32%.resprobe.v1.Provenance.PackagesEntry\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eweights_sha256\x18\x06 \x01(\t\x12\'\n\x06recipe\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12>\n\x0cgraph_sha256\x18\x08 \x03(\x0b\x32(.resprobe.v1.Provenance.GraphSha256Entry\x12>\n\x0c\x63onverted_as\x18\t \x03(\x0b\x32(.resprobe.v1.Provenance.ConvertedAsEntry\x1a/\n\rPackagesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10GraphSha256Entry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10\x43onvertedAsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_seed\"\x96\x03\n\x05\x42lock\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\x05\x12\r\n\x05index\x18\x03 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x04 \x01(\x05\x12\x0e\n\x06height\x18\x05 \x01(\x05\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06stride\x18\x07 \x01(\x05\x12+\n\x08shortcut\x18\x08 \x01(\x0e\x32\x19.resprobe.v1.ShortcutKind\x12\x15\n\rbranch_tensor\x18\t \x01(\t\x12\x17\n\x0fshortcut_tensor\x18\n \x01(\t\x12\x12\n\nsum_tensor\x18\x0b \x01(\t\x12\x19\n\x0cresponse_std\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x32\n\x08\x62\x61seline\x18\r \x03(\x0b\x32 .resprobe.v1.Block.BaselineEntry\x1aO\n\rBaselineEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12-\n\x05value\x18\x02 \x01(\x0b\x32\x1e.resprobe.v1.BaselineStatistic:\x02\x38\x01\x42\x0f\n\r_response_std\"K\n\x0c\x42\x61selineInfo\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x15\n\rprobabilities\x18\x03 \x03(\x01\"4\n\x11\x42\x61selineStatistic\x12\x0c\n\x04mean\x18\x01 \x01(\x01\x12\x11\n\tquantiles\x18\x02 \x03(\x02\"o\n\x07Serving\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x12\n\nis_default\x18\x02 \x01(\x08\x12\x12\n\nhas_blocks\x18\x03 \x01(\x08\x12\x17\n\x0fhas_block_scale\x18\x04 \x01(\x08\x12\x11\n\tmax_batch\x18\x05 \x01(\x05*=\n\x04View\x12\x14\n\x10VIEW_UNSPECIFIED\x10\x00\x12\x0e\n\nVIEW_BASIC\x10\x01\x12\x0f\n\x0bVIEW_BLOCKS\x10\x02*~\n\x0cShortcutKind\x12\x1d\n\x19SHORTCUT_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16SHORTCUT_KIND_IDENTITY\x10\x01\x12\x15\n\x11SHORTCUT_KIND_PAD\x10\x02\x12\x1c\n\x18SHORTCUT_KIND_PROJECTION\x10\x03\x32\xba\x02\n\x0fResidualService\x12G\n\x08\x43lassify\x12\x1c.resprobe.v1.ClassifyRequest\x1a\x1d.resprobe.v1.ClassifyResponse\x12Q\n\x0e\x43lassifyStream\x12\x1c.resprobe.v1.ClassifyRequest\x1a\x1d.resprobe.v1.ClassifyResponse(\x01\x30\x01\x12M\n\nListModels\x12\x1e.resprobe.v1.ListModelsRequest\x1a\x1f.resprobe.v1.ListModelsResponse\x12<\n\x08GetModel\x12\x1c.resprobe.v1.GetModelRequest\x1a\x12.resprobe.v1.Modelb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eresprobe_protos/resprobe.proto\x12\x0bresprobe.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xb5\x01\n\x0f\x43lassifyRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\"\n\x06images\x18\x03 \x03(\x0b\x32\x12.resprobe.v1.Image\x12\x12\n\x05top_k\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x1f\n\x04view\x18\x05 \x01(\x0e\x32\x11.resprobe.v1.View\x12\x13\n\x0b\x62lock_scale\x18\x06 \x03(\x02\x12\n\n\x02id\x18\x07 \x01(\tB\x08\n\x06_top_k\"K\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12%\n\x06pixels\x18\x02 \x01(\x0b\x32\x13.resprobe.v1.PixelsH\x00\x42\x08\n\x06source\"G\n\x06Pixels\x12\x0e\n\x06height\x18\x01 \x01(\x05\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"\xe9\x01\n\x10\x43lassifyResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12)\n\x07results\x18\x04 \x03(\x0b\x32\x18.resprobe.v1.ImageResult\x12%\n\x07timings\x18\x05 \x01(\x0b\x32\x14.resprobe.v1.Timings\x12\x12\n\nbatch_size\x18\x06 \x01(\x05\x12\x10\n\x08provider\x18\x07 \x01(\t\x12!\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x12.google.rpc.Status\x12\x0e\n\x06\x64igest\x18\t \x01(\t\"\x8d\x01\n\x0bImageResult\x12)\n\x07\x63lasses\x18\x01 \x03(\x0b\x32\x18.resprobe.v1.ScoredClass\x12*\n\nstatistics\x18\x02 \x03(\x0b\x32\x16.resprobe.v1.Statistic\x12\'\n\x0cresized_from\x18\x03 \x01(\x0b\x32\x11.resprobe.v1.Size\"%\n\x04Size\x12\x0e\n\x06height\x18\x01 \x01(\x05\x12\r\n\x05width\x18\x02 \x01(\x05\"@\n\x0bScoredClass\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x02\")\n\tStatistic\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x02\"a\n\x07Timings\x12(\n\x05queue\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\tinference\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x13\n\x11ListModelsRequest\"8\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.resprobe.v1.Model\"0\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\xfe\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x03 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x04 \x01(\x05\x12\x17\n\x0fparameter_count\x18\x05 \x01(\x03\x12\'\n\x05image\x18\x06 \x01(\x0b\x32\x18.resprobe.v1.ImageFormat\x12\x0f\n\x07\x63lasses\x18\x07 \x03(\t\x12+\n\nevaluation\x18\x08 \x01(\x0b\x32\x17.resprobe.v1.Evaluation\x12+\n\nprovenance\x18\t \x01(\x0b\x32\x17.resprobe.v1.Provenance\x12\x12\n\nstatistics\x18\n \x03(\t\x12\"\n\x06\x62locks\x18\x0b \x03(\x0b\x32\x12.resprobe.v1.Block\x12+\n\x08\x62\x61seline\x18\x0c \x01(\x0b\x32\x19.resprobe.v1.BaselineInfo\x12%\n\x07serving\x18\r \x01(\x0b\x32\x14.resprobe.v1.Serving\">\n\x0bImageFormat\x12\x0e\n\x06height\x18\x01 \x01(\x05\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\"R\n\nEvaluation\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63uracy\x18\x02 \x01(\x01\x12\x0c\n\x04loss\x18\x03 \x01(\x01\x12\x13\n\x0bimage_count\x18\x04 \x01(\x03\"\x8c\x04\n\nProvenance\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x11\n\x04seed\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06\x65pochs\x18\x03 \x01(\x05\x12\x37\n\x08packages\x18\x04 \x03(\x0b\x32%.resprobe.v1.Provenance.PackagesEntry\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eweights_sha256\x18\x06 \x01(\t\x12\'\n\x06recipe\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12>\n\x0cgraph_sha256\x18\x08 \x03(\x0b\x32(.resprobe.v1.Provenance.GraphSha256Entry\x12>\n\x0c\x63onverted_as\x18\t \x03(\x0b\x32(.resprobe.v1.Provenance.ConvertedAsEntry\x1a/\n\rPackagesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10GraphSha256Entry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10\x43onvertedAsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_seed\"\x96\x03\n\x05\x42lock\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05stage\x18\x02 \x01(\x05\x12\r\n\x05index\x18\x03 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x04 \x01(\x05\x12\x0e\n\x06height\x18\x05 \x01(\x05\x12\r\n\x05width\x18\x06 \x01(\x05\x12\x0e\n\x06stride\x18\x07 \x01(\x05\x12+\n\x08shortcut\x18\x08 \x01(\x0e\x32\x19.resprobe.v1.ShortcutKind\x12\x15\n\rbranch_tensor\x18\t \x01(\t\x12\x17\n\x0fshortcut_tensor\x18\n \x01(\t\x12\x12\n\nsum_tensor\x18\x0b \x01(\t\x12\x19\n\x0cresponse_std\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x32\n\x08\x62\x61seline\x18\r \x03(\x0b\x32 .resprobe.v1.Block.BaselineEntry\x1aO\n\rBaselineEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12-\n\x05value\x18\x02 \x01(\x0b\x32\x1e.resprobe.v1.BaselineStatistic:\x02\x38\x01\x42\x0f\n\r_response_std\"K\n\x0c\x42\x61selineInfo\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x13\n\x0bimage_count\x18\x02 \x01(\x03\x12\x15\n\rprobabilities\x18\x03 \x03(\x01\"4\n\x11\x42\x61selineStatistic\x12\x0c\n\x04mean\x18\x01 \x01(\x01\x12\x11\n\tquantiles\x18\x02 \x03(\x02\"\x7f\n\x07Serving\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\x12\n\nis_default\x18\x02 \x01(\x08\x12\x12\n\nhas_blocks\x18\x03 \x01(\x08\x12\x17\n\x0fhas_block_scale\x18\x04 \x01(\x08\x12\x11\n\tmax_batch\x18\x05 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t*=\n\x04View\x12\x14\n\x10VIEW_UNSPECIFIED\x10\x00\x12\x0e\n\nVIEW_BASIC\x10\x01\x12\x0f\n\x0bVIEW_BLOCKS\x10\x02*~\n\x0cShortcutKind\x12\x1d\n\x19SHORTCUT_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16SHORTCUT_KIND_IDENTITY\x10\x01\x12\x15\n\x11SHORTCUT_KIND_PAD\x10\x02\x12\x1c\n\x18SHORTCUT_KIND_PROJECTION\x10\x03\x32\xba\x02\n\x0fResidualService\x12G\n\x08\x43lassify\x12\x1c.resprobe.v1.ClassifyRequest\x1a\x1d.resprobe.v1.ClassifyResponse\x12Q\n\x0e\x43lassifyStream\x12\x1c.resprobe.v1.ClassifyRequest\x1a\x1d.resprobe.v1.ClassifyResponse(\x01\x30\x01\x12M\n\nListModels\x12\x1e.resprobe.v1.ListModelsRequest\x1a\x1f.resprobe.v1.ListModelsResponse\x12<\n\x08GetModel\x12\x1c.resprobe.v1.GetModelRequest\x1a\x12.resprobe.v1.Modelb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,10 +43,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROVENANCE_CONVERTEDASENTRY']._serialized_options = b'8\001'
   _globals['_BLOCK_BASELINEENTRY']._loaded_options = None
   _globals['_BLOCK_BASELINEENTRY']._serialized_options = b'8\001'
-  _globals['_VIEW']._serialized_start=2954
-  _globals['_VIEW']._serialized_end=3015
-  _globals['_SHORTCUTKIND']._serialized_start=3017
-  _globals['_SHORTCUTKIND']._serialized_end=3143
+  _globals['_VIEW']._serialized_start=2986
+  _globals['_VIEW']._serialized_end=3047
+  _globals['_SHORTCUTKIND']._serialized_start=3049
+  _globals['_SHORTCUTKIND']._serialized_end=3175
   _globals['_CLASSIFYREQUEST']._serialized_start=168
   _globals['_CLASSIFYREQUEST']._serialized_end=349
   _globals['_IMAGE']._serialized_start=351
@@ -54,47 +54,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PIXELS']._serialized_start=428
   _globals['_PIXELS']._serialized_end=499
   _globals['_CLASSIFYRESPONSE']._serialized_start=502
-  _globals['_CLASSIFYRESPONSE']._serialized_end=719
-  _globals['_IMAGERESULT']._serialized_start=722
-  _globals['_IMAGERESULT']._serialized_end=863
-  _globals['_SIZE']._serialized_start=865
-  _globals['_SIZE']._serialized_end=902
-  _globals['_SCOREDCLASS']._serialized_start=904
-  _globals['_SCOREDCLASS']._serialized_end=968
-  _globals['_STATISTIC']._serialized_start=970
-  _globals['_STATISTIC']._serialized_end=1011
-  _globals['_TIMINGS']._serialized_start=1013
-  _globals['_TIMINGS']._serialized_end=1110
-  _globals['_LISTMODELSREQUEST']._serialized_start=1112
-  _globals['_LISTMODELSREQUEST']._serialized_end=1131
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1133
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1189
-  _globals['_GETMODELREQUEST']._serialized_start=1191
-  _globals['_GETMODELREQUEST']._serialized_end=1239
-  _globals['_MODEL']._serialized_start=1242
-  _globals['_MODEL']._serialized_end=1624
-  _globals['_IMAGEFORMAT']._serialized_start=1626
-  _globals['_IMAGEFORMAT']._serialized_end=1688
-  _globals['_EVALUATION']._serialized_start=1690
-  _globals['_EVALUATION']._serialized_end=1772
-  _globals['_PROVENANCE']._serialized_start=1775
-  _globals['_PROVENANCE']._serialized_end=2299
-  _globals['_PROVENANCE_PACKAGESENTRY']._serialized_start=2139
-  _globals['_PROVENANCE_PACKAGESENTRY']._serialized_end=2186
-  _globals['_PROVENANCE_GRAPHSHA256ENTRY']._serialized_start=2188
-  _globals['_PROVENANCE_GRAPHSHA256ENTRY']._serialized_end=2238
-  _globals['_PROVENANCE_CONVERTEDASENTRY']._serialized_start=2240
-  _globals['_PROVENANCE_CONVERTEDASENTRY']._serialized_end=2290
-  _globals['_BLOCK']._serialized_start=2302
-  _globals['_BLOCK']._serialized_end=2708
-  _globals['_BLOCK_BASELINEENTRY']._serialized_start=2612
-  _globals['_BLOCK_BASELINEENTRY']._serialized_end=2691
-  _globals['_BASELINEINFO']._serialized_start=2710
-  _globals['_BASELINEINFO']._serialized_end=2785
-  _globals['_BASELINESTATISTIC']._serialized_start=2787
-  _globals['_BASELINESTATISTIC']._serialized_end=2839
-  _globals['_SERVING']._serialized_start=2841
-  _globals['_SERVING']._serialized_end=2952
-  _globals['_RESIDUALSERVICE']._serialized_start=3146
-  _globals['_RESIDUALSERVICE']._serialized_end=3460
+  _globals['_CLASSIFYRESPONSE']._serialized_end=735
+  _globals['_IMAGERESULT']._serialized_start=738
+  _globals['_IMAGERESULT']._serialized_end=879
+  _globals['_SIZE']._serialized_start=881
+  _globals['_SIZE']._serialized_end=918
+  _globals['_SCOREDCLASS']._serialized_start=920
+  _globals['_SCOREDCLASS']._serialized_end=984
+  _globals['_STATISTIC']._serialized_start=986
+  _globals['_STATISTIC']._serialized_end=1027
+  _globals['_TIMINGS']._serialized_start=1029
+  _globals['_TIMINGS']._serialized_end=1126
+  _globals['_LISTMODELSREQUEST']._serialized_start=1128
+  _globals['_LISTMODELSREQUEST']._serialized_end=1147
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1149
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1205
+  _globals['_GETMODELREQUEST']._serialized_start=1207
+  _globals['_GETMODELREQUEST']._serialized_end=1255
+  _globals['_MODEL']._serialized_start=1258
+  _globals['_MODEL']._serialized_end=1640
+  _globals['_IMAGEFORMAT']._serialized_start=1642
+  _globals['_IMAGEFORMAT']._serialized_end=1704
+  _globals['_EVALUATION']._serialized_start=1706
+  _globals['_EVALUATION']._serialized_end=1788
+  _globals['_PROVENANCE']._serialized_start=1791
+  _globals['_PROVENANCE']._serialized_end=2315
+  _globals['_PROVENANCE_PACKAGESENTRY']._serialized_start=2155
+  _globals['_PROVENANCE_PACKAGESENTRY']._serialized_end=2202
+  _globals['_PROVENANCE_GRAPHSHA256ENTRY']._serialized_start=2204
+  _globals['_PROVENANCE_GRAPHSHA256ENTRY']._serialized_end=2254
+  _globals['_PROVENANCE_CONVERTEDASENTRY']._serialized_start=2256
+  _globals['_PROVENANCE_CONVERTEDASENTRY']._serialized_end=2306
+  _globals['_BLOCK']._serialized_start=2318
+  _globals['_BLOCK']._serialized_end=2724
+  _globals['_BLOCK_BASELINEENTRY']._serialized_start=2628
+  _globals['_BLOCK_BASELINEENTRY']._serialized_end=2707
+  _globals['_BASELINEINFO']._serialized_start=2726
+  _globals['_BASELINEINFO']._serialized_end=2801
+  _globals['_BASELINESTATISTIC']._serialized_start=2803
+  _globals['_BASELINESTATISTIC']._serialized_end=2855
+  _globals['_SERVING']._serialized_start=2857
+  _globals['_SERVING']._serialized_end=2984
+  _globals['_RESIDUALSERVICE']._serialized_start=3178
+  _globals['_RESIDUALSERVICE']._serialized_end=3492
 # @@protoc_insertion_point(module_scope)

@@ -54,6 +54,7 @@ def importing(*modules: str) -> set[str]:
             ],
             {
                 "client/resprobe/_async_client.py",
+                "client/resprobe/_base.py",
                 "client/resprobe/_client.py",
                 "client/resprobe/_wire/requests.py",
                 "client/resprobe/_wire/responses.py",
@@ -90,7 +91,14 @@ def importing(*modules: str) -> set[str]:
             | {f"exporter/resprobe_exporter/study/{name}.py" for name in ("figures", "page", "panels")}
             | {f"exporter/resprobe_exporter/study/questions/{name}.py" for name in QUESTIONS},
         ),
-        (["pyarrow"], {"client/resprobe/analysis/arrow.py", "exporter/resprobe_exporter/study/results.py"}),
+        (
+            ["pyarrow"],
+            {
+                "client/resprobe/_results/tabular.py",
+                "client/resprobe/analysis/arrow.py",
+                "exporter/resprobe_exporter/study/results.py",
+            },
+        ),
         (["prometheus_client"], {"server/resprobe_server/observability/prometheus.py"}),
         (
             ["opentelemetry"],
@@ -137,8 +145,9 @@ def test_rooms_stay_small() -> None:
         ("client/resprobe/_pictures", {"resprobe.errors"}),
         (
             "client/resprobe/_wire",
-            {"resprobe._classes", "resprobe._pictures", "resprobe._statistics", "resprobe.errors"},
+            {"resprobe._classes", "resprobe._pictures", "resprobe._results", "resprobe.errors"},
         ),
+        ("client/resprobe/_results", {"resprobe._pictures.images", "resprobe.errors"}),
         ("exporter/resprobe_exporter/nets", exporter("errors")),
         ("exporter/resprobe_exporter/training", exporter("errors", "nets")),
         ("exporter/resprobe_exporter/graph", exporter("errors", "nets")),

@@ -12,7 +12,7 @@ resprobe.drift(frame).table()                # one row for each block; resprobe.
 from os import PathLike
 from pathlib import Path
 
-from resprobe._statistics import Summary, summarise
+from resprobe._results.statistics import Summary, summarise
 from resprobe.analysis.collect import sweep
 from resprobe.analysis.dataset_result import Frame
 from resprobe.datasets import Dataset

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resprobe import _files
-from resprobe._statistics import STATISTICS, BlockStatistics
-from resprobe._wire.responses import Baseline, Block, Model
+from resprobe._results.model import Baseline, Block, Model
+from resprobe._results.statistics import STATISTICS, BlockStatistics
 from resprobe.analysis.dataset_result import Frame
 from resprobe.errors import Error
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from resprobe._classes import match
 from resprobe._client import Client
 from resprobe._pictures.batches import BATCH, batches
-from resprobe._statistics import BlockStatistics
-from resprobe._wire.responses import Model
+from resprobe._results.model import Model
+from resprobe._results.statistics import BlockStatistics
 from resprobe.analysis.dataset_result import Frame
 from resprobe.cli import resized
 from resprobe.datasets import Dataset

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resprobe._classes import Match, match
-from resprobe._wire.responses import Model
+from resprobe._results.model import Model
 from resprobe.analysis.dataset_result import Frame
 from resprobe.errors import InvalidRequest
 

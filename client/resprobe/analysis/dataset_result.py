@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from resprobe._statistics import BlockStatistics
-from resprobe._wire.responses import Model
+from resprobe._results.model import Model
+from resprobe._results.statistics import BlockStatistics
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from resprobe._statistics import STATISTICS, summarise
-from resprobe._wire.responses import Model
+from resprobe._results.model import Model
+from resprobe._results.statistics import STATISTICS, summarise
 from resprobe.analysis.dataset_result import Frame
 from resprobe.errors import InvalidRequest, StatisticsUnavailable
 

@@ -17,7 +17,6 @@ from resprobe.errors import Error
 
 # Where a package that the base installation leaves out comes from.
 EXTRAS = {
-    "grpc_health": "server",
     "grpc_reflection": "server",
     "jinja2": "report",
     "matplotlib": "report",
@@ -30,7 +29,7 @@ EXTRAS = {
     "pyarrow": "report",
     "safetensors": "exporter",
     "scipy": "report",
-    "sklearn": "exporter",
+    "sklearn": "digits",
     "tomli_w": "server",
     "structlog": "server",
     "tensorboard": "tensorboard",

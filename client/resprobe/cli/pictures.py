@@ -6,7 +6,8 @@ from pathlib import Path
 
 from resprobe._client import Client
 from resprobe._pictures.batches import batches
-from resprobe._wire.responses import Model, Result, join
+from resprobe._results.model import Model
+from resprobe._results.result import Result, join
 from resprobe.cli import resized
 from resprobe.errors import InvalidImage, RequestTooLarge
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from resprobe import datasets
 from resprobe._client import Client
-from resprobe._wire.responses import Model
+from resprobe._results.model import Model
 from resprobe.analysis.collect import sweep
 from resprobe.analysis.dataset_result import Frame
 from resprobe.cli.options import progress_bar

@@ -8,9 +8,10 @@ import numpy.typing as npt
 from rich import box
 from rich.table import Table
 
-from resprobe._lesions import Lesions
-from resprobe._statistics import HIGH, LOW, STATISTICS, BlockStatistics, summarise
-from resprobe._wire.responses import Model, Result
+from resprobe._results.lesions import Lesions
+from resprobe._results.model import Model
+from resprobe._results.result import Result
+from resprobe._results.statistics import HIGH, LOW, STATISTICS, BlockStatistics, summarise
 
 WIDE = 4  # classes in one row of a table
 

@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from resprobe._statistics import summarise
+from resprobe._results.statistics import summarise
 from resprobe.analysis.compare import Comparison, positions
 from resprobe.plots.layout import COLOURS, PALE, empty_figure, markers, tidy
 

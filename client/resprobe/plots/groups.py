@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from resprobe._wire.responses import Model
+from resprobe._results.model import Model
 from resprobe.plots.layout import COLOURS, FEW, LABELS, block_figure, draw_band
 
 Floats = npt.NDArray[np.float64]

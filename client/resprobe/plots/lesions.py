@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from resprobe._lesions import Lesions
-from resprobe._wire.responses import Model
+from resprobe._results.lesions import Lesions
+from resprobe._results.model import Model
 from resprobe.plots.layout import (
     COLOURS,
     FEW,

@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from resprobe._statistics import HIGH, LOW, BlockStatistics, summarise
-from resprobe._wire.responses import Model
+from resprobe._results.model import Model
+from resprobe._results.statistics import HIGH, LOW, BlockStatistics, summarise
 from resprobe.plots.layout import COLOURS, FEW, PALE, block_figure, legend_below, patch, stage_colours, title_for
 
 

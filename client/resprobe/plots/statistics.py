@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from resprobe._statistics import HIGH, LOW, summarise
+from resprobe._results.statistics import HIGH, LOW, summarise
 from resprobe.analysis.dataset_result import Frame
 from resprobe.plots.layout import COLOURS, PALE, block_figure, draw_band, legend_below, markers
 

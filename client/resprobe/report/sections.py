@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from resprobe import plots
-from resprobe._statistics import HIGH, LOW, Summary, summarise
+from resprobe._results.statistics import HIGH, LOW, Summary, summarise
 from resprobe.analysis.dataset_result import Frame
 from resprobe.report.page import Figure, Section, Table, figure_svg
 

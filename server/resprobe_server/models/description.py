@@ -1,5 +1,6 @@
 """What is known of a version before and after its graphs have run: model.json, and what the graphs show without one."""
 
+import hashlib
 from pathlib import Path
 
 from google.protobuf import json_format
@@ -46,3 +47,11 @@ def complete(read_model: pb.Model | None, found: Found, images: Format | None, c
         model.classes.extend(map(str, range(classes)))
     model.name, model.version = found.name, str(found.number)
     return model
+
+
+def digest(model: pb.Model) -> str:
+    """Returns a digest of a description without `serving`: 16 hexadecimal digits."""
+    published = pb.Model()
+    published.CopyFrom(model)
+    published.ClearField("serving")
+    return hashlib.sha256(published.SerializeToString(deterministic=True)).hexdigest()[:16]

@@ -82,7 +82,13 @@ class Loader:
         provider, lean = self._provider.name, sessions[LEAN]
         blocks, scales = PROBE in sessions, LESION in sessions
         model.serving.CopyFrom(
-            pb.Serving(provider=provider, has_blocks=blocks, has_block_scale=scales, max_batch=findings.max_batch)
+            pb.Serving(
+                provider=provider,
+                has_blocks=blocks,
+                has_block_scale=scales,
+                max_batch=findings.max_batch,
+                digest=description.digest(model),
+            )
         )
         graphs, ratios = self._sampled(model, sessions)
         batchers = {file: self._batcher(file, found, graphs[file], sessions[file], findings) for file in sessions}

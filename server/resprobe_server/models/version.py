@@ -101,7 +101,10 @@ class Version:
     def signature(self) -> bytes:
         """The part of a ClassifyResponse that says who answers."""
         model = self.description
-        response = pb.ClassifyResponse(model=model.name, version=model.version, provider=model.serving.provider)
+        serving = model.serving
+        response = pb.ClassifyResponse(
+            model=model.name, version=model.version, provider=serving.provider, digest=serving.digest
+        )
         return response.SerializeToString()
 
     @cached_property

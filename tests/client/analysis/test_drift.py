@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
-from resprobe._wire.responses import Baseline
+from resprobe._results.model import Baseline
 from resprobe.analysis import Frame
 from resprobe.analysis.drift import distances, holm
 

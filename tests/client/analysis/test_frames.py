@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import resprobe
 from resprobe import analysis, datasets
-from resprobe._statistics import STATISTICS
+from resprobe._results.statistics import STATISTICS
 from resprobe.analysis import Frame, summarise
 from resprobe.analysis.outliers import scores
 from resprobe.report.sections import relative_difference

@@ -8,8 +8,8 @@ import tyro
 
 from resprobe import _files
 from resprobe._client import Client
-from resprobe._statistics import BlockStatistics
-from resprobe._wire.responses import Model
+from resprobe._results.model import Model
+from resprobe._results.statistics import BlockStatistics
 from resprobe.analysis.dataset_result import Frame
 from resprobe.cli import pictures, tables
 from resprobe.cli.options import Selection, console, print_notes

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from resprobe import datasets
 from resprobe._client import Client
-from resprobe._lesions import Lesions as Found
-from resprobe._statistics import summarise
-from resprobe._wire.responses import Model
+from resprobe._results.lesions import Lesions as Found
+from resprobe._results.model import Model
+from resprobe._results.statistics import summarise
 from resprobe.analysis.collect import fitted, sweep
 from resprobe.cli import resized, tables
 from resprobe.cli.options import Selection, console, print_notes, progress_bar
@@ -73,7 +73,7 @@ class Lesions(Selection):
                 random=self.random,
                 draws=self.draws,
                 seed=self.seed,
-                report=report,
+                progress=report,
             )
             ratios = None
             if model.has_blocks:
