@@ -21,9 +21,9 @@ class Study:
 
     Does depth hurt plain nets, and why: overfitting, vanishing gradients, or layers that cannot keep the identity? Is
     F(x) close to zero, and does it matter? Without --dataset it trains 36 nets on scikit-learn's digits, in about a
-    quarter of an hour on two cores. After a kill, the same command continues with the nets that are missing.
+    quarter of an hour on two cores. Killed and started again, it goes on where it was.
 
-    With --checkpoints it measures published weights and trains nothing; it names the questions that this leaves open.
+    With --checkpoints it measures published weights instead of training; what cannot be answered then, it says.
 
     Examples:
       exporter study
@@ -32,42 +32,42 @@ class Study:
     """  # noqa: E501
 
     depths: tuple[int, ...] = (8, 14, 20, 32, 44, 56)
-    """Depths of the nets that are trained, in weighted layers: 6n+2."""
+    """Weighted layers of the nets that are trained, each 6n+2."""
     seeds: int = 3
-    """Number of nets of each family and depth, each with a seed of its own; intervals need at least two."""
+    """Nets of each family and depth; intervals need at least two."""
     dataset: datasets.Name = "digits"
-    """Data set to train on, as of exporter build."""
+    """What to train on; see exporter build --help."""
     data: Path | None = None
-    """Directory of the data set's files. Not used for digits."""
+    """Directory of the data set's files."""
     shortcut: Shortcut = "A"
-    """Shortcut option, as of exporter build. A adds no parameters."""
+    """Where the number of channels changes: A pads with zeros, which adds no parameters; B projects."""
     epochs: int | None = None
     """Passes over the training images. Default: 12 for digits, 30 for the others."""
     checkpoints: tuple[Path, ...] = ()
-    """Checkpoints of residual nets to measure. If there are any checkpoints, no net is trained."""
+    """Measure these residual nets instead of training."""
     plain_checkpoints: tuple[Path, ...] = ()
-    """Checkpoints of plain nets to measure. If there are any checkpoints, no net is trained."""
+    """Measure these plain nets instead of training."""
     mean: tuple[float, ...] = ()
     """Mean of each channel that the checkpoints were trained with, for pixels in [0, 1]."""
     std: tuple[float, ...] = ()
-    """Standard deviation of each channel that the checkpoints were trained with, for pixels in [0, 1]."""
+    """Standard deviation of each channel that the checkpoints were trained with."""
     weights: str | None = None
-    """Weights to read from checkpoints with several: ema, raw, or the key that they are under."""
+    """Which weights of the checkpoints, where they hold several: ema, raw or a key of the file."""
     limit: int | None = None
-    """Maximum number of images to measure errors, responses and ratios on. Default: all."""
+    """Maximum images to measure errors, responses and ratios on."""
     lesion_limit: int = 1000
-    """Maximum number of test images to measure lesions on."""
+    """Maximum test images to measure lesions on."""
     device: Device = "auto"
-    """Device to compute on. auto: the GPU if there is one."""
+    """Where to compute; auto takes the GPU if there is one."""
     workers: int | None = None
-    """Number of nets at a time, each with one thread. Default: one for each core, and one on a GPU."""
+    """Nets at a time, each with one thread. Default: one for each core, and one on a GPU."""
     out: Path = Path("study")
-    """Directory to write to. Nets that it already holds are not measured again."""
+    """Directory to write to, or to go on in."""
     json: bool = False
     """Print the answers as JSON."""
 
     def run(self) -> None:
-        """Measures the nets that are not measured yet, and writes the answers."""
+        """Measures what is not measured yet, and writes the answers."""
         from resprobe_exporter import progress
         from resprobe_exporter.errors import ExporterError
         from resprobe_exporter.study import run
