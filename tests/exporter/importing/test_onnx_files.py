@@ -14,19 +14,19 @@ from resprobe_exporter.importing import onnx_source
 from resprobe_exporter.verification.ort import Graph
 from resprobe_exporter.versions import import_onnx
 
-from tests.support.foreign_graphs import (
+from tests.support.onnx_files import (
     CLASSES,
     OPTIONS,
     SIZE,
     File,
     images,
+    import_file,
     model_of,
     net,
     normalised,
     returned,
     save,
     softmax,
-    take,
 )
 from tests.support.servers import Serve
 
@@ -48,7 +48,7 @@ def channels_last() -> onnx.ModelProto:
 
 def test_additions_that_have_their_channels_last(tmp_path: Path) -> None:
     model = channels_last()
-    built = take(save(model, tmp_path / "net.onnx"), tmp_path / "models")
+    built = import_file(save(model, tmp_path / "net.onnx"), tmp_path / "models")
     shapes = [(one.name, one.channels, one.height, one.width, one.stride) for one in built.description.blocks]
     assert shapes == [("stage1.block0", 4, 8, 8, 1), ("stage2.block0", 16, 4, 4, 2)]
     (expected,) = returned(model, np.moveaxis(normalised(images()), 1, -1), "out")
@@ -69,7 +69,7 @@ def test_channels_that_are_last_after_an_attention_over_windows(tmp_path: Path) 
     )
     mean = file.op("ReduceMean", file.op("Add", x, branch), file.weight(np.array([1, 2])), keepdims=0)
     path = save(file.model(file.op("Gemm", mean, file.random(6, CLASSES))), tmp_path / "net.onnx")
-    (block,) = take(path, tmp_path / "models").description.blocks
+    (block,) = import_file(path, tmp_path / "models").description.blocks
     assert (block.channels, block.height, block.width, block.stride) == (6, 4, 4, 1)
 
 
@@ -78,7 +78,7 @@ def test_nodes_may_stand_in_any_order(tmp_path: Path) -> None:
     nodes = list(model.graph.node)[::-1]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    assert len(take(save(model, tmp_path / "net.onnx"), tmp_path / "models").description.blocks) == 1
+    assert len(import_file(save(model, tmp_path / "net.onnx"), tmp_path / "models").description.blocks) == 1
 
 
 @pytest.mark.parametrize("rows", ["n", 1, 4])
@@ -89,7 +89,7 @@ def test_a_flattening_of_minus_one_can_be_served(start: Serve, tmp_path: Path, r
     flat = file.op("Reshape", x, file.weight(np.array([-1, 4])))
     model = file.model(file.op("Gemm", flat, file.random(4, CLASSES)), returns=(rows, CLASSES))
     path = save(model, tmp_path / "net.onnx")
-    take(path, tmp_path / "models")
+    import_file(path, tmp_path / "models")
     pixels = images()
     filled = np.resize(normalised(pixels), (4, 3, SIZE, SIZE))
     scores = [Graph(path).run(part)["out"] for part in ([filled] if rows == 4 else np.split(filled, 4))]
@@ -144,7 +144,7 @@ def test_a_graph_that_takes_no_other_number_of_images_is_refused(
     output = tail(file, file.head(file.block(file.stem(), 4), 4))
     path = save(file.model(output, returns=("m", CLASSES)), tmp_path / "net.onnx")
     with pytest.raises(ExporterError, match=message):
-        take(path, tmp_path / "models")
+        import_file(path, tmp_path / "models")
     assert not list((tmp_path / "models").glob("*"))
 
 
@@ -171,13 +171,13 @@ def random_noise(file: File, x: str) -> str:
 def test_training_mode_is_refused_by_its_name(tmp_path: Path, tail: Callable[[File, str], str], name: str) -> None:
     path = save(model_of(net(tail)), tmp_path / "net.onnx")
     with pytest.raises(ExporterError, match=rf"was exported in training mode \({name} {name}\d+\): .*net\.eval\(\)"):
-        take(path, tmp_path / "models")
+        import_file(path, tmp_path / "models")
 
 
 def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     path = save(model_of(net(lambda file, x: file.op("Log", file.op("Neg", file.op("Abs", x))))), tmp_path / "net.onnx")
     with pytest.raises(ExporterError, match="returns out with numbers that are not finite"):
-        take(path, tmp_path / "models")
+        import_file(path, tmp_path / "models")
 
 
 @pytest.mark.parametrize(
@@ -206,12 +206,12 @@ def test_a_repository_that_cannot_be_written_is_said_before_the_file_is_read(tmp
 
 def test_another_kind_of_net_needs_another_name(tmp_path: Path) -> None:
     path = save(model_of(net()), tmp_path / "net.onnx")
-    take(path, tmp_path / "models")
+    import_file(path, tmp_path / "models")
     named = import_onnx.OnnxOptions(OPTIONS.preprocessing, tuple("abcde"))
     with pytest.raises(ExporterError, match=r"calls its classes '0', '1', '2' from number 0 on.*--name"):
-        take(path, tmp_path / "models", named)
+        import_file(path, tmp_path / "models", named)
     with pytest.raises(ExporterError, match=r"takes images of 8×8×3, and this net tensors instead of images.*--name"):
-        take(path, tmp_path / "models", import_onnx.OnnxOptions())
+        import_file(path, tmp_path / "models", import_onnx.OnnxOptions())
     assert [one.name for one in (tmp_path / "models" / "net").iterdir()] == ["1"]
 
 
@@ -222,7 +222,7 @@ def test_files_of_other_times(tmp_path: Path, opset: int) -> None:
         model.ir_version = 3
         for weight in model.graph.initializer:
             model.graph.input.append(helper.make_tensor_value_info(weight.name, weight.data_type, list(weight.dims)))
-    built = take(save(model, tmp_path / "net.onnx"), tmp_path / "models")
+    built = import_file(save(model, tmp_path / "net.onnx"), tmp_path / "models")
     (expected,) = returned(model, normalised(images()), "out")
     found = Graph(built.directory / "model.onnx").run(images())["logits"]
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
@@ -231,7 +231,7 @@ def test_files_of_other_times(tmp_path: Path, opset: int) -> None:
 def test_weights_in_other_files(tmp_path: Path) -> None:
     model = model_of(net())
     onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, location="net.bin", size_threshold=0)
-    assert len(take(tmp_path / "net.onnx", tmp_path / "models").description.blocks) == 1
+    assert len(import_file(tmp_path / "net.onnx", tmp_path / "models").description.blocks) == 1
     (tmp_path / "net.bin").unlink()
     with pytest.raises(ExporterError, match=r"the weights of .*net\.onnx, which are in other files, cannot be read"):
         onnx_source.read(tmp_path / "net.onnx")
@@ -240,4 +240,4 @@ def test_weights_in_other_files(tmp_path: Path) -> None:
 def test_an_output_of_another_shape_is_named(tmp_path: Path) -> None:
     model = model_of(net(lambda file, x: file.op("ReduceSum", x, keepdims=0)), returns=())
     with pytest.raises(ExporterError, match=r"returns out \[\] for 1 image; expected a row for each"):
-        take(save(model, tmp_path / "net.onnx"), tmp_path / "models")
+        import_file(save(model, tmp_path / "net.onnx"), tmp_path / "models")

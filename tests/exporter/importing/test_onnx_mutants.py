@@ -1,4 +1,4 @@
-"""Damaged and strange ONNX files: each is taken, or refused in one sentence, never by a traceback."""
+"""Damaged and strange ONNX files: each is imported, or refused in one sentence, never with a traceback."""
 
 import random
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.versions import import_onnx
 
-from tests.support.foreign_graphs import OPTIONS, model_of, net, save, take
+from tests.support.onnx_files import OPTIONS, import_file, model_of, net, save
 
 Change = Callable[[random.Random, onnx.ModelProto], None]
 
@@ -131,17 +131,17 @@ CHANGES: list[Change] = [
 
 def outcome(path: Path, root: Path, options: import_onnx.OnnxOptions) -> str:
     try:
-        take(path, root, options)
+        import_file(path, root, options)
     except ExporterError as error:
         assert str(error).strip()
         assert "\n" not in str(error)
         assert len(str(error)) < 900
         return "refused"
-    return "taken"
+    return "imported"
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_strange_model_is_taken_or_refused(tmp_path: Path, change: Change) -> None:
+def test_a_strange_model_is_imported_or_refused(tmp_path: Path, change: Change) -> None:
     chance = random.Random(change.__name__)
     for number in range(12):
         model = seed()
@@ -181,11 +181,11 @@ def rename(model: onnx.ModelProto, before: str, after: str) -> onnx.ModelProto:
 def test_weights_and_tensors_may_have_names_that_are_ours(tmp_path: Path, tensor: str, name: str) -> None:
     path = save(rename(seed(), tensor, name), tmp_path / "net.onnx")
     for root, options in (("typed", OPTIONS), ("tensors", import_onnx.OnnxOptions())):
-        assert outcome(path, tmp_path / root, options) == "taken"
+        assert outcome(path, tmp_path / root, options) == "imported"
 
 
 @pytest.mark.parametrize("name", ["blocks", "block_scale"])
 def test_what_a_graph_takes_may_not_be_called_as_what_is_added(tmp_path: Path, name: str) -> None:
     path = save(rename(seed(), "data", name), tmp_path / "net.onnx")
     with pytest.raises(ExporterError, match=f"has an input or output {name}, a name that is added; rename it"):
-        take(path, tmp_path / "models", import_onnx.OnnxOptions())
+        import_file(path, tmp_path / "models", import_onnx.OnnxOptions())

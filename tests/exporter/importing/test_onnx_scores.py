@@ -12,7 +12,18 @@ from resprobe_exporter.importing import onnx_source
 from resprobe_exporter.versions import import_onnx
 from resprobe_exporter.versions.test_set import LabelledImages
 
-from tests.support.foreign_graphs import CLASSES, OPTIONS, File, images, model_of, net, normalised, returned, save, take
+from tests.support.onnx_files import (
+    CLASSES,
+    OPTIONS,
+    File,
+    images,
+    import_file,
+    model_of,
+    net,
+    normalised,
+    returned,
+    save,
+)
 from tests.support.servers import Serve
 
 TAILS: dict[str, Callable[[File, str], str]] = {
@@ -47,7 +58,7 @@ def test_probabilities_are_those_of_the_file(start: Serve, tmp_path: Path, tail:
     if "LogSoftmax" in {node.op_type for node in model.graph.node}:
         expected = np.exp(expected)
     np.testing.assert_allclose(expected.sum(axis=1), 1, rtol=1e-5)
-    take(save(model, tmp_path / "net.onnx"), tmp_path / "models")
+    import_file(save(model, tmp_path / "net.onnx"), tmp_path / "models")
     with start(tmp_path / "models") as address, resprobe.Client(address) as client:
         result = client.classify(images(), top_k=CLASSES)
     found = np.zeros_like(expected)
@@ -60,12 +71,12 @@ def test_numbers_between_0_and_1_that_do_not_sum_to_1_are_said_to_be_scores(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = model_of(net(lambda file, scores: file.op("Sigmoid", scores)))
-    take(save(model, tmp_path / "net.onnx"), tmp_path / "models")
+    import_file(save(model, tmp_path / "net.onnx"), tmp_path / "models")
     assert "served: scores as they are: they lie in 0…1 but do not sum to 1" in capsys.readouterr().err
 
 
 def test_what_is_assumed_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    take(save(model_of(net(TAILS["Softmax"])), tmp_path / "net.onnx"), tmp_path / "models")
+    import_file(save(model_of(net(TAILS["Softmax"])), tmp_path / "net.onnx"), tmp_path / "models")
     said = capsys.readouterr().err
     assert "net.onnx takes data as [n, c, h, w] of 8×8×3 images (red, green, blue; pixels / 255, minus 0.5" in said
     assert "net.onnx returns out of 5 classes; served: the scores before its Softmax" in said
@@ -76,7 +87,7 @@ def test_what_onnx_runtimes_own_tool_for_half_precision_writes(start: Serve, tmp
     float16 = pytest.importorskip("onnxruntime.transformers.float16")
     model = model_of(net(TAILS["Softmax"]))
     half = float16.convert_float_to_float16(model, keep_io_types=True)
-    take(save(half, tmp_path / "net.onnx"), tmp_path / "models")
+    import_file(save(half, tmp_path / "net.onnx"), tmp_path / "models")
     (expected,) = returned(half, normalised(images()), "out")
     with start(tmp_path / "models") as address, resprobe.Client(address) as client:
         result = client.classify(images())

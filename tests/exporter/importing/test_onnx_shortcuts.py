@@ -11,7 +11,7 @@ from resprobe_exporter.nets.info import ShortcutKind
 from resprobe_exporter.verification.ort import Graph
 from resprobe_exporter.versions import metadata
 
-from tests.support.foreign_graphs import File, images, normalised, returned, save, take
+from tests.support.onnx_files import File, images, import_file, normalised, returned, save
 
 Block = Callable[[File, str], str]  # from x, [n, 4, 8, 8], to the sum
 
@@ -119,7 +119,7 @@ def test_each_kind_of_shortcut_is_found_and_has_the_files_numbers(
     total = block(file, file.stem())
     left, right = file.nodes[-1].input
     model = file.model(file.head(file.block(file.op("Relu", total), sizes[0]), sizes[0]))
-    built = take(save(model, tmp_path / "net.onnx"), tmp_path / "models")
+    built = import_file(save(model, tmp_path / "net.onnx"), tmp_path / "models")
     first, second = built.description.blocks
     assert first.shortcut == metadata.KINDS[kind]
     assert (first.channels, first.height, first.width, first.stride) == (sizes[0], *sizes[1:2] * 2, sizes[2])
@@ -178,7 +178,7 @@ def test_other_additions_are_left_out_with_a_reason(
     file = File()
     total = block(file, file.stem())
     path = save(file.model(file.head(file.block(file.op("Relu", total), 4), 4)), tmp_path / "net.onnx")
-    assert len(take(path, tmp_path / "models").description.blocks) == 1
+    assert len(import_file(path, tmp_path / "models").description.blocks) == 1
     (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("left out")]
     assert f"{total} (" in line
     assert reason in line
@@ -188,7 +188,7 @@ def test_a_graph_with_none_but_others_is_refused(tmp_path: Path) -> None:
     file = File()
     path = save(file.model(file.head(spread(file, file.stem()), 4)), tmp_path / "net.onnx")
     with pytest.raises(ExporterError, match=r"net\.onnx has no residual additions F\(x\) \+ s\(x\) of images"):
-        take(path, tmp_path / "models")
+        import_file(path, tmp_path / "models")
 
 
 class Noise(CalibrationDataReader):  # type: ignore[misc]
@@ -212,7 +212,7 @@ def write(path: Path) -> Path:
 @pytest.mark.parametrize("activations", [QuantType.QInt8, QuantType.QUInt8])
 def test_what_onnx_runtimes_own_quantiser_writes_has_the_files_numbers(tmp_path: Path, activations: QuantType) -> None:
     quantize_static(write(tmp_path / "net.onnx"), tmp_path / "q.onnx", Noise(), activation_type=activations)
-    built = take(tmp_path / "q.onnx", tmp_path / "models")
+    built = import_file(tmp_path / "q.onnx", tmp_path / "models")
     kinds = [metadata.KINDS["identity"], metadata.KINDS["projection"]]
     assert [block.shortcut for block in built.description.blocks] == kinds
     expected = Graph(tmp_path / "q.onnx").run(normalised(images()))["out"]
@@ -225,4 +225,4 @@ def test_additions_inside_other_operators_are_named(tmp_path: Path) -> None:
     format_ = QuantFormat.QOperator
     quantize_static(write(tmp_path / "net.onnx"), tmp_path / "q.onnx", Noise(), quant_format=format_)
     with pytest.raises(ExporterError, match="it adds inside QLinearAdd: give the file from before it was optimised"):
-        take(tmp_path / "q.onnx", tmp_path / "models")
+        import_file(tmp_path / "q.onnx", tmp_path / "models")

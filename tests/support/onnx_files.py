@@ -1,4 +1,4 @@
-"""ONNX files as other tools write them, node by node."""
+"""ONNX files written node by node, as tools other than ours write them."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -89,7 +89,7 @@ def save(model: onnx.ModelProto, path: Path) -> Path:
     return path
 
 
-def take(path: Path, root: Path, options: import_onnx.OnnxOptions = OPTIONS) -> NewVersion:
+def import_file(path: Path, root: Path, options: import_onnx.OnnxOptions = OPTIONS) -> NewVersion:
     """Imports a file as `exporter probe` does."""
     file = onnx_source.read(path, scores=options.preprocessing is not None)
     return import_onnx.import_onnx(file, options, None, root, "net")

@@ -1,16 +1,22 @@
-"""A net as other people write them, its exports, and its numbers in PyTorch."""
+"""A PyTorch net of bottlenecks, its ONNX exports by several exporters, and its numbers in PyTorch."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import torch
+from resprobe_exporter.importing import onnx_source
+from resprobe_exporter.nets.preprocessing import Preprocessing
+from resprobe_exporter.versions import import_onnx
 from torch import Tensor, nn
 
 SIZE = 16
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+IMAGES = import_onnx.OnnxOptions(Preprocessing(MEAN, STD))  # the graph takes images instead of tensors
 Array = npt.NDArray[Any]
 
 
@@ -106,3 +112,18 @@ def hooked(net: Net, images: Array) -> tuple[Array, Array]:
         lengths = np.linalg.norm(branch, axis=1), np.linalg.norm(shortcut, axis=1)
         rows.append(np.stack([*lengths, (branch * shortcut).sum(1), branch.mean(1)], 1))
     return scores.numpy(), np.stack(rows, 1)
+
+
+def import_net(path: Path, root: Path, options: import_onnx.OnnxOptions = IMAGES) -> Path:
+    """Imports an export as `exporter probe --size` does; the directory of the version."""
+    file = onnx_source.read(path, (SIZE, SIZE), scores=options.preprocessing is not None)
+    return import_onnx.import_onnx(file, options, None, root, "net").directory
+
+
+def changed(tmp_path: Path, change: Callable[[onnx.ModelProto], None]) -> Path:
+    """Exports a net and changes the file."""
+    path = export(make(), tmp_path / "net.onnx", **old(13, dynamic_axes=FREE))
+    model = onnx.load(path)
+    change(model)
+    onnx.save(model, path)
+    return path
