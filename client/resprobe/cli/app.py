@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 
 from resprobe import _early
-from resprobe.cli import signals
+from resprobe.cli import form, signals
 from resprobe.errors import Error
 
 # Where a package that the base installation leaves out comes from.
@@ -151,17 +151,17 @@ def _parse(
     arguments: Sequence[str],
     default: Command | None,
 ) -> Command:
-    configuration: list[Any] = [tyro.conf.DisallowNone]
-    options: dict[str, Any] = {"prog": prog, "description": description, "args": arguments}
+    configuration: list[Any] = [tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName]
+    options: dict[str, Any] = {"prog": prog, "description": description, "args": arguments, "registry": form.registry()}
     if default is None:
         configuration.append(tyro.conf.FlagCreatePairsOff)
     else:  # a flag may already be on: then --flag must still be right, and --no-flag possible
         options["default"] = default
     if len(commands) == 1:
-        form: Any = commands[0]
+        shape: Any = commands[0]
     else:
-        form = Union[tuple(_subcommand(command, arguments) for command in commands)]  # noqa: UP007
-    parsed: Command = tyro.cli(form, config=configuration, **options)
+        shape = Union[tuple(_subcommand(command, arguments) for command in commands)]  # noqa: UP007
+    parsed: Command = tyro.cli(shape, config=configuration, **options)
     return parsed
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypeAlias
 
+import tyro
 from rich.console import Console
 from rich.progress import Progress
 
@@ -46,36 +48,32 @@ def print_notes(notes: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class Connection:
-    """Options of every command."""
+    """How to reach the server."""
 
     address: str = default()
-    """HOST:PORT of the server; the environment variable RESPROBE_ADDRESS changes the default."""
+    """HOST:PORT of the server, or unix:PATH. The environment variable RESPROBE_ADDRESS changes the default."""
     tls: bool = False
-    """Encrypt, and check the server's certificate against the authorities that come with gRPC."""
+    """Encrypt the connection, and check the server's certificate against the authorities that come with gRPC."""
     ca: Path | None = Path(os.environ["RESPROBE_CA"]) if "RESPROBE_CA" in os.environ else None
-    """PEM file of the authorities to check it against instead; the environment variable RESPROBE_CA too."""
+    """PEM file of the authorities to check the server's certificate against. Implies --tls. The environment variable
+    RESPROBE_CA changes the default."""
     cert: Path | None = None
-    """PEM file of this caller's own certificate, for mutual TLS."""
+    """PEM file of the client's certificate, for mutual TLS. Needs --key."""
     key: Path | None = None
-    """PEM file of its key."""
+    """PEM file of the private key of --cert."""
     token_file: Path | None = None
-    """File with the token to send. Default: what is in the environment variable RESPROBE_TOKEN, if anything."""
-    json: bool = False
-    """Print JSON."""
+    """File with the token to send with every request. Default: the environment variable RESPROBE_TOKEN, if it is
+    set."""
 
     def endpoint(self) -> Endpoint:
         """Returns the server to ask. Raises InvalidRequest if options do not go together or a file cannot be read."""
         if (self.cert is None) != (self.key is None):
-            raise InvalidRequest("--cert and --key go together")
+            raise InvalidRequest("--cert and --key go together: expected both or neither")
         certificate = (self.cert, self.key) if self.cert and self.key else None
         return Endpoint(self.address, self.tls, self.ca, certificate, self._token())
 
-    def client(self) -> Client:
-        """For the server."""
-        return Client(**vars(self.endpoint()))
-
     def _token(self) -> str | None:
-        """Never an option: the command lines of all are there for all to see."""
+        """Returns the token to send. It is never an option, because every user of a machine sees command lines."""
         if self.token_file is None:
             return os.environ.get("RESPROBE_TOKEN") or None
         try:
@@ -83,13 +81,32 @@ class Connection:
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidRequest(f"cannot read a token from {self.token_file}: {error}") from error
 
+
+@dataclass(frozen=True)
+class Connected:
+    """Options of the commands that ask a server."""
+
+    json: bool = False
+    """Print JSON."""
+    connection: tyro.conf.OmitArgPrefixes[Connection] = Connection()
+
+    def client(self) -> Client:
+        """Creates a client of the server. Raises InvalidRequest as `Connection.endpoint` does."""
+        endpoint = self.connection.endpoint()
+        return Client(
+            endpoint.address, tls=endpoint.tls, ca=endpoint.ca, certificate=endpoint.certificate, token=endpoint.token
+        )
+
     def show(self, value: object) -> None:
         """Prints JSON."""
         print(json.dumps(value))
 
 
+Files: TypeAlias = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[FILE ...]")]
+
+
 @dataclass(frozen=True)
-class Selection(Connection):
+class Selection(Connected):
     """Options of the commands that ask a model."""
 
     model: str = ""

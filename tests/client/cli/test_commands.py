@@ -1,6 +1,7 @@
 """The commands `resprobe` and `exporter`, as a person or a script uses them."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -37,6 +38,8 @@ def test_every_command_has_help_with_examples(run: Run, prog: str) -> None:
     code, out, _ = run(prog, "--help")
     assert code == 0
     assert "Examples:" in out
+    assert "(default: None)" not in out
+    assert "(default: '')" not in out
     assert f"\n  {prog} " in out
     for name in COMMANDS[prog][1]:
         assert name in out
@@ -45,6 +48,12 @@ def test_every_command_has_help_with_examples(run: Run, prog: str) -> None:
         assert f"\n  {prog} {name} " in text
         for line in text.splitlines():
             assert not line.strip("│ ").startswith("(default"), f"an option without help: {text}"
+        assert not re.search(r"\(default: *(None|False|''|\"\")? *\)", text)
+        if prog == "resprobe" and name != "report":
+            own, _, connection = text.partition("-h, --help")[2].partition("connection options")
+            assert "--json" in own
+            assert "--address" in connection
+            assert "--address" not in own
 
 
 @pytest.mark.parametrize(

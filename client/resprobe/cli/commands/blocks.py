@@ -4,22 +4,20 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from resprobe import _files
 from resprobe._client import Client
 from resprobe._results.model import Model
 from resprobe._results.statistics import BlockStatistics
 from resprobe.analysis.dataset_result import Frame
 from resprobe.cli import pictures, tables
-from resprobe.cli.options import Selection, console, print_notes
+from resprobe.cli.options import Files, Selection, console, print_notes
 from resprobe.cli.source import Source, ask
 from resprobe.datasets import Dataset
 from resprobe.errors import InvalidRequest
 
 
 @dataclass(frozen=True)
-class Blocks(Selection, Source):
+class Blocks(Source, Selection):
     """Show what each residual block did: the magnitude of its branch F(x) against its shortcut s(x).
 
     For picture files, or for a labelled data set. With several images the table and the plot show means, and how
@@ -32,7 +30,7 @@ class Blocks(Selection, Source):
       resprobe blocks --dataset cifar10 --data ~/cifar --out stats.parquet
     """
 
-    images: tyro.conf.Positional[tuple[Path, ...]] = ()
+    images: Files = ()
     """Files, instead of --dataset."""
     out: Path | None = None
     """Write one row for each image of the data set to this Parquet file."""

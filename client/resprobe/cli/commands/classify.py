@@ -1,12 +1,9 @@
 """`resprobe classify`."""
 
 from dataclasses import dataclass
-from pathlib import Path
-
-import tyro
 
 from resprobe.cli import tables
-from resprobe.cli.options import Selection, console, print_notes
+from resprobe.cli.options import Files, Selection, console, print_notes
 from resprobe.cli.pictures import ask
 from resprobe.errors import InvalidRequest
 
@@ -20,7 +17,7 @@ class Classify(Selection):
       resprobe classify *.png --model resnet110 --top-k 1 --json
     """
 
-    images: tyro.conf.Positional[tuple[Path, ...]] = ()
+    images: Files = ()
     """Files."""
     top_k: int = 3
     """Classes to show for each image."""

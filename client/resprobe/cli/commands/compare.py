@@ -10,12 +10,12 @@ from resprobe import _files
 from resprobe.analysis.collect import find
 from resprobe.analysis.compare import Comparison, compare
 from resprobe.cli import tables
-from resprobe.cli.options import Connection, console
+from resprobe.cli.options import Connected, console
 from resprobe.cli.source import Source, ask
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare(Connection, Source):
+class Compare(Source, Connected):
     """Compare two models, or two versions of one, on the same images: classes, accuracy, and ratio by depth.
 
     Intervals are 95 % bootstrap intervals over the images.

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import tyro
-
 from resprobe.analysis import drift
 from resprobe.analysis.dataset_result import Frame
 from resprobe.cli import tables
-from resprobe.cli.options import Selection, console, print_notes
+from resprobe.cli.options import Files, Selection, console, print_notes
 from resprobe.cli.source import Source, ask
 from resprobe.errors import InvalidRequest
 
@@ -18,7 +16,7 @@ SHOWN = 10  # blocks in the table
 
 
 @dataclass(frozen=True)
-class Drift(Selection, Source):
+class Drift(Source, Selection):
     """Test whether images still look to the model like those that its baseline was measured on.
 
     Compares the distribution of a statistic in every block with the baseline in the model's description. The distance
@@ -37,7 +35,7 @@ class Drift(Selection, Source):
 
     FAILED: ClassVar[int] = 2
 
-    images: tyro.conf.Positional[tuple[Path, ...]] = ()
+    images: Files = ()
     """Files, instead of --dataset."""
     stats: Path | None = None
     """Instead of images: a Parquet file that resprobe blocks --out wrote. Needs no server."""

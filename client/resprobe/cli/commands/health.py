@@ -6,14 +6,14 @@ from typing import Any, NoReturn
 import grpc
 
 from resprobe._wire.status import raise_error
-from resprobe.cli.options import Connection, console
+from resprobe.cli.options import Connected, console
 from resprobe.errors import ModelNotFound, ServerUnavailable
 
 TIMEOUT = 5.0  # seconds
 
 
 @dataclass(frozen=True)
-class Health(Connection):
+class Health(Connected):
     """Ask whether the server, or one of its models, is serving: exit code 0 if it is, 1 if it is not.
 
     Examples:
@@ -28,7 +28,7 @@ class Health(Connection):
         """Asks and prints."""
         from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-        with self.endpoint().open() as channel:
+        with self.connection.endpoint().open() as channel:
             try:
                 stub: Any = health_pb2_grpc.HealthStub(channel)  # it comes without types
                 status = stub.Check(health_pb2.HealthCheckRequest(service=self.model), timeout=TIMEOUT).status
@@ -38,12 +38,14 @@ class Health(Connection):
         if self.json:
             self.show({"status": name})
         if status != health_pb2.HealthCheckResponse.SERVING:
-            raise ServerUnavailable(f"{self.model or self.address} is {name}")
+            raise ServerUnavailable(f"{self.model or self.connection.address} is {name}")
         if not self.json:
             console.print(name)
 
     def _fail(self, error: grpc.RpcError) -> NoReturn:
         try:
-            raise_error(error, self.address)
+            raise_error(error, self.connection.address)
         except ModelNotFound as missing:  # the health service gives no text
-            raise ModelNotFound(f"{self.address} serves no model {self.model!r}", status=missing.status) from error
+            raise ModelNotFound(
+                f"{self.connection.address} serves no model {self.model!r}", status=missing.status
+            ) from error

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from resprobe.cli import tables
-from resprobe.cli.options import Connection, console
+from resprobe.cli.options import Connected, console
 
 
 @dataclass(frozen=True)
-class Models(Connection):
+class Models(Connected):
     """List the models that the server serves; * marks the default version.
 
     Examples:
