@@ -8,7 +8,7 @@ from resprobe._client import Client
 from resprobe._pictures.batches import batches
 from resprobe._results.model import Model
 from resprobe._results.result import Result, join
-from resprobe.cli import resized
+from resprobe.analysis import resized
 from resprobe.errors import InvalidImage, RequestTooLarge
 
 

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from resprobe._results.model import Model
 from resprobe._results.statistics import HIGH, LOW, summarise
-from resprobe.analysis.compare import Comparison, positions
+from resprobe.analysis.compare import Comparison
 from resprobe.analysis.dataset_result import Frame
+from resprobe.analysis.depth import positions
 from resprobe.plots.ratios import COLOURS, FEW, GREY, layers
 
 WIDE = (9.6, 4.2)  # inches

@@ -13,8 +13,9 @@ from resprobe._client import Client
 from resprobe._results.lesions import Lesions as Found
 from resprobe._results.model import Model
 from resprobe._results.statistics import summarise
+from resprobe.analysis import resized
 from resprobe.analysis.collect import fitted, sweep
-from resprobe.cli import resized, tables
+from resprobe.cli import tables
 from resprobe.cli.options import Selection, console, print_notes, progress_bar
 from resprobe.errors import InvalidRequest
 

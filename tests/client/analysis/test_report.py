@@ -1,0 +1,82 @@
+"""Reports: unusual images, the page of a frame, and the command."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import resprobe
+from resprobe import analysis, datasets
+from resprobe.analysis import Frame
+from resprobe.analysis.outliers import scores
+
+from tests.support.commands import Run
+from tests.support.statistics import frame
+
+EVIL = "<script>alert('&')</script>"
+
+
+@pytest.fixture(scope="module")
+def swept(address: str) -> Frame:
+    with resprobe.Client(address) as client:
+        return analysis.sweep(client, datasets.load("digits").window(150, seed=2), "digits")
+
+
+def test_the_most_unusual_image_has_the_highest_score() -> None:
+    ratio = np.full((20, 3), 0.5, np.float32)
+    ratio[:, :2] *= np.random.default_rng(0).uniform(0.9, 1.1, (20, 2))
+    ratio[4, 0], ratio[5, 1] = 5, np.inf
+    found = scores(ratio)
+    assert found[:, :2].argmax(axis=0).tolist() == [4, 5]
+    assert not found[:, 2].any()
+
+
+def test_the_page_shows_real_images_and_says_everything(swept: Frame) -> None:
+    html = analysis.report(swept, datasets.load("digits"))
+    for heading in (
+        "Ratio by block",
+        "Ratio by class",
+        "Right against wrong",
+        "Unusual images",
+        "Cosine",
+        "closed form",
+    ):
+        assert heading in html
+    assert f"150 images of digits, 3 residual blocks. Accuracy {swept.accuracy:.4f}." in html
+    assert html.count("data:image/png") == 12 + 3 * 4 + 2  # and the map of classes with its scale
+    assert "http" not in html.replace("http://www.w3.org/", "")
+    assert html == analysis.report(swept, datasets.load("digits"))
+    assert "image 1" in analysis.report(swept)  # without the data set
+
+
+@pytest.mark.parametrize("per_stage", [1, 200])
+def test_any_number_of_blocks_and_hostile_names(per_stage: int) -> None:
+    one = frame(per_stage)
+    evil = dataclasses.replace(one, model=dataclasses.replace(one.model, name=EVIL, classes=(EVIL, "b")), dataset=EVIL)
+    evil.blocks.ratio[3, 1] = np.inf
+    evil.blocks.ratio[4, 1] = np.nan
+    html = analysis.report(evil)
+    assert "<script" not in html
+    assert "2 of 40 images have a shortcut of zero in at least one of 1 blocks" in html
+
+
+def test_without_labels_the_predicted_class_counts() -> None:
+    html = analysis.report(dataclasses.replace(frame(1), labels=None))
+    assert "Ratio by predicted class" in html
+    assert "Right against wrong" not in html
+
+
+def test_images_of_another_data_set_are_refused(swept: Frame) -> None:
+    with pytest.raises(resprobe.DatasetError, match="these are not the images of the report"):
+        analysis.report(swept, datasets.load("digits", split="train"))
+
+
+def test_the_command(run: Run, swept: Frame, tmp_path: Path) -> None:
+    stats, out = tmp_path / "stats.parquet", tmp_path / "report.html"
+    analysis.write(swept, stats)
+    code, text, _ = run("resprobe", "report", str(stats), "--out", str(out), "--dataset", "digits")
+    assert code == 0
+    assert "digits on 150 images of digits" in text
+    assert out.read_text().startswith("<!doctype html>")
+    code, _, error = run("resprobe", "report", str(stats), "--out", str(tmp_path / "nowhere" / "x.html"))
+    assert (code, "is not a directory" in error) == (1, True)
