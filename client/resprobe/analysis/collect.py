@@ -9,8 +9,9 @@ import numpy.typing as npt
 from resprobe._classes import match
 from resprobe._client import Client
 from resprobe._pictures.batches import BATCH, batches
+from resprobe._progress import shown
 from resprobe._results.model import Model
-from resprobe._results.result import Result
+from resprobe._results.result import ProbedResult
 from resprobe._results.statistics import BlockStatistics
 from resprobe.analysis import resized
 from resprobe.analysis.dataset_result import Frame
@@ -24,8 +25,8 @@ def sweep(
     client: Client,
     source: Dataset | Sequence[Path],
     model: Model | str = "",
-    report: Callable[[int, int], object] | None = None,
     *,
+    progress: bool | Callable[[int, int], object] = False,
     resize: bool = False,
 ) -> Frame:
     """Sends all images of a data set, or picture files.
@@ -34,7 +35,8 @@ def sweep(
         client: Client of the server.
         source: Images to send. The classes of a data set are matched with the model's by name.
         model: Description that `Client.model` returned, or NAME or NAME/VERSION. If empty, the only model.
-        report: Called after each response with the number of images that are done, and of all images.
+        progress: If True, a bar on standard error; or a function that is called after each response with the number of
+            images that are done and of all images.
         resize: Whether the images of a data set may have another size or other channels than the model's. Picture
             files always may. The server resizes them.
 
@@ -45,10 +47,10 @@ def sweep(
     if not len(source):
         raise InvalidRequest("no images were given; expected at least one")
     if isinstance(model, str):
-        model = find(client, model)
+        model = client.model(model)
     labels, notes = fitted(source, model, resize) if isinstance(source, Dataset) else (None, ())
     images = source.images if isinstance(source, Dataset) else source
-    results = _ask(client, images, model, report)
+    results = _ask(client, images, model, progress)
     files = None if isinstance(images, np.ndarray) else tuple(str(path) for path in images)
     if files is not None:
         sizes = [size for result in results for size in result.resized_from]
@@ -61,21 +63,21 @@ def _ask(
     client: Client,
     images: npt.NDArray[np.uint8] | Sequence[Path],
     model: Model,
-    report: Callable[[int, int], object] | None,
-) -> list[Result]:
+    progress: bool | Callable[[int, int], object],
+) -> list[ProbedResult]:
     """Sends the images in parts and returns the results in their order."""
-    results: list[Result] = []
+    results: list[ProbedResult] = []
     done = 0
-    for result in client.stream(_parts(images), model=model.name, version=model.version, blocks=True, top_k=1):
-        results.append(result)
-        done += len(result)
-        if report is not None:
+    with shown(progress, f"{model.name} version {model.version}") as report:
+        for result in client.stream(_parts(images), model=model.name, version=model.version, blocks=True, top_k=1):
+            results.append(result)
+            done += len(result)
             report(done, len(images))
     return results
 
 
 def _frame(
-    results: Sequence[Result],
+    results: Sequence[ProbedResult],
     model: Model,
     name: str,
     index: npt.NDArray[np.int64],
@@ -91,7 +93,7 @@ def _frame(
         labels=labels,
         predicted=np.concatenate([result.classes[:, 0] for result in results]),
         probability=np.concatenate([result.probabilities[:, 0] for result in results]),
-        blocks=BlockStatistics.concatenate([result.blocks for result in results if result.blocks is not None]),
+        blocks=BlockStatistics.concatenate([result.blocks for result in results]),
         notes=notes,
     )
 
@@ -118,11 +120,6 @@ def fitted(source: Dataset, model: Model, resize: bool = False) -> tuple[npt.NDA
     found = match(source.classes, model.classes, f"data set {source.name}", f"model {model.name}")
     notes += [found.note] if found.note else []
     return found.indices[source.labels], tuple(notes)
-
-
-def find(client: Client, name: str) -> Model:
-    """Returns the description of NAME or NAME/VERSION. Raises ModelNotFound."""
-    return client.model(name)
 
 
 def _parts(images: npt.NDArray[np.uint8] | Sequence[Path]) -> Iterator[npt.NDArray[np.uint8] | list[Path]]:

@@ -1,4 +1,4 @@
-"""Intervals of means over images: bootstrap for paired differences, Student's t for two groups. Needs scipy."""
+"""Intervals of means over images, by bootstrap. Needs scipy."""
 
 from dataclasses import dataclass
 
@@ -48,39 +48,3 @@ def bootstrap_mean(
         rng=generator,
     ).confidence_interval
     return Difference(mean, np.asarray(found.low), np.asarray(found.high))
-
-
-def relative_difference(
-    values: npt.NDArray[np.floating], reference: npt.NDArray[np.floating], confidence: float = CONFIDENCE
-) -> tuple[Floats, Floats]:
-    """Compares the mean of some images with that of others, by Welch's t interval.
-
-    Args:
-        values: [n, L]; what is not finite is left out.
-        reference: [m, L]; what is not finite is left out.
-        confidence: Confidence of the interval.
-
-    Returns:
-        The first mean over the second, minus 1, [L]; and half the width of its interval, [L]. nan where either group
-        has fewer than two finite values.
-    """
-    from scipy.stats import ttest_ind
-
-    difference, margin = np.full((2, values.shape[1]), np.nan)
-    for place in range(values.shape[1]):
-        one, other = (_finite(group[:, place]) for group in (values, reference))
-        if min(len(one), len(other)) < 2:
-            continue
-        mean = other.mean()
-        difference[place] = one.mean() / mean - 1
-        if one.std() + other.std() == 0:  # scipy has no t for groups without spread
-            margin[place] = 0
-            continue
-        interval = ttest_ind(one, other, equal_var=False).confidence_interval(confidence)
-        margin[place] = (interval.high - interval.low) / 2 / abs(mean)
-    return difference, margin
-
-
-def _finite(values: npt.NDArray[np.floating]) -> Floats:
-    finite: Floats = values[np.isfinite(values)].astype(np.float64)
-    return finite

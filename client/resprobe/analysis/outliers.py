@@ -1,4 +1,4 @@
-"""Images that are unusual in a block, and the section of a report that shows them."""
+"""Which images are unusual in a block, and the part of a report that shows them."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,24 +10,19 @@ from resprobe.errors import DatasetError
 from resprobe.report.page import Gallery, Section, Table, picture
 
 EACH = 4  # images for a block
-OVERALL = 12  # images for all blocks together
-BLOCKS = 60  # maximum blocks; of more, those with the most unusual images are shown
+OVERALL = 12
+BLOCKS = 60  # shown; of more, those with the most unusual images
 SIZE = 64  # pixels of a thumbnail of a picture file
-METHOD = (
-    "Distance is measured in each block on the logarithm of the ratio, from the median of all images, in interquartile "
-    "ranges."
-)
 
 
 def scores(ratio: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Returns how far each image's ratio is from the block's median, in interquartile ranges, on a logarithmic scale.
+    """How far each image's ratio is from the block's median, in interquartile ranges, on a logarithmic scale.
 
     Args:
-        ratio: Ratios [n, L].
+        ratio: [n, L].
 
     Returns:
-        Distances, float64 [n, L], at least 0; inf where the ratio is not finite or is zero, 0 where all images are
-        alike.
+        float64 [n, L], at least 0; inf where the ratio is not finite or is zero, 0 where all images are alike.
     """
     with np.errstate(divide="ignore"):
         logs = np.log(ratio.astype(np.float64))
@@ -41,35 +36,40 @@ def scores(ratio: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 
 
 def section(frame: Frame, dataset: Dataset | None) -> Section:
-    """Returns the most unusual images over all blocks, and of each block.
+    """The most unusual images over all blocks, and of each block.
 
     Raises:
-        DatasetError: The data set is not the one that the frame is about.
+        DatasetError: The data set is not the frame's.
     """
-    score = scores(frame.blocks.ratio)
+    score, names = scores(frame.blocks.ratio), frame.blocks.names
     overall = np.argsort(-np.median(score, axis=1), kind="stable")[:OVERALL]
     order = np.argsort(-score, axis=0, kind="stable")[:EACH]
     places = np.sort(np.argsort(-score.max(axis=0), kind="stable")[:BLOCKS])
     show = _Show(frame, dataset, sorted({*overall, *order[:, places].ravel()}))
-    lines = [show(row, f"distance {np.median(score[row]):.1f}") for row in overall]
-    caption = f"By the median distance over all blocks, of n = {len(frame):,} images."
-    gallery = Gallery(lines, caption) if dataset else Table(("over all blocks",), [[line] for line in lines], caption)
-    return Section("Unusual images", [METHOD, gallery, _by_block(frame, order, places, show)])
-
-
-def _by_block(frame: Frame, order: npt.NDArray[np.intp], places: npt.NDArray[np.intp], show: "_Show") -> Table:
-    """Returns a table of the images `order` [EACH, L] of the blocks at `places`."""
-    names, ratio = frame.blocks.names, frame.blocks.ratio
     rows = [
-        [names[place], *(show(row, f"ratio {ratio[row, place]:.3f}") for row in order[:, place])] for place in places
+        [names[place], *(show(row, f"ratio {frame.blocks.ratio[row, place]:.3f}") for row in order[:, place])]
+        for place in places
     ]
     some = "" if len(places) == len(names) else f", for the {BLOCKS} of {len(names)} blocks that have the most unusual"
+    text = (
+        "Distance is measured in each block on the logarithm of the ratio, from the median of all images, in "
+        "interquartile ranges."
+    )
     columns = ("block", *("most unusual" if rank == 0 else f"{rank + 1}." for rank in range(order.shape[0])))
-    return Table(columns, rows, f"By the distance in one block{some}, of n = {len(frame):,} images.", len(columns))
+    lines = [show(row, f"distance {np.median(score[row]):.1f}") for row in overall]
+    over_all = f"By the median distance over all blocks, of n = {len(frame):,} images."
+    return Section(
+        "Unusual images",
+        [
+            text,
+            Gallery(lines, over_all) if dataset else Table(("over all blocks",), [[line] for line in lines], over_all),
+            Table(columns, rows, f"By the distance in one block{some}, of n = {len(frame):,} images.", len(columns)),
+        ],
+    )
 
 
 class _Show:
-    """What stands for an image: its picture where the data set is there, and its place, label and predicted class."""
+    """What stands for an image: its picture where the data set is there, and its place, label and class."""
 
     def __init__(self, frame: Frame, dataset: Dataset | None, rows: list[int]) -> None:
         self._frame, self._pixels = frame, {}
@@ -78,25 +78,22 @@ class _Show:
 
     def __call__(self, row: int, words: str) -> str:
         frame, classes = self._frame, self._frame.model.classes
-        text = classes[frame.predicted[row]]
+        said = classes[frame.predicted[row]]
         if frame.labels is not None and frame.labels[row] != frame.predicted[row]:
-            text = f"{classes[frame.labels[row]]}, predicted {text}"
-        name = f"image {frame.index[row]}" if frame.files is None else frame.files[row].rpartition("/")[2]
+            said = f"{classes[frame.labels[row]]}, taken for {said}"
+        where = f"image {frame.index[row]}" if frame.files is None else frame.files[row].rpartition("/")[2]
         if row in self._pixels:
-            return picture(self._pixels[row], f"{name}\n{text}\n{words}")
-        return f"{name}: {text}, {words}"
+            return picture(self._pixels[row], f"{where}\n{said}\n{words}")
+        return f"{where}: {said}, {words}"
 
 
 def _pixels(frame: Frame, dataset: Dataset, rows: list[int]) -> list[npt.NDArray[np.uint8]]:
-    """Returns the images at these rows. Raises DatasetError if the data set is not the one of the frame."""
     index = frame.index[rows]
     fits = dataset.name == frame.dataset and frame.index.max() < len(dataset)
     classes = match(dataset.classes, frame.model.classes, f"data set {dataset.name}", f"model {frame.model.name}")
     labels = classes.indices[dataset.labels]
     if not fits or frame.labels is None or not np.array_equal(labels[frame.index], frame.labels):
-        raise DatasetError(
-            f"these are not the images of the report: expected {frame.dataset}, of which it shows {len(frame):,} images"
-        )
+        raise DatasetError(f"these are not the images of the report: it is about {len(frame):,} of {frame.dataset}")
     if isinstance(dataset.images, np.ndarray):
         return list(dataset.images[index])
     return list(read_pictures([dataset.images[place] for place in index], SIZE, SIZE, 3))

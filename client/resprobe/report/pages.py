@@ -9,12 +9,12 @@ from resprobe._results.statistics import HIGH, LOW, Summary, summarise
 from resprobe.analysis import outliers
 from resprobe.analysis.compare import Comparison
 from resprobe.analysis.dataset_result import Frame
-from resprobe.analysis.intervals import relative_difference
 from resprobe.datasets import Dataset
 from resprobe.errors import StatisticsUnavailable
 from resprobe.plots import figures, ratios
 from resprobe.report.page import Figure, Section, Table, figure_svg, render
 
+Z = 1.96  # of a 95 % interval
 WORDS = (
     "A block computes F(x) + s(x): F is its branch, s its shortcut (He et al. 2015, arXiv 1512.03385). ‖·‖ is the "
     "Euclidean norm over the channels and positions of one image, in the units of the activations. The ratio "
@@ -177,6 +177,19 @@ def _errors(frame: Frame, correct: npt.NDArray[np.bool_]) -> Section:
     )
     svg = figure_svg(figures.errors(difference, margin, frame.model))
     return Section(heading, [text, Figure(svg, caption)])
+
+
+def relative_difference(
+    values: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean of some images over that of others, minus 1, and half its 95 % interval: each [L], over finite values."""
+    means, squares = [], []
+    for part in (values, reference):
+        over = summarise(part)
+        finite = np.where(np.isfinite(part), part, np.nan).astype(np.float64)
+        means.append(over.mean)
+        squares.append(np.nanmean((finite - over.mean) ** 2, axis=0) / np.maximum(over.count - 1, 1))
+    return means[0] / means[1] - 1, Z * np.sqrt(squares[0] + squares[1]) / means[1]
 
 
 def _cosines(frame: Frame) -> Section:

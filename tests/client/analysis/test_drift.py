@@ -142,7 +142,7 @@ def test_the_command_says_it_with_its_exit_code(
     code, out, _ = run("resprobe", "drift", *inverted, *at)
     assert code == 1
     assert "drift in " in out
-    assert "few images: only distances above 0." in out
+    assert "few images: chance explains distances up to 0." in out
     code, out, _ = run("resprobe", "drift", *inverted, *at, "--json")
     found = json.loads(out)
     assert (code, found["drift"], found["images"], found["baseline_images"]) == (1, True, 60, 360)

@@ -31,7 +31,9 @@ def test_nothing_to_send_is_refused(client: resprobe.Client) -> None:
 
 def test_every_answer_is_reported(client: resprobe.Client) -> None:
     found: list[tuple[int, int]] = []
-    analysis.sweep(client, datasets.load("digits").window(150), "digits/1", lambda done, of: found.append((done, of)))
+    analysis.sweep(
+        client, datasets.load("digits").window(150), "digits/1", progress=lambda *counts: found.append(counts)
+    )
     assert found == [(128, 150), (150, 150)]
 
 

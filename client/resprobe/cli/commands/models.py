@@ -16,10 +16,12 @@ class Models(Connected):
     """
 
     def run(self) -> None:
-        """Asks and prints."""
+        """Asks the server and prints its models."""
         with self.client() as client:
             models = client.models()
         if self.json:
             self.show(tables.models_json(models))
+        elif not models:
+            console.print(f"{self.connection.address} serves no models")
         else:
             console.print(tables.models_table(models))
