@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-EMPTY = ("", "''", "None", "False")  # defaults that tell a reader nothing: the option is off, or says itself what it is
+EMPTY = ("", "''", "None", "False")  # defaults that help does not show: the option is off, or its text says what holds
 
 
 def registry() -> ConstructorRegistry:
@@ -32,6 +32,15 @@ def registry() -> ConstructorRegistry:
     return rules
 
 
+def joined(text: str) -> str:
+    """Joins the lines of each paragraph, which are broken for the source and not for the terminal.
+
+    Paragraphs with indented lines, such as examples, stay as they are.
+    """
+    parts = text.split("\n\n")
+    return "\n\n".join(part if "\n " in part else " ".join(part.split()) for part in parts)
+
+
 def _depth(command: type, name: str) -> int:
     """Returns how many classes stand between a command and the one that declares an option."""
     return next(depth for depth, base in enumerate(command.__mro__) if name in inspect.get_annotations(base))
@@ -39,18 +48,16 @@ def _depth(command: type, name: str) -> int:
 
 def _field(field: StructFieldSpec) -> StructFieldSpec:
     shown: Any = Annotated[field.type, tyro.conf.arg(help_behavior_hint=_default)]
-    return dataclasses.replace(field, type=shown, helptext=_joined(field.helptext))
+    return dataclasses.replace(field, type=shown, helptext=_lazily_joined(field.helptext))
 
 
 def _default(label: str) -> str:
     return "" if label in EMPTY else f"(default: {label})"
 
 
-def _joined(text: str | Callable[[], str | None] | None) -> Callable[[], str | None]:
-    """Joins the lines of a help text, which are broken for the source and not for the terminal."""
-
+def _lazily_joined(text: str | Callable[[], str | None] | None) -> Callable[[], str | None]:
     def join() -> str | None:
         found = text() if callable(text) else text
-        return None if found is None else " ".join(found.split())
+        return None if found is None else joined(found)
 
     return join

@@ -40,6 +40,30 @@ def test_classify(run: Run, address: str, picture: Path) -> None:
     assert found["classes"][0]["label"] in out
 
 
+@pytest.mark.parametrize("command", [["classify"], ["blocks"], ["drift", "--dataset", "digits"]], ids=str)
+@pytest.mark.parametrize(
+    ("named", "version"), [(["digits/1"], "1"), (["digits", "--version", "1"], "1"), (["digits"], "2")]
+)
+def test_a_model_is_named_with_its_version(
+    run: Run, address: str, picture: Path, command: list[str], named: list[str], version: str
+) -> None:
+    images = [] if "--dataset" in command else [str(picture)]
+    code, out, _ = run("resprobe", *command, *images, "--model", *named, "--address", address, "--json")
+    assert code == 0
+    found = json.loads(out)
+    if command == ["classify"]:
+        assert len(found) == 1
+    else:
+        assert (found["model"], found["version"]) == ("digits", version)
+
+
+def test_two_versions_of_one_model_contradict_each_other(run: Run, address: str, picture: Path) -> None:
+    where = ["--model", "digits/1", "--version", "2", "--address", address]
+    code, _, error = run("resprobe", "classify", str(picture), *where)
+    assert code == 1
+    assert "model 'digits/1' and version '2' contradict each other" in error
+
+
 def test_blocks_of_a_picture(run: Run, address: str, picture: Path, tmp_path: Path) -> None:
     arguments = ["blocks", str(picture), "--address", address, "--model", "digits"]
     code, out, _ = run("resprobe", *arguments, "--plot", str(tmp_path / "blocks.svg"))

@@ -1,11 +1,18 @@
-"""Versions and help of the three commands, and their exit code where the command line is wrong."""
+"""Versions, help and completion of the three programs, docs/cli.md, and the exit code of a wrong command line."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import resprobe
 
 from tests.support.commands import COMMANDS, Run
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("prog", COMMANDS)
@@ -49,3 +56,33 @@ def test_every_command_has_help_with_examples(run: Run, prog: str) -> None:
 )
 def test_a_wrong_command_line_exits_with_2(run: Run, arguments: tuple[str, ...]) -> None:
     assert run(*arguments)[0] == 2
+
+
+@pytest.mark.parametrize("columns", ["40", "200"])
+def test_docs_show_the_help_of_every_command(tmp_path: Path, columns: str) -> None:
+    path = tmp_path / "cli.md"
+    elsewhere = {"RESPROBE_ADDRESS": "elsewhere:1", "RESPROBE_CA": "/ca.pem", "COLUMNS": columns, "FORCE_COLOR": "1"}
+    command = [sys.executable, str(ROOT / "docs" / "generate_cli.py"), str(path)]
+    subprocess.run(command, env={**os.environ, **elsewhere}, check=True, timeout=120)
+    written = path.read_text(encoding="utf-8")
+    assert written == (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"), "run `make docs`"
+    for prog, (_, commands) in COMMANDS.items():
+        assert f"\n## {prog}\n" in written
+        for name in commands:
+            assert f"\n### {prog} {name}\n" in written
+
+
+@pytest.mark.parametrize("prog", COMMANDS)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(run: Run, prog: str, shell: str) -> None:
+    code, out, error = run(prog, "--tyro-print-completion", shell)
+    assert (code, error) == (0, "")
+    for name in COMMANDS[prog][1]:
+        assert name in out
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_accepts_the_completion(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "completion"
+    assert run("resprobe", "--tyro-write-completion", "bash", str(path)) == (0, "", "")
+    subprocess.run(["bash", "-n", str(path)], check=True, timeout=60)
