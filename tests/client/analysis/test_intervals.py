@@ -1,4 +1,4 @@
-"""Intervals: as wide as theory says, and defined where there is little to go by."""
+"""Intervals: as wide as theory predicts, and defined for a single image."""
 
 import numpy as np
 import pytest

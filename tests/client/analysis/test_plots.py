@@ -1,4 +1,4 @@
-"""The plot: every block has its bar, stages are told apart, and any number of blocks fits."""
+"""The plot: every block has its bar, stages differ in colour, and any number of blocks fits."""
 
 from pathlib import Path
 

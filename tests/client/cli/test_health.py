@@ -3,9 +3,12 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from tests.support.commands import Run
 from tests.support.servers import Serve
@@ -33,13 +36,25 @@ def test_no_server_is_one_sentence(run: Run) -> None:
     assert "127.0.0.1:1" in error
 
 
-def test_a_server_without_models_is_not_serving(run: Run, start: Serve, tmp_path: Path) -> None:
+def test_a_server_without_models_is_serving(run: Run, start: Serve, tmp_path: Path) -> None:
     with start(tmp_path, mode="explicit") as address:
-        code, out, error = run("resprobe", "health", "--address", address, "--json")
-        text = run("resprobe", "models", "--address", address)[1]
-    assert text == f"{address} serves no models\n"
-    found = json.loads(out)["status"]
-    assert (code, error) == ((0, "") if found == "SERVING" else (1, f"resprobe: {address} is {found}\n"))
+        assert run("resprobe", "health", "--address", address) == (0, "SERVING\n", "")
+        assert run("resprobe", "models", "--address", address) == (0, f"{address} serves no models\n", "")
+
+
+def test_what_is_not_serving_has_exit_code_1(run: Run) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        server, servicer = grpc.server(threads), health.HealthServicer()
+        servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+        address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        server.start()
+        try:
+            for more, out in (([], ""), (["--json"], '{"status": "NOT_SERVING"}\n')):
+                found = run("resprobe", "health", "--address", address, *more)
+                assert found == (1, out, f"resprobe: {address} is NOT_SERVING\n")
+        finally:
+            server.stop(None).wait(60)
 
 
 PROGRAM = """

@@ -47,7 +47,7 @@ def test_ctrl_c_ends_a_command(address: str, command: str, presses: int, place: 
 
 
 def test_ctrl_c_while_nothing_answers() -> None:
-    """A server that accepts connections and says nothing."""
+    """Interrupts a command whose server accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         words = ["models", "--address", f"127.0.0.1:{silent.getsockname()[1]}"]
         silent.settimeout(60)

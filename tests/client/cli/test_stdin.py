@@ -1,4 +1,4 @@
-"""Pictures from standard input: `-` beside other files, and what is wrong with what comes."""
+"""Pictures from standard input: `-` beside other files, and bytes that are not a picture."""
 
 import io
 import json

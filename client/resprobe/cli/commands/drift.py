@@ -54,7 +54,7 @@ class Drift(Source, Selection):
             raise InvalidRequest("expected picture files, --dataset or --stats; see resprobe drift --help")
         window = self._window()
         if len(window) < drift.FEWEST:
-            raise InvalidRequest(f"{len(window)} images are too few for a verdict; expected at least {drift.FEWEST}")
+            raise InvalidRequest(f"too few images for a verdict: {len(window)}; expected at least {drift.FEWEST}")
         found = drift.drift(window, statistic=self.statistic, alpha=self.alpha, threshold=self.threshold)
         if self.json:
             self.show({**_json(found), "notes": window.notes})
