@@ -8,10 +8,10 @@ GRPCIO_oldest := 1.76.0
 GRPCIO_newest := 1.85.3
 CONTRACT := tests/server/rpc/contract tests/server/rpc/test_server.py tests/server/rpc/test_request_stream.py
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
-CODE := protos exporter server client benchmarks examples tests
+CODE := protos exporter server client benchmarks examples tests docs/generate_cli.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-grpcio lint format protos clean
+.PHONY: help install demo test test-long test-grpcio lint format protos docs clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -62,6 +62,9 @@ format: install  ## Format the code and mend what ruff can
 
 protos: install  ## Write the stubs again from the .proto files
 	$(BIN)/python protos/generate.py
+
+docs: install  ## Write docs/cli.md again from the help of the commands
+	$(BIN)/python docs/generate_cli.py
 
 clean:  ## Remove the environment and everything that was made
 	rm -rf $(VENV) $(TRITON) .venv-grpcio-oldest .venv-grpcio-newest .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,9 +4,10 @@ from resprobe import analysis, datasets
 
 with resprobe.Client() as client:
     frame = analysis.sweep(client, datasets.load("digits"), "resnet20")  # or analysis.read("stats.parquet")
-analysis.summarise(frame.blocks.ratio).mean  # [blocks]
-frame.table().to_pandas()                    # one row for each image
-resprobe.drift(frame).table()                # one row for each block; resprobe.compare(a, b) likewise
+analysis.summarise(frame.blocks.ratio).mean  # mean ratio of each block
+frame.to_pandas()                            # one row for each image
+resprobe.drift(frame).to_pandas()            # one row for each block
+resprobe.compare(frame, other).to_arrow()    # one row for each depth
 """
 
 from os import PathLike
@@ -21,7 +22,7 @@ __all__ = ["Frame", "Summary", "read", "report", "summarise", "sweep", "write"]
 
 
 def read(path: str | PathLike[str]) -> Frame:
-    """Reads the Parquet file that `write` or `resprobe blocks --out` wrote. Raises Error."""
+    """Reads a Parquet file that `write` or `resprobe blocks --out` wrote. Raises Error."""
     from resprobe.analysis import arrow
 
     return arrow.read(Path(path))
@@ -35,7 +36,7 @@ def write(frame: Frame, path: str | PathLike[str]) -> None:
 
 
 def report(frame: Frame, dataset: Dataset | None = None) -> str:
-    """The page of `resprobe report` as HTML; with the whole data set, it shows images. report/pages.py has the rest."""
+    """Returns the page of `resprobe report` as HTML. With the whole data set, the page shows unusual images."""
     from resprobe.report.pages import report
 
     return report(frame, dataset)

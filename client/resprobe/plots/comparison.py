@@ -4,7 +4,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from resprobe._results.statistics import summarise
-from resprobe.analysis.compare import Comparison, positions
+from resprobe.analysis.compare import Comparison
+from resprobe.analysis.depth import positions
 from resprobe.plots.layout import COLOURS, PALE, empty_figure, markers, tidy
 
 

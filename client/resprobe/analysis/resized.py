@@ -1,4 +1,4 @@
-"""What is said of pictures that were resized: which ones, and from what size."""
+"""Notes on pictures that were resized: which ones, and from what size."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ def notes(sources: Sequence[str], sizes: Sequence[Size | None], wanted: Size) ->
     """Returns a sentence on the pictures that were resized; none if no picture was.
 
     Args:
-        sources: What to call each picture.
-        sizes: For each what Result.resized_from says.
-        wanted: Height and width that the model takes.
+        sources: Name of each picture.
+        sizes: Height and width of each picture before it was resized, as in Result.resized_from.
+        wanted: Height and width of the model's images.
     """
     found = [(source, size) for source, size in zip(sources, sizes, strict=True) if size is not None]
     if not found:
