@@ -104,16 +104,15 @@ def drift(
         window: Any images, labelled or not. Few images show only large shifts: see `Drift.detectable`.
         model: Model whose baseline to use. If None, the model that the window was measured with.
         statistic: branch_l2, shortcut_l2, ratio, cosine, branch_std or branch_mean.
-        alpha: Bound on the chance that any block is called drifted where none has, for one window.
-        threshold: Distance below which a difference does not matter, however certain it is.
+        alpha: Maximum chance that any block of a window is called drifted where none has.
+        threshold: Minimum distance that counts.
 
     Raises:
         InvalidRequest: An argument is out of range, or the model has other blocks.
         StatisticsUnavailable: The model has no baseline of this statistic.
     """
     model = model or window.model
-    _check(window, model, statistic, alpha, threshold)
-    baseline = _baseline(model, statistic)
+    baseline = _checked_baseline(window, model, statistic, alpha, threshold)
     values = getattr(window.blocks, statistic)[:, baseline.places]
     distance = distances(values, baseline.quantiles, baseline.probabilities)
     p_value, detectable = _chance(distance, len(window), model.baseline_images, alpha)
@@ -124,22 +123,35 @@ def drift(
         images=len(window),
         alpha=alpha,
         threshold=threshold,
-        names=[model.blocks[place].name for place in baseline.places],
+        names=baseline.names,
         distance=distance,
         p_value=p_value,
         median=summarise(values).median,
-        baseline_median=baseline.quantiles[np.abs(baseline.probabilities - 0.5).argmin()],
+        baseline_median=baseline.median,
         detectable=detectable,
     )
 
 
 @dataclass(frozen=True, eq=False)
 class _Baseline:
-    """Quantiles [k, L] of a statistic at probabilities [k], and the places of its L blocks in the model."""
+    """Quantiles [k, L] of a statistic at probabilities [k], and the places and names of its L blocks in the model."""
 
     places: list[int]
+    names: list[str]
     quantiles: Floats
     probabilities: Floats
+
+    @property
+    def median(self) -> Floats:
+        """Median of each block, [L]."""
+        median: Floats = self.quantiles[np.abs(self.probabilities - 0.5).argmin()]
+        return median
+
+
+def _checked_baseline(window: Frame, model: Model, statistic: str, alpha: float, threshold: float) -> _Baseline:
+    """Checks the arguments of `drift`, and returns the baseline to compare with. Raises as `drift` does."""
+    _check(window, model, statistic, alpha, threshold)
+    return _baseline(model, statistic)
 
 
 def _baseline(model: Model, statistic: str) -> _Baseline:
@@ -152,7 +164,7 @@ def _baseline(model: Model, statistic: str) -> _Baseline:
         )
     probabilities = np.array(sorted(next(iter(known.values())).quantiles))
     quantiles = np.array([[one.quantiles[probability] for one in known.values()] for probability in probabilities])
-    return _Baseline(list(known), quantiles, probabilities)
+    return _Baseline(list(known), [model.blocks[place].name for place in known], quantiles, probabilities)
 
 
 def _chance(distance: Floats, n: int, m: int, alpha: float) -> tuple[Floats, float]:
