@@ -24,15 +24,6 @@ def swept(address: str) -> Frame:
         return analysis.sweep(client, datasets.load("digits").window(150, seed=2), "digits")
 
 
-def test_relative_difference_is_welch() -> None:
-    generator = np.random.default_rng(0)
-    a, b = generator.normal(3, 1, (50, 1)).astype(np.float32), generator.normal(2, 2, (80, 1)).astype(np.float32)
-    difference, margin = relative_difference(a, b)
-    assert difference[0] == pytest.approx(a.mean() / b.mean() - 1, rel=1e-5)
-    error = np.sqrt(a.var(ddof=1) / 50 + b.var(ddof=1) / 80)
-    assert margin[0] == pytest.approx(1.96 * error / b.mean(), rel=1e-4)
-
-
 def test_the_most_unusual_image_has_the_highest_score() -> None:
     ratio = np.full((20, 3), 0.5, np.float32)
     ratio[:, :2] *= np.random.default_rng(0).uniform(0.9, 1.1, (20, 2))
