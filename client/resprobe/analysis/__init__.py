@@ -1,4 +1,4 @@
-"""Many images, in a notebook: what the commands blocks, report, compare and drift do, as functions on frames.
+"""Many images, in a notebook: what the commands blocks, compare and drift do, as functions on frames.
 
 from resprobe import analysis, datasets
 
@@ -8,6 +8,7 @@ analysis.summarise(frame.blocks.ratio).mean  # mean ratio of each block
 frame.to_pandas()                            # one row for each image
 resprobe.drift(frame).to_pandas()            # one row for each block
 resprobe.compare(frame, other).to_arrow()    # one row for each depth
+resprobe.report.report(frame)                # the page of `resprobe report` as HTML, after `import resprobe.report`
 """
 
 from os import PathLike
@@ -16,9 +17,8 @@ from pathlib import Path
 from resprobe._results.statistics import Summary, summarise
 from resprobe.analysis.collect import sweep
 from resprobe.analysis.dataset_result import Frame
-from resprobe.datasets import Dataset
 
-__all__ = ["Frame", "Summary", "read", "report", "summarise", "sweep", "write"]
+__all__ = ["Frame", "Summary", "read", "summarise", "sweep", "write"]
 
 
 def read(path: str | PathLike[str]) -> Frame:
@@ -33,10 +33,3 @@ def write(frame: Frame, path: str | PathLike[str]) -> None:
     from resprobe.analysis import arrow
 
     arrow.write(frame, Path(path))
-
-
-def report(frame: Frame, dataset: Dataset | None = None) -> str:
-    """Returns the page of `resprobe report` as HTML. With the whole data set, the page shows unusual images."""
-    from resprobe.report.pages import report
-
-    return report(frame, dataset)

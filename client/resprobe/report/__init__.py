@@ -2,3 +2,7 @@
 
 In: a dataset result or a comparison. Out: HTML. Imports analysis and plots.
 """
+
+from resprobe.report.pages import comparison_page, report
+
+__all__ = ["comparison_page", "report"]

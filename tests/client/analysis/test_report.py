@@ -9,6 +9,7 @@ import resprobe
 from resprobe import analysis, datasets
 from resprobe.analysis import Frame
 from resprobe.analysis.outliers import scores
+from resprobe.report import report
 from resprobe.report.sections import relative_difference
 from scipy import stats
 
@@ -34,7 +35,7 @@ def test_the_most_unusual_image_has_the_highest_score() -> None:
 
 
 def test_the_page_shows_real_images_and_says_everything(swept: Frame) -> None:
-    html = analysis.report(swept, datasets.load("digits"))
+    html = report(swept, datasets.load("digits"))
     for heading in (
         "Ratio by block",
         "Ratio by class",
@@ -47,8 +48,8 @@ def test_the_page_shows_real_images_and_says_everything(swept: Frame) -> None:
     assert f"150 images of digits, 3 residual blocks. Accuracy {swept.accuracy:.4f}." in html
     assert html.count("data:image/png") == 12 + 3 * 4 + 2  # and the map of classes with its scale
     assert "http" not in html.replace("http://www.w3.org/", "")
-    assert html == analysis.report(swept, datasets.load("digits"))
-    assert "image 1" in analysis.report(swept)  # without the data set
+    assert html == report(swept, datasets.load("digits"))
+    assert "image 1" in report(swept)  # without the data set
 
 
 @pytest.mark.parametrize("per_stage", [1, 200])
@@ -57,13 +58,13 @@ def test_any_number_of_blocks_and_hostile_names(per_stage: int) -> None:
     evil = dataclasses.replace(one, model=dataclasses.replace(one.model, name=EVIL, classes=(EVIL, "b")), dataset=EVIL)
     evil.blocks.ratio[3, 1] = np.inf
     evil.blocks.ratio[4, 1] = np.nan
-    html = analysis.report(evil)
+    html = report(evil)
     assert "<script" not in html
     assert "2 of 40 images have a shortcut of zero in at least one of 1 blocks" in html
 
 
 def test_without_labels_the_predicted_class_counts() -> None:
-    html = analysis.report(dataclasses.replace(frame(1), labels=None))
+    html = report(dataclasses.replace(frame(1), labels=None))
     assert "Ratio by predicted class" in html
     assert "Right against wrong" not in html
 
@@ -73,7 +74,7 @@ def test_images_of_another_data_set_are_refused(swept: Frame) -> None:
         resprobe.DatasetError,
         match="data set digits does not hold the images of the report: expected the 150 images of digits",
     ):
-        analysis.report(swept, datasets.load("digits", split="train"))
+        report(swept, datasets.load("digits", split="train"))
 
 
 def test_the_command(run: Run, swept: Frame, tmp_path: Path) -> None:
@@ -115,6 +116,6 @@ def test_relative_differences_leave_out_what_is_not_finite() -> None:
 def test_blocks_without_any_finite_ratio_can_be_reported() -> None:
     one = frame(1)
     one.blocks.ratio[:] = np.inf
-    html = analysis.report(one)
+    html = report(one)
     assert "40 of 40 images have a shortcut of zero" in html
     assert "Is F(x) close to zero?" not in html

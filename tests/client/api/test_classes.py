@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from resprobe import datasets
 from resprobe._classes import match, nearest
-from resprobe.analysis import report, sweep
+from resprobe.analysis import sweep
+from resprobe.report import report
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.training.data import Data
 from resprobe_exporter.versions.candidate import Origin
