@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from resprobe_server.rpc.status import Context
+from resprobe_server.rpc.context import CallContext
 from resprobe_server.scheduling.request import Slice
 
 Code = grpc.StatusCode
@@ -53,10 +53,12 @@ class Tracing:
         """Sends what is left. Slow; call it on a thread of its own."""
         self._provider.shutdown()
 
-    def request(self, answer: Callable[[Any, Context], Awaitable[Any]]) -> Callable[[Any, Context], Awaitable[Any]]:
+    def request(
+        self, answer: Callable[[Any, CallContext], Awaitable[Any]]
+    ) -> Callable[[Any, CallContext], Awaitable[Any]]:
         """What answers one request of a stream, with a span for each."""
 
-        async def traced(request: Any, context: Context) -> Any:
+        async def traced(request: Any, context: CallContext) -> Any:
             with self.span("request", id=request.id):
                 return await answer(request, context)
 
@@ -98,7 +100,7 @@ class Tracing:
             self._interval("inference", parent, begin, end, [trace.Link(batch)], facts, error)
 
     @contextmanager
-    def call(self, name: str, context: Context) -> Iterator[None]:
+    def call(self, name: str, context: CallContext) -> Iterator[None]:
         """A span for a call, open while its method runs. `name` is the full name of the method."""
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         service, _, method = name.partition("/")
@@ -109,7 +111,7 @@ class Tracing:
             {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method},
         ) as span:
             yield
-            code = context.code()
+            code = context.code() or Code.UNKNOWN
             span.set_attribute("rpc.grpc.status_code", code.value[0])
             if code in FAULTS:
                 span.set_status(trace.StatusCode.ERROR, context.details())

@@ -45,7 +45,7 @@ class CallLimit:
         """Raises QueueFull if there is no place for a call."""
         if call.method.startswith(HEALTH):
             return
-        if self._tokens and call.caller is None:
+        if self._tokens and call.principal is None:
             self._refuse_beyond(max(1, self.limit // ANONYMOUS), self._anonymous, "calls without a token are under way")
             return
         self._refuse_beyond(self.limit, self._running, "calls are under way")
@@ -75,7 +75,7 @@ class CallLimit:
             self._seconds = 0.9 * self._seconds + 0.1 * (time.monotonic() - call.began)
 
     def _count(self, call: Call, step: int) -> None:
-        if self._tokens and call.caller is None:
+        if self._tokens and call.principal is None:
             self._anonymous += step
             return
         self._running += step

@@ -7,32 +7,30 @@ once if it can be. All else happens on the event loop.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
 
 from resprobe_server.errors import UnknownMethod, Unreadable
+from resprobe_server.rpc.context import Code, Metadata, RequestContext
 from resprobe_server.rpc.origin import origin_of
 from resprobe_server.rpc.reply import Reply, Respond
-from resprobe_server.rpc.status import CODES, DETAILS, Context, make_status
+from resprobe_server.rpc.status import CODES, DETAILS, make_status
+from resprobe_server.security.principal import Authenticated
 
 if TYPE_CHECKING:
     from resprobe_server.observability.traces import Tracing
     from resprobe_server.rpc.server import Server
-    from resprobe_server.scheduling.request import Promise
-    from resprobe_server.security.tokens import Caller
 
 LONGEST_NAME = 120  # characters of a method's name in an error
-Code = grpc.StatusCode
-Metadata = Sequence[tuple[str, str | bytes]]
-Direct = Callable[[bytes, "Call"], Any]  # see Server.add
+Direct = Callable[[bytes, RequestContext], Any]  # see Server.add
 
 
-class Call:
+class Call(Authenticated):
     """A call with one request and one response, and the base of those with streams.
 
     To methods it is the part of grpc.aio.ServicerContext that services, health checks and reflection use. What a
@@ -42,7 +40,6 @@ class Call:
         method: Its full name, without the first slash; "unknown" if nobody serves it.
         streams: Whether its requests or responses are a stream.
         tallies: Whether it counts as one answer where it ends well; else its responses do.
-        caller: Who made it. If None, this server asks nobody for a token, or not for this method.
         cancelled: Whether the caller has gone, or the deadline has passed.
         identifier: What the caller named its one request.
         has_place: Whether it is counted among those under way; see admission.py.
@@ -51,7 +48,6 @@ class Call:
 
     streams = False
     tallies = True
-    caller: "Caller | None" = None
     cancelled = False
     identifier = ""
     has_place = False
@@ -93,7 +89,7 @@ class Call:
     def origin(self) -> str:
         """Who pays for the call in shares of the limits: the holder of a token, or else an IP address."""
         if not self._origin:
-            self._origin = origin_of(self.peer()) if self.caller is None else f"the token of {self.caller.name}"
+            self._origin = origin_of(self.peer()) if self.principal is None else f"the token of {self.principal.name}"
         return self._origin
 
     def time_remaining(self) -> float | None:
@@ -173,7 +169,7 @@ class Call:
             self.fail(error)
 
     async def _traced(self, tracing: "Tracing", request: Any) -> None:
-        with tracing.call(self.method, cast(Context, self)):
+        with tracing.call(self.method, self):
             await self._run(request)
 
     async def answer(self, request: Any) -> None:
@@ -202,7 +198,7 @@ class Call:
 
     def fail(self, error: Exception) -> None:
         """Ends the call with the status that an exception stands for."""
-        status = make_status(error, cast(Context, self), self.identifier)
+        status = make_status(error, self, self.identifier)
         self.finish(CODES[status.code], status.message, ((DETAILS, status.SerializeToString()),))
 
     def _post_refusal(self, error: Exception, _: Any) -> None:
@@ -277,7 +273,7 @@ class Call:
             self.identifier = getattr(message, "id", "")
         return message
 
-    def reply(self, respond: Respond) -> "Promise":
+    def reply(self, respond: Respond) -> Reply:
         """What is to be set to answer the call, for who takes its request directly."""
         return Reply(self, respond)
 

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
 
 from resprobe_server.errors import RequestError
-from resprobe_server.rpc.call import Call, Code, Metadata
+from resprobe_server.rpc.call import Call
+from resprobe_server.rpc.context import Code, Metadata
 
 READ_AHEAD = 8  # messages that were read and not yet asked for
 WRITE_AHEAD = 16  # messages that were written and not yet sent

@@ -9,13 +9,13 @@ import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from resprobe_server.errors import NotReady, QueueFull, Unreadable
-from resprobe_server.rpc.call import Code, Direct
+from resprobe_server.rpc.call import Direct
+from resprobe_server.rpc.context import Code, RequestContext
 from resprobe_server.rpc.message_stream import SendingCall
 from resprobe_server.rpc.reply import Reply, Respond
-from resprobe_server.rpc.status import Context
 
 if TYPE_CHECKING:
     from resprobe_server.rpc.server import Server
@@ -34,8 +34,8 @@ class Each:
     """
 
     direct: Direct
-    answer: Callable[[Any, Context], Awaitable[Any]]
-    refuse: Callable[[Exception, Context, str], tuple[Any, Code]]
+    answer: Callable[[Any, RequestContext], Awaitable[Any]]
+    refuse: Callable[[Exception, RequestContext, str], tuple[Any, Code]]
     limit: int
     ordered: bool = False
 
@@ -129,7 +129,7 @@ class EachCall(SendingCall):
 
     def refused(self, turn: Turn, error: Exception) -> None:
         """There is none, and this is why."""
-        response, code = self._each.refuse(error, cast(Context, self), turn.identifier)
+        response, code = self._each.refuse(error, self, turn.identifier)
         self.answered(turn, self.handler.response_serializer(response), code)
 
     def _begin(self, turn: Turn, request: Any) -> None:
@@ -140,7 +140,7 @@ class EachCall(SendingCall):
 
     async def _answer(self, turn: Turn, request: Any) -> None:
         try:
-            response = await self._each.answer(request, cast(Context, self))
+            response = await self._each.answer(request, self)
         except Exception as error:
             self.refused(turn, error)
         else:

@@ -22,6 +22,7 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave
 
 from resprobe_server.rpc.arrivals import Arrivals
 from resprobe_server.rpc.call import Call, Direct
+from resprobe_server.rpc.context import GateContext
 from resprobe_server.rpc.message_stream import StreamCall
 from resprobe_server.rpc.request_stream import Each, EachCall
 from resprobe_server.rpc.status_counts import Calls
@@ -38,7 +39,7 @@ log = structlog.get_logger()
 class Gate(Protocol):
     """Says which calls come in."""
 
-    def enter(self, call: Call) -> None:
+    def enter(self, call: GateContext) -> None:
         """Raises a RequestError to refuse the call before its request is read. Called on the poller's thread."""
 
 

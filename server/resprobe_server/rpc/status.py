@@ -7,7 +7,6 @@ import math
 import threading
 import time
 import uuid
-from typing import Any
 
 import grpc
 import structlog
@@ -15,9 +14,9 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
 from resprobe_server.errors import STATUS, InvalidRequest, QueueFull
+from resprobe_server.rpc.context import CallContext
 from resprobe_server.text import shorten
 
-Context = grpc.aio.ServicerContext[Any, Any]
 CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 LONGEST_FIELD = 128  # bytes of the name of a field
 DETAILS = "grpc-status-details-bin"  # where gRPC carries a google.rpc.Status
@@ -50,7 +49,7 @@ class LineLimit:
 REFUSALS = LineLimit(LINES)
 
 
-def make_status(error: Exception, context: Context, identifier: str) -> status_pb2.Status:
+def make_status(error: Exception, context: CallContext, identifier: str) -> status_pb2.Status:
     """What the caller is told, with google.rpc details where there are some; writes the log's line about it."""
     code = next((code for kind, code in STATUS.items() if isinstance(error, kind)), None)
     if code is None:
@@ -75,7 +74,7 @@ def make_status(error: Exception, context: Context, identifier: str) -> status_p
     return status
 
 
-def deadline_of(context: Context) -> float:
+def deadline_of(context: CallContext) -> float:
     """When a call is due, on the clock of time.monotonic; infinite if the caller set no deadline."""
     remaining = context.time_remaining()
     return math.inf if remaining is None else time.monotonic() + remaining

@@ -13,7 +13,7 @@ from typing import Any
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from resprobe_server.errors import InvalidRequest, NotFound, QueueFull
-from resprobe_server.rpc.call import Call
+from resprobe_server.rpc.context import GateContext
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -81,7 +81,7 @@ class Health(health_pb2_grpc.HealthServicer):
         finally:
             self._watchers.discard(changed)
 
-    def enter(self, call: Call) -> None:
+    def enter(self, call: GateContext) -> None:
         """Lets a call in, as a Gate. Raises QueueFull for one Watch too many, of all callers or of its own."""
         if call.method != WATCH:
             return
@@ -96,7 +96,7 @@ class Health(health_pb2_grpc.HealthServicer):
             self._origins[call.origin] += 1
         call.add_done_callback(self._leave)
 
-    def _leave(self, call: Call) -> None:
+    def _leave(self, call: GateContext) -> None:
         with self._lock:
             self._open -= 1
             self._origins[call.origin] -= 1

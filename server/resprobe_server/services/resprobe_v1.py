@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn
 
 import grpc
 import numpy as np
@@ -21,12 +21,12 @@ from resprobe_server.images.decode import Array, Decoded, Format, check_images, 
 from resprobe_server.images.pool import Decoders
 from resprobe_server.models.registry import Models
 from resprobe_server.models.version import Version
-from resprobe_server.rpc.call import Call
+from resprobe_server.rpc.context import CallContext, RequestContext
 from resprobe_server.rpc.request_stream import Each
-from resprobe_server.rpc.status import CODES, Context, deadline_of, make_status, set_duration
+from resprobe_server.rpc.status import CODES, deadline_of, make_status, set_duration
 from resprobe_server.scheduling.batcher import Batcher
 from resprobe_server.scheduling.request import Outcome
-from resprobe_server.security.tokens import require
+from resprobe_server.security.principal import require
 
 if TYPE_CHECKING:
     from resprobe_server.observability.traces import Tracing
@@ -50,11 +50,11 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         """
         self._models, self._decoders, self._config, self._tracing = models, decoders, config, tracing
 
-    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
+    async def Classify(self, request: pb.ClassifyRequest, context: CallContext) -> pb.ClassifyResponse:
         """Answers the RPC of this name; see resprobe.proto."""
         return await self._classify(request, context)
 
-    def ClassifyStream(self, requests: object, context: Context) -> NoReturn:
+    def ClassifyStream(self, requests: object, context: CallContext) -> NoReturn:
         """Takes its requests, each of which is answered by itself as `each` says; see resprobe.proto."""
         raise NotImplementedError
 
@@ -63,27 +63,26 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         answer = self._tracing.request(self._classify) if self._tracing else self._classify
         return Each(self.classify_directly, answer, _refuse, self._config.max_in_stream)
 
-    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+    async def ListModels(self, request: pb.ListModelsRequest, context: CallContext) -> pb.ListModelsResponse:
         """Answers the RPC of this name; see resprobe.proto."""
         return pb.ListModelsResponse(models=[version.description for version in self._models.all()])
 
-    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.Model:
+    async def GetModel(self, request: pb.GetModelRequest, context: CallContext) -> pb.Model:
         """Answers the RPC of this name; see resprobe.proto."""
         return self._models.get(request.name, request.version).description
 
-    def classify_directly(self, data: bytes, call: Call) -> pb.ClassifyRequest | None:
+    def classify_directly(self, data: bytes, call: RequestContext) -> pb.ClassifyRequest | None:
         """Takes the common case of Classify, images that need no decoding; see Server.add."""
-        context = cast(Context, call)
         request: pb.ClassifyRequest = call.parse(data)
         version = self._models.get(request.model, request.version)
-        plan = self._plan(request, version, len(request.images), context)
+        plan = self._plan(request, version, len(request.images), call)
         images = None if plan.is_large else stack(request.images, plan.wanted)
         if images is None:
             return request
-        plan.batcher.add({**plan.scale, IMAGE: images}, deadline_of(context), call.reply(plan.serialize))
+        plan.batcher.add({**plan.scale, IMAGE: images}, deadline_of(call), call.reply(plan.serialize))
         return None
 
-    async def _classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
+    async def _classify(self, request: pb.ClassifyRequest, context: CallContext) -> pb.ClassifyResponse:
         deadline = deadline_of(context)
         version = self._models.get(request.model, request.version)
         plan = self._plan(request, version, len(request.images), context)
@@ -94,7 +93,7 @@ class ResidualService(resprobe_pb2_grpc.ResidualServiceServicer):
         outcome = await plan.batcher.submit({**plan.scale, IMAGE: images}, deadline, request.ByteSize())
         return await asyncio.to_thread(plan.respond, outcome, sizes) if plan.is_large else plan.respond(outcome, sizes)
 
-    def _plan(self, request: pb.ClassifyRequest, version: Version, images: int, context: Context) -> "Plan":
+    def _plan(self, request: pb.ClassifyRequest, version: Version, images: int, context: CallContext) -> "Plan":
         """How this version answers a request with so many images."""
         top_k = request.top_k if request.HasField("top_k") else DEFAULT_TOP_K
         if top_k < 1:
@@ -161,7 +160,7 @@ class Plan:
         return self.version.signature + response.SerializeToString()
 
 
-def _refuse(error: Exception, context: Context, identifier: str) -> tuple[pb.ClassifyResponse, grpc.StatusCode]:
+def _refuse(error: Exception, context: CallContext, identifier: str) -> tuple[pb.ClassifyResponse, grpc.StatusCode]:
     status = make_status(error, context, identifier)
     return pb.ClassifyResponse(id=identifier, error=status), CODES[status.code]
 

@@ -11,9 +11,10 @@ from resprobe_protos.contract import BLOCKS, LOGITS
 from resprobe_server.errors import InvalidRequest
 from resprobe_server.execution import tensors
 from resprobe_server.models.version import Version
-from resprobe_server.rpc.status import Context, deadline_of
+from resprobe_server.rpc.context import CallContext
+from resprobe_server.rpc.status import deadline_of
 from resprobe_server.scheduling.request import Outcome
-from resprobe_server.security.tokens import require
+from resprobe_server.security.principal import require
 
 Outputs = Sequence[tuple[str, int]]  # name, and how many best classes to return instead of values; 0: values
 
@@ -55,7 +56,7 @@ class Plan:
         self._head = b""  # of a response up to its values, which are an array of this shape and dtype
         self._like: tuple[tuple[int, ...], np.dtype[Any]] | None = None
 
-    def admit(self, context: Context) -> float:
+    def admit(self, context: CallContext) -> float:
         """Lets the caller in, and says when an answer is due, on the clock of time.monotonic.
 
         Raises:

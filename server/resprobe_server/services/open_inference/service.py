@@ -1,7 +1,7 @@
 """The Open Inference Protocol v2 with Triton's extensions: inference.GRPCInferenceService."""
 
 import asyncio
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn
 
 import grpc
 from resprobe_protos import open_inference_pb2 as pb
@@ -14,9 +14,9 @@ from resprobe_server.images.pool import Decoders
 from resprobe_server.models.registry import Models
 from resprobe_server.models.states import State
 from resprobe_server.models.version import LESION_SUFFIX, Version
-from resprobe_server.rpc.call import Call
+from resprobe_server.rpc.context import CallContext, RequestContext
 from resprobe_server.rpc.request_stream import Each
-from resprobe_server.rpc.status import CODES, Context, make_status
+from resprobe_server.rpc.status import CODES, make_status
 from resprobe_server.services.open_inference import metadata
 from resprobe_server.services.open_inference.inputs import InputReader
 from resprobe_server.services.open_inference.plan import Plan, streamed
@@ -42,11 +42,11 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         self._max_in_stream = config.max_in_stream
         self._draining = False
 
-    async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:
+    async def ServerLive(self, request: pb.ServerLiveRequest, context: CallContext) -> pb.ServerLiveResponse:
         """Answers the RPC of this name; see open_inference.proto."""
         return pb.ServerLiveResponse(live=True)
 
-    async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:
+    async def ServerReady(self, request: pb.ServerReadyRequest, context: CallContext) -> pb.ServerReadyResponse:
         """Answers the RPC of this name; see open_inference.proto."""
         try:
             self._models.all()
@@ -54,7 +54,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
             return pb.ServerReadyResponse(ready=False)
         return pb.ServerReadyResponse(ready=not self._draining)
 
-    async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
+    async def ModelReady(self, request: pb.ModelReadyRequest, context: CallContext) -> pb.ModelReadyResponse:
         """Says whether a model can be asked. As with Triton, false and not an error if there is no such model."""
         try:
             self._get(request.name, request.version)
@@ -62,19 +62,23 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
             return pb.ModelReadyResponse(ready=False)
         return pb.ModelReadyResponse(ready=True)
 
-    async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Context) -> pb.ServerMetadataResponse:
+    async def ServerMetadata(
+        self, request: pb.ServerMetadataRequest, context: CallContext
+    ) -> pb.ServerMetadataResponse:
         """Answers the RPC of this name; see open_inference.proto."""
         return metadata.server()
 
-    async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Context) -> pb.ModelMetadataResponse:
+    async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: CallContext) -> pb.ModelMetadataResponse:
         """Answers the RPC of this name; see open_inference.proto."""
         return metadata.model(self._get(request.name, request.version), self._all())
 
-    async def ModelConfig(self, request: pb.ModelConfigRequest, context: Context) -> pb.ModelConfigResponse:
+    async def ModelConfig(self, request: pb.ModelConfigRequest, context: CallContext) -> pb.ModelConfigResponse:
         """Answers the RPC of this name; see open_inference.proto."""
         return pb.ModelConfigResponse(config=metadata.config(self._get(request.name, request.version)))
 
-    async def ModelStatistics(self, request: pb.ModelStatisticsRequest, context: Context) -> pb.ModelStatisticsResponse:
+    async def ModelStatistics(
+        self, request: pb.ModelStatisticsRequest, context: CallContext
+    ) -> pb.ModelStatisticsResponse:
         """Answers the RPC of this name; see open_inference.proto."""
         if request.version:
             versions = [self._get(request.name, request.version)]
@@ -83,7 +87,9 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
             versions = [one for one in self._all() if name in ("", one.description.name)]
         return pb.ModelStatisticsResponse(model_stats=[metadata.statistics(version) for version in versions])
 
-    async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Context) -> pb.RepositoryIndexResponse:
+    async def RepositoryIndex(
+        self, request: pb.RepositoryIndexRequest, context: CallContext
+    ) -> pb.RepositoryIndexResponse:
         """Answers the RPC of this name; see open_inference.proto."""
         _check_repository(request)
         found = await asyncio.to_thread(self._models.index)
@@ -98,7 +104,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         )
 
     async def RepositoryModelLoad(
-        self, request: pb.RepositoryModelLoadRequest, context: Context
+        self, request: pb.RepositoryModelLoadRequest, context: CallContext
     ) -> pb.RepositoryModelLoadResponse:
         """Answers the RPC of this name; see open_inference.proto."""
         _check_repository(request)
@@ -109,18 +115,18 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         return pb.RepositoryModelLoadResponse()
 
     async def RepositoryModelUnload(
-        self, request: pb.RepositoryModelUnloadRequest, context: Context
+        self, request: pb.RepositoryModelUnloadRequest, context: CallContext
     ) -> pb.RepositoryModelUnloadResponse:
         """Answers the RPC of this name; see open_inference.proto."""
         _check_repository(request)
         await self._models.unload_model(request.model_name)
         return pb.RepositoryModelUnloadResponse()
 
-    async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: CallContext) -> pb.ModelInferResponse:
         """Answers the RPC of this name; see open_inference.proto."""
         return await self._infer(request, context)
 
-    def ModelStreamInfer(self, requests: object, context: Context) -> NoReturn:
+    def ModelStreamInfer(self, requests: object, context: CallContext) -> NoReturn:
         """Takes its requests, each of which is answered by itself as `each` says; see open_inference.proto."""
         raise NotImplementedError
 
@@ -131,7 +137,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
     def each(self) -> Each:
         """How ModelStreamInfer answers each of its requests."""
 
-        async def answer(request: pb.ModelInferRequest, context: Context) -> pb.ModelStreamInferResponse:
+        async def answer(request: pb.ModelInferRequest, context: CallContext) -> pb.ModelStreamInferResponse:
             return streamed(await self._infer(request, context))
 
         traced = self._tracing.request(answer) if self._tracing else answer
@@ -154,20 +160,20 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
         served = self._models.all()
         return [one for version in served for one in (version, version.lesioned) if one is not None]
 
-    def infer_directly(self, data: bytes, call: Call) -> pb.ModelInferRequest | None:
+    def infer_directly(self, data: bytes, call: RequestContext) -> pb.ModelInferRequest | None:
         """Takes the common case of ModelInfer; see Server.add."""
-        context, cache = cast(Context, call), self._cache()
+        cache = self._cache()
         entry = cache.find(data)
         if entry is not None:
             (plan, name), tensor = entry.known, entry.tensor(data)
-            due = plan.admit(context)
+            due = plan.admit(call)
         else:
             request: pb.ModelInferRequest = call.parse(data)
             plan, inputs = self._plan(request)
             if inputs is None or plan.has_classification:
                 return request
             ((name, tensor),) = inputs.items()
-            due = plan.admit(context)
+            due = plan.admit(call)
             if not request.id:  # ids differ from request to request
                 cache.learn(data, tensor, (plan, name))
         serialize = plan.serialize_streamed if call.streams else plan.serialize
@@ -182,7 +188,7 @@ class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer)
             found = derived[RequestCache] = RequestCache(_contents)
         return found
 
-    async def _infer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
+    async def _infer(self, request: pb.ModelInferRequest, context: CallContext) -> pb.ModelInferResponse:
         plan, inputs = self._plan(request)
         due = plan.admit(context)
         if inputs is None:
@@ -208,7 +214,9 @@ def _check_repository(
         raise InvalidRequest("there is one repository; leave repository_name empty", "repository_name")
 
 
-def _refuse(error: Exception, context: Context, identifier: str) -> tuple[pb.ModelStreamInferResponse, grpc.StatusCode]:
+def _refuse(
+    error: Exception, context: CallContext, identifier: str
+) -> tuple[pb.ModelStreamInferResponse, grpc.StatusCode]:
     status = make_status(error, context, identifier)
     failed = pb.ModelInferResponse(id=identifier)
     return pb.ModelStreamInferResponse(error_message=status.message, infer_response=failed), CODES[status.code]
