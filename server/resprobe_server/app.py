@@ -21,7 +21,8 @@ from resprobe_server.models.registry import Models
 from resprobe_server.models.watcher import watching
 from resprobe_server.observability import prometheus
 from resprobe_server.rpc.admission import arrivals, options
-from resprobe_server.rpc.server import Gate, Server
+from resprobe_server.rpc.context import Gate
+from resprobe_server.rpc.server import Server
 from resprobe_server.rpc.status_counts import Calls
 from resprobe_server.scheduling.budget import Budget
 from resprobe_server.scheduling.worker import Device

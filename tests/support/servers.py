@@ -43,7 +43,7 @@ def run_server(
             finally:
                 if stops:
                     await server.stop(10)
-        assert not server.running
+        assert not server.state.running
         return server
 
     return asyncio.run(main())

@@ -46,7 +46,7 @@ def run(each: Each, ask: Callable[[Any, Server], Awaitable[None]]) -> Server:
         await ask(channel.stream_stream(f"/{NAME}", None, pb.ClassifyResponse.FromString), server)
 
     server = run_server(lambda server: server.add(add, None, {NAME: each}), ask_method)
-    assert not server.streams
+    assert not server.state.streams
     return server
 
 
@@ -93,7 +93,7 @@ def test_answers_come_in_order_or_as_they_are_there_and_no_more_than_the_limit_a
     def take(data: bytes, call: Any) -> pb.ClassifyRequest | None:
         request: pb.ClassifyRequest = call.parse(data)
         turn: Turn = call.reply(serialize)
-        call.server.loop.call_soon_threadsafe(hold, request.id, turn.set_result)
+        call._state.loop.call_soon_threadsafe(hold, request.id, turn.set_result)
         return None
 
     async def answer(request: pb.ClassifyRequest, _: Any) -> pb.ClassifyResponse:
@@ -108,7 +108,7 @@ def test_answers_come_in_order_or_as_they_are_there_and_no_more_than_the_limit_a
 
     server = run(Each(take if direct else never, answer, refuse, LIMIT, ordered), ask)
     assert most == LIMIT
-    assert server.calls.counts == {(NAME, "OK"): MANY}
+    assert server.state.counts.counts == {(NAME, "OK"): MANY}
 
 
 def test_a_client_that_does_not_read_holds_the_stream_up() -> None:
@@ -135,7 +135,7 @@ def test_responses_that_are_not_sent_yet_are_bounded_in_bytes() -> None:
     chunk = pb.ClassifyResponse(id="x" * (1 << 20))
 
     async def answer(_: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:
-        under_way.append(context._open)
+        under_way.append(context._intake.open)
         return chunk
 
     async def requests() -> AsyncIterator[bytes]:
@@ -164,11 +164,11 @@ def test_an_error_is_an_answer_and_the_stream_goes_on(ordered: bool) -> None:
             turn = call.reply(lambda _: 1 / 0)
         elif request.id == "2":
             turn = call.reply(serialize)
-            call.server.loop.call_soon_threadsafe(turn.set_exception, NotFound("set"))
+            call._state.loop.call_soon_threadsafe(turn.set_exception, NotFound("set"))
             return None
         else:
             return request
-        call.server.loop.call_soon_threadsafe(turn.set_result, "")
+        call._state.loop.call_soon_threadsafe(turn.set_result, "")
         return None
 
     async def answer(request: pb.ClassifyRequest, _: Any) -> pb.ClassifyResponse:
@@ -187,7 +187,7 @@ def test_an_error_is_an_answer_and_the_stream_goes_on(ordered: bool) -> None:
         assert answers["1"].code == Code.INTERNAL.value[0]
 
     server = run(Each(take, answer, refuse, LIMIT, ordered), ask)
-    assert server.calls.counts == {(NAME, "OK"): 1, (NAME, "NOT_FOUND"): 4}
+    assert server.state.counts.counts == {(NAME, "OK"): 1, (NAME, "NOT_FOUND"): 4}
 
 
 @pytest.mark.parametrize("ordered", [False, True])
@@ -204,7 +204,7 @@ def test_bytes_that_are_no_message_end_it_after_what_came_before(ordered: bool) 
         assert details == f"the bytes of a request are not the message that {NAME} takes"
 
     server = run(Each(never, slow, refuse, LIMIT, ordered), ask)
-    assert server.calls.counts == {(NAME, "OK"): 3, (NAME, "INVALID_ARGUMENT"): 1}
+    assert server.state.counts.counts == {(NAME, "OK"): 3, (NAME, "INVALID_ARGUMENT"): 1}
 
 
 def test_draining_answers_what_was_read_and_says_that_the_server_goes() -> None:
@@ -262,4 +262,4 @@ def test_a_caller_that_goes_drops_what_is_under_way(timeout: float | None) -> No
         turns[0].set_result("")  # nobody minds
 
     server = run(Each(take, wait, refuse, LIMIT), ask)
-    assert server.calls.counts.pop((NAME, "DEADLINE_EXCEEDED" if timeout else "CANCELLED")) == 1
+    assert server.state.counts.counts.pop((NAME, "DEADLINE_EXCEEDED" if timeout else "CANCELLED")) == 1

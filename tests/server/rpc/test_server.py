@@ -28,13 +28,13 @@ def run(
 ) -> Server:
     """Serves methods of t.T, each named for its kind, to what `ask` does with a channel; returns the server."""
 
-    def add(server: Server) -> None:
+    def add(_: object, server: Any) -> None:
         for kind, answers in methods.items():
             make = getattr(grpc, f"{kind}_rpc_method_handler")
             handler = make(answers, Int64Value.FromString, lambda message: message.SerializeToString())
             server.add_registered_method_handlers("t.T", {kind: handler})
 
-    return run_server(add, ask, stops, gates)
+    return run_server(lambda server: server.add(add, None), ask, stops, gates)
 
 
 def method(channel: grpc.aio.Channel, kind: str) -> Any:
@@ -70,7 +70,7 @@ def test_a_stream_is_read_ahead_within_bounds_and_in_order() -> None:
     server = run({"stream_stream": total}, ask)
     assert len(held) == MANY
     assert max(held) <= READ_AHEAD
-    assert server.calls.counts == {("t.T/stream_stream", "OK"): 1}
+    assert server.state.counts.counts == {("t.T/stream_stream", "OK"): 1}
 
 
 def test_a_client_that_does_not_read_holds_the_method_up() -> None:
@@ -113,7 +113,7 @@ def test_responses_of_one_step_arrive_whole_whatever_their_sizes(first: int) -> 
             assert [len(answer.value) async for answer in call(value(1))] == sizes
 
     assert len(sizes) <= WRITE_AHEAD
-    assert run({"unary_stream": burst}, ask).calls.counts == {("t.T/unary_stream", "OK"): 3}
+    assert run({"unary_stream": burst}, ask).state.counts.counts == {("t.T/unary_stream", "OK"): 3}
 
 
 @pytest.mark.parametrize("kind", ["unary_unary", "stream_stream"])
@@ -132,7 +132,7 @@ def test_bytes_that_are_no_message(kind: str) -> None:
 
     text = f"the bytes of a request are not the message that t.T/{kind} takes"
     server = run({kind: never}, ask)
-    assert server.calls.counts == {(f"t.T/{kind}", "INVALID_ARGUMENT"): 1}
+    assert server.state.counts.counts == {(f"t.T/{kind}", "INVALID_ARGUMENT"): 1}
 
 
 def test_a_call_without_its_request() -> None:
@@ -148,7 +148,7 @@ def test_a_method_that_nobody_serves() -> None:
         call = channel.unary_unary("/t.T/other")(b"")
         assert await ending(call) == (Code.UNIMPLEMENTED, "there is no method /t.T/other")
 
-    assert run({}, ask).calls.counts == {("unknown", "UNIMPLEMENTED"): 1}
+    assert run({}, ask).state.counts.counts == {("unknown", "UNIMPLEMENTED"): 1}
 
 
 @pytest.mark.parametrize("kind", ["unary_unary", "stream_stream"])
@@ -173,7 +173,7 @@ def test_what_goes_wrong_inside_stays_inside(kind: str, events: list[Any]) -> No
         assert "secret" not in details
 
     server = run({kind: fail if kind == "unary_unary" else fail_late}, ask)
-    assert server.calls.counts == {(f"t.T/{kind}", "INTERNAL"): 1}
+    assert server.state.counts.counts == {(f"t.T/{kind}", "INTERNAL"): 1}
     assert [repr(event["exc_info"]) for event in events if event["event"] == "failed"] == ["KeyError('a secret')"]
 
 
@@ -197,7 +197,7 @@ def test_a_caller_that_goes_ends_its_method(kind: str, timeout: float | None) ->
         await ended.wait()
 
     server = run({kind: wait}, ask)
-    assert server.calls.counts == {(f"t.T/{kind}", "DEADLINE_EXCEEDED" if timeout else "CANCELLED"): 1}
+    assert server.state.counts.counts == {(f"t.T/{kind}", "DEADLINE_EXCEEDED" if timeout else "CANCELLED"): 1}
 
 
 def test_a_caller_that_goes_before_its_request_came(events: list[Any]) -> None:
@@ -205,7 +205,7 @@ def test_a_caller_that_goes_before_its_request_came(events: list[Any]) -> None:
 
     class Watch:
         def enter(self, call: Call) -> None:
-            call.server.loop.call_soon_threadsafe(arrived.set)
+            call._state.loop.call_soon_threadsafe(arrived.set)
             call.add_done_callback(lambda _: ended.set())
 
     async def nothing() -> AsyncIterator[bytes]:
@@ -219,7 +219,7 @@ def test_a_caller_that_goes_before_its_request_came(events: list[Any]) -> None:
         await ended.wait()
 
     server = run({"unary_unary": lambda *_: None}, ask, gates=[Watch()])
-    assert server.calls.counts == {("t.T/unary_unary", "CANCELLED"): 1}
+    assert server.state.counts.counts == {("t.T/unary_unary", "CANCELLED"): 1}
     assert events == []  # it is nobody's mistake
 
 
@@ -244,4 +244,4 @@ def test_stopping_waits_for_what_is_under_way_but_not_longer_than_its_grace(grac
         assert (await answer)[0] == (Code.OK if grace else Code.UNAVAILABLE)
 
     server = run({"unary_unary": wait}, ask, stops=False)
-    assert server.calls.counts == {("t.T/unary_unary", "OK" if grace else "CANCELLED"): 1}
+    assert server.state.counts.counts == {("t.T/unary_unary", "OK" if grace else "CANCELLED"): 1}

@@ -16,7 +16,7 @@ from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.app import serve
 from resprobe_server.config import Config
 from resprobe_server.errors import StartError
-from resprobe_server.rpc.server import Server
+from resprobe_server.rpc.core import Core
 
 from tests.support.calls import REQUEST
 from tests.support.servers import Serve
@@ -121,7 +121,7 @@ def test_the_process_ends_whatever_is_being_decoded(repository: Path) -> None:
 
 async def fail_in(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serve(config) as port:
-        monkeypatch.setattr(Server, "_request_call", lambda _: 1 / 0)
+        monkeypatch.setattr(Core, "accept", lambda _: 1 / 0)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             with pytest.raises(grpc.aio.AioRpcError):
                 await channel.unary_unary("/t.T/none")(b"", timeout=1)  # type: ignore[arg-type]
