@@ -90,10 +90,11 @@ async def serve(config: Config) -> AsyncIterator[int]:
             server.add(
                 reflection_pb2_grpc.add_ServerReflectionServicer_to_server, reflection_aio.ReflectionServicer(names)
             )
-            port = listen(server, config)
+            port, first_call = listen(server, config)
             await server.start()
             started = False
             try:
+                await first_call.make()
                 await models.start()
                 started = True
                 for name in ("", RESIDUAL, INFERENCE):
@@ -126,10 +127,14 @@ class _Fatal:
             self._task.cancel()
 
     def __enter__(self) -> None:
+        self._raise_if_failed()
         self._task = asyncio.current_task()
 
     def __exit__(self, *_: object) -> None:
         self._task = None
+        self._raise_if_failed()
+
+    def _raise_if_failed(self) -> None:
         if self._failed:
             raise StartError("gRPC's core failed, and no more calls could be served; the log has the reason")
 

@@ -58,9 +58,11 @@ class Serve(Config):
         import uvloop
 
         from resprobe_server.errors import StartError
+        from resprobe_server.start_check import check_version
 
         try:
             self.check()
+            check_version(self.untested_grpcio)
             uvloop.run(_self_test(self) if self.self_test else _serve(self))
             _leave_threads()
         except StartError as error:

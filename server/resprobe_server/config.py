@@ -118,6 +118,8 @@ class Config:
     """Share of the images whose ratio ‖F(x)‖/‖s(x)‖ per block goes into the metrics, if there are any; 0: none."""
     traces: Literal["off", "otlp"] = "off"
     """otlp: OpenTelemetry traces over gRPC; OTEL_EXPORTER_OTLP_ENDPOINT and its like say where to."""
+    untested_grpcio: bool = False
+    """Start with a version of grpcio that was not tested with this server."""
     drain: float = 30.0
     """Seconds to finish what was accepted when told to stop."""
 
