@@ -8,6 +8,7 @@ most a second at a time, has core look up registered methods, and never sends th
 An operation is started with an `Event` that core hands back from `Core.poll` when the operation is done.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -17,6 +18,7 @@ from typing import Any, Protocol, TypeAlias
 import grpc
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
 
+NEVER = 1e15  # seconds: core reports the largest number of its clock where there is no deadline
 MORE_FOLLOWS = 1  # GRPC_WRITE_BUFFER_HINT of grpc_types.h: core may write the message together with the next
 Options: TypeAlias = Sequence[tuple[str, int]]
 Trailing: TypeAlias = Sequence[tuple[str, str | bytes]]
@@ -119,7 +121,7 @@ class CoreCall:
     def deadline(self) -> float:
         """Deadline on the clock of time.time; infinite if the client set none."""
         deadline: float = self._details.deadline
-        return deadline
+        return deadline if deadline < NEVER else math.inf
 
     def peer(self) -> str:
         """Returns the address of the client."""
