@@ -17,6 +17,7 @@ from tests.support.servers import run_server
 Code = grpc.StatusCode
 NAME = "t.T/stream"
 MANY, LIMIT = 100, 8
+DEADLINE = 1.0  # seconds: long enough for requests to arrive, and short enough to wait for
 
 
 def refuse(error: Exception, context: Any, identifier: str) -> tuple[pb.ClassifyResponse, grpc.StatusCode]:
@@ -230,7 +231,7 @@ def test_draining_answers_what_was_read_and_says_that_the_server_goes() -> None:
     run(Each(never, wait, refuse, LIMIT), ask)
 
 
-@pytest.mark.parametrize("timeout", [None, 0.05])
+@pytest.mark.parametrize("timeout", [None, DEADLINE])
 def test_a_caller_that_goes_drops_what_is_under_way(timeout: float | None) -> None:
     turns: list[Turn] = []
     begun, ended = asyncio.Event(), asyncio.Event()
