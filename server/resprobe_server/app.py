@@ -1,10 +1,9 @@
-"""Puts the server together. The only file that imports all of it; `serve` is what the command and the tests call."""
+"""Puts the server together. The only file that imports all of it; the command and the tests call `serve`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
 
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -30,10 +29,8 @@ from resprobe_server.security.tokens import Authorization, log_open, revoking
 from resprobe_server.services import message_limits
 from resprobe_server.services.health import Health
 from resprobe_server.services.open_inference.service import OpenInferenceService
-from resprobe_server.services.resprobe_v1 import ResidualService
-
-if TYPE_CHECKING:
-    from resprobe_server.observability.traces import Tracing
+from resprobe_server.services.resprobe_v1.service import ResidualService
+from resprobe_server.tracer import NullTracer, Tracer
 
 RESIDUAL = resprobe_pb2.DESCRIPTOR.services_by_name["ResidualService"].full_name
 INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -45,51 +42,34 @@ log = structlog.get_logger()
 async def serve(config: Config) -> AsyncIterator[int]:
     """Runs a server while the context is open.
 
-    It listens at once and answers UNAVAILABLE until the models are loaded; the context is entered when they are.
-    Leaving it finishes what was accepted, for up to `config.drain` seconds.
+    It listens at once and answers UNAVAILABLE until the models are loaded; then the context is entered. When it is
+    left, requests that were accepted are answered, for up to `config.drain` seconds.
 
     Yields:
         The port that it listens on.
 
     Raises:
-        StartError: It cannot listen at this address, or has nothing to serve.
+        StartError: It cannot listen at this address, or no model can be served.
     """
     health = Health(config.max_watchers)
-
-    async def show(name: str, serving: bool) -> None:
-        health.show(name, serving)
-
-    await show("", False)
+    health.show("", False)
     waiting = Budget(config.waiting_bytes, "of images and tensors are waiting")
-    async with _traces(config) as tracing, Device(tracing, waiting) as device, probes(config, health):
-        models = Models(config, device, show)
-        calls = Calls()
+    async with _tracer(config) as tracer, Device(tracer, waiting) as device, probes(config, health):
+
+        async def show(name: str, serving: bool) -> None:
+            health.show(name, serving)
+
+        models, calls = Models(config, device, show), Calls()
         collector = prometheus.ServerCollector(models, calls)
         with _decoders(config) as decoders, prometheus.listen(config, collector):
+            gates: list[Gate] = [] if config.tokens is None else [Authorization(config.tokens)]
             fatal = _Fatal(health)
-            gates = [*_gates(config), health]
             reader = message_limits.Readers(config.max_images)
-            server = Server(options(config), gates, calls, tracing, device, arrivals(config), fatal.stop, reader)
-            collaborators = models, decoders, config, tracing
-            service, open_inference = ResidualService(*collaborators), OpenInferenceService(*collaborators)
-            server.add(
-                resprobe_pb2_grpc.add_ResidualServiceServicer_to_server,
-                service,
-                {f"{RESIDUAL}/Classify": service.classify_directly, f"{RESIDUAL}/ClassifyStream": service.each()},
+            server = Server(
+                options(config), [*gates, health], calls, tracer, device, arrivals(config), fatal.stop, reader
             )
-            server.add(
-                open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server,
-                open_inference,
-                {
-                    f"{INFERENCE}/ModelInfer": open_inference.infer_directly,
-                    f"{INFERENCE}/ModelStreamInfer": open_inference.each(),
-                },
-            )
-            server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
-            names = RESIDUAL, INFERENCE, HEALTH, reflection.SERVICE_NAME
-            server.add(
-                reflection_pb2_grpc.add_ServerReflectionServicer_to_server, reflection_aio.ReflectionServicer(names)
-            )
+            inference = OpenInferenceService(models, decoders, config, tracer)
+            _add_services(server, ResidualService(models, decoders, config, tracer), inference, health)
             port, first_call = listen(server, config)
             await server.start()
             started = False
@@ -98,23 +78,31 @@ async def serve(config: Config) -> AsyncIterator[int]:
                 await models.start()
                 started = True
                 for name in ("", RESIDUAL, INFERENCE):
-                    await show(name, True)
-                log.info("started", address=config.address, port=port, models=models.names())
+                    health.show(name, True)
+                log.info("started", address=config.address, port=port, models=models.table.names())
                 log_open(config)
                 with fatal:
                     async with watching(config, models), revoking(gates), giving_back():
                         yield port
             finally:
                 health.end()
-                open_inference.drain()
+                inference.drain()
                 server.drain()
                 await server.stop(config.drain)
                 if started:
                     log.info("stopped")
 
 
+def _add_services(server: Server, residual: ResidualService, inference: OpenInferenceService, health: Health) -> None:
+    server.add(resprobe_pb2_grpc.add_ResidualServiceServicer_to_server, residual)
+    server.add(open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server, inference)
+    server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
+    names = RESIDUAL, INFERENCE, HEALTH, reflection.SERVICE_NAME
+    server.add(reflection_pb2_grpc.add_ServerReflectionServicer_to_server, reflection_aio.ReflectionServicer(names))
+
+
 class _Fatal:
-    """Breaks the serving task off when core has failed: a server that answers nobody must not go on looking alive."""
+    """Cancels the serving task when gRPC's core has failed: a server that answers no calls must not stay alive."""
 
     def __init__(self, health: Health) -> None:
         self._health, self._failed = health, False
@@ -141,7 +129,7 @@ class _Fatal:
 
 @contextmanager
 def _decoders(config: Config) -> Iterator[Decoders]:
-    """Threads that decode. Nobody waits for what they are at when the server has stopped."""
+    """Runs threads that decode. Pictures that are being decoded when the context is left are given up."""
     threads = ThreadPoolExecutor(config.decode_threads, "decode")
     decoders = Decoders(threads, config)
     try:
@@ -152,18 +140,14 @@ def _decoders(config: Config) -> Iterator[Decoders]:
 
 
 @asynccontextmanager
-async def _traces(config: Config) -> "AsyncIterator[Tracing | None]":
+async def _tracer(config: Config) -> AsyncIterator[Tracer]:
     if config.traces == "off":
-        yield None
+        yield NullTracer()
         return
-    from resprobe_server.observability.traces import Tracing
+    from resprobe_server.observability.opentelemetry import OpenTelemetryTracer  # not needed otherwise
 
-    tracing = Tracing()
+    tracer = OpenTelemetryTracer()
     try:
-        yield tracing
+        yield tracer
     finally:
-        await asyncio.to_thread(tracing.close)
-
-
-def _gates(config: Config) -> list[Gate]:
-    return [] if config.tokens is None else [Authorization(config.tokens)]
+        await asyncio.to_thread(tracer.close)

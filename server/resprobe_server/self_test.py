@@ -58,7 +58,7 @@ async def self_test(config: Config) -> list[Row]:
             "",
             "; ".join(version.notes),
         )
-        for version in models.all()
+        for version in models.table.all()
         for model in [version.description]
         for file, times in version.times.items()
     ]

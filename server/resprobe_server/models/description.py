@@ -1,4 +1,4 @@
-"""What is known of a version before and after its graphs have run: model.json, and what the graphs show without one."""
+"""Description of a version: model.json, and for a version without one what its graphs show."""
 
 from pathlib import Path
 
@@ -6,19 +6,19 @@ from google.protobuf import json_format
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.contract import DESCRIPTION, LEAN
 
-from resprobe_server.images.decode import Format
+from resprobe_server.images.format import Format
 from resprobe_server.models.repository import Found
 
 
-class Unreadable(Exception):
+class InvalidDescription(Exception):
     """The model.json of a version is not a description; the text says why."""
 
 
 def read(directory: Path) -> pb.Model | None:
-    """Reads model.json. Returns None if a version comes without one.
+    """Reads model.json. Returns None if a version has none.
 
     Raises:
-        Unreadable: It is not JSON of a resprobe.v1.Model.
+        InvalidDescription: It is not JSON of a resprobe.v1.Model.
     """
     path = directory / DESCRIPTION
     if not path.is_file():
@@ -26,17 +26,17 @@ def read(directory: Path) -> pb.Model | None:
     try:
         return json_format.Parse(path.read_text(encoding="utf-8"), pb.Model(), ignore_unknown_fields=True)
     except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-        raise Unreadable(f"{DESCRIPTION} is not the JSON of a resprobe.v1.Model: {error}") from error
+        raise InvalidDescription(f"{DESCRIPTION} is not the JSON of a resprobe.v1.Model: {error}") from error
 
 
 def complete(read_model: pb.Model | None, found: Found, images: Format | None, classes: int) -> pb.Model:
-    """Says what a version is.
+    """Completes the description of a version.
 
     Args:
-        read_model: See `read`.
-        found: Where it stands, which decides its name and number.
-        images: That its lean graph classifies. If None, it classifies none.
-        classes: How many its lean graph returned.
+        read_model: Description from model.json. If None, there is no model.json.
+        found: Directory of the version, which decides its name and number.
+        images: Format of the images that its lean graph classifies. If None, it classifies no images.
+        classes: Number of classes that its lean graph returned.
     """
     model = pb.Model(provenance=pb.Provenance(source=LEAN))
     if read_model is not None:

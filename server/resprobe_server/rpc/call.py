@@ -18,7 +18,7 @@ from resprobe_server.errors import UnknownMethod, Unreadable
 from resprobe_server.rpc.admission import origin_of
 from resprobe_server.rpc.context import Code, Metadata, Reply, RequestContext, Respond
 from resprobe_server.rpc.core import CoreCall
-from resprobe_server.rpc.state import ServerState, Tracer
+from resprobe_server.rpc.state import ServerState
 from resprobe_server.rpc.status import CODES, DETAILS, make_status
 from resprobe_server.security.principal import Authenticated
 
@@ -159,25 +159,20 @@ class Call(Authenticated):
         if self.cancelled:
             self.finish(self._ending())
             return
-        tracer = self._state.tracer
-        run = self._traced(tracer, request) if tracer else self._run(request)
-        self._task = self._state.loop.create_task(run)
+        self._task = self._state.loop.create_task(self._run(request))
         self._state.running.add(self._task)
         self._task.add_done_callback(self._done)
 
     async def _run(self, request: Any) -> None:
-        try:
-            await self.answer(request)
-        except asyncio.CancelledError:
-            self.finish(self._ending())
-        except grpc.aio.AbortError:
-            pass  # it has ended
-        except Exception as error:
-            self.fail(error)
-
-    async def _traced(self, tracer: Tracer, request: Any) -> None:
-        with tracer.call(self.method, self):
-            await self._run(request)
+        with self._state.tracer.call(self.method, self):
+            try:
+                await self.answer(request)
+            except asyncio.CancelledError:
+                self.finish(self._ending())
+            except grpc.aio.AbortError:
+                pass  # it has ended
+            except Exception as error:
+                self.fail(error)
 
     async def answer(self, request: Any) -> None:
         """Runs the method and sends its response."""

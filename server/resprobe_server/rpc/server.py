@@ -23,8 +23,9 @@ from resprobe_server.rpc.context import Gate
 from resprobe_server.rpc.core import Core, CoreCall, Event, Kind, Options
 from resprobe_server.rpc.message_stream import StreamCall
 from resprobe_server.rpc.request_stream import Each, EachCall
-from resprobe_server.rpc.state import ServerState, Tracer
+from resprobe_server.rpc.state import ServerState
 from resprobe_server.rpc.status_counts import Calls
+from resprobe_server.tracer import NullTracer, Tracer
 
 QUIET, LONGEST_HOLD = 0.05, 0.5  # seconds: more than from a response to the client's next call, and the maximum
 log = structlog.get_logger()
@@ -66,14 +67,14 @@ class Server:
             options: Channel arguments of gRPC.
             gates: Gates that each call passes, in this order.
             calls: Counts the statuses of calls. If None, the server counts them by itself.
-            tracing: Traces calls. If None, nothing is traced, and requests may be answered without a task.
+            tracing: Traces calls. If None, nothing is traced.
             worker: Worker that runs the graphs, whose pace the polling keeps. If None, every event is handled at once.
             arrivals: Waits for requests. If None, a request may arrive at any time.
             on_failure: Called on the event loop when core fails and no more calls can be served. If None, nothing is.
             reader: Makes the deserializer of a method from its full name and the deserializer of its generated code. If
                 None, the generated ones are used.
         """
-        self.state = ServerState(gates, calls or Calls(), arrivals or Arrivals(), tracing)
+        self.state = ServerState(gates, calls or Calls(), arrivals or Arrivals(), tracing or NullTracer())
         self.failure: Exception | None = None
         self._worker, self._on_failure, self._reader = worker, on_failure, reader
         self._checking = ExitStack()
@@ -91,11 +92,12 @@ class Server:
 
         Args:
             add_to_server: The function of generated code that registers the service.
-            servicer: Its methods.
+            servicer: Its methods. An attribute that is an Each stands for a method whose requests are answered so, be
+                they a stream or one; its responses are bytes.
             direct: By the full name of a method, a function that gets the bytes of a request first, on gRPC's thread.
                 It either hands on a Reply that will be set later and returns None, or returns the message, and the
-                method runs. What it raises becomes the status of the call. It is not used where calls are traced, for
-                traces follow tasks. Or, for a stream, how each of its requests is answered; the method is not used.
+                method runs. What it raises becomes the status of the call. Or, for a stream, how each of its requests
+                is answered; the method is not used.
         """
         add_to_server(servicer, _Registrar(self._register, direct or {}))
 
@@ -104,6 +106,10 @@ class Server:
         if self._reader is not None and handler.request_deserializer is not None:
             parse = self._reader(name, parse)
         run = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        serialize = handler.response_serializer or bytes
+        if isinstance(run, Each):
+            direct = run if handler.request_streaming else run.direct
+            run, serialize = run.answer, bytes
         each = direct if isinstance(direct, Each) else None
         unary = not (handler.request_streaming or handler.response_streaming)
         taken = each.direct if each else direct if unary and not isinstance(direct, Each) else None
@@ -111,9 +117,9 @@ class Server:
             name,
             run or UNKNOWN.run,
             parse,
-            handler.response_serializer or bytes,
+            serialize,
             bool(handler.request_streaming),
-            taken if self.state.tracer is None else None,
+            taken,
         )
         make: Callable[[CoreCall], Call]
         if each is not None:

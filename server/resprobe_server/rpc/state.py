@@ -2,20 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from resprobe_server.rpc.arrivals import Arrivals
-from resprobe_server.rpc.context import CallContext, Gate
+from resprobe_server.rpc.context import Gate
 from resprobe_server.rpc.status_counts import Calls
-
-
-class Tracer(Protocol):
-    """Traces calls."""
-
-    def call(self, name: str, context: CallContext, /) -> AbstractContextManager[None]:
-        """Opens the span of a call, given the full name of its method."""
+from resprobe_server.tracer import NullTracer, Tracer
 
 
 class Stream(Protocol):
@@ -33,7 +26,7 @@ class ServerState:
         gates: Gates that each call passes, in this order.
         counts: Statuses that calls ended with, counted.
         arrivals: Calls whose request has not arrived.
-        tracer: Traces calls. If None, nothing is traced.
+        tracer: Traces calls.
         loop: Event loop that methods run on.
         running: Tasks of calls whose methods run.
         streams: Open streams whose requests are answered one by one.
@@ -43,7 +36,7 @@ class ServerState:
     gates: Sequence[Gate] = ()
     counts: Calls = field(default_factory=Calls)
     arrivals: Arrivals = field(default_factory=Arrivals)
-    tracer: Tracer | None = None
+    tracer: Tracer = field(default_factory=NullTracer)
     loop: asyncio.AbstractEventLoop = field(init=False)
     running: set[asyncio.Task[None]] = field(default_factory=set)
     streams: set[Stream] = field(default_factory=set)

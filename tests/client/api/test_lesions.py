@@ -30,6 +30,7 @@ from resprobe_exporter.versions import metadata
 from resprobe_exporter.versions.writer import Preprocessing, publish
 from resprobe_server.execution.providers import Provider
 from resprobe_server.execution.session import Session
+from resprobe_server.scheduling.batcher import BatchOptions
 from resprobe_server.scheduling.worker import Device
 from torch import Tensor, from_numpy, nn
 
@@ -108,7 +109,7 @@ def test_every_row_is_scaled_by_its_own_factors(
 ) -> None:
     async def drive() -> None:
         async with Device() as device:
-            batchers = [device.batcher(session, max_batch, 10**6) for session in sessions]
+            batchers = [device.batcher(session, BatchOptions(max_batch, 10**6)) for session in sessions]
             sent = []
             for count, with_blocks, seed in requests:
                 generator = np.random.default_rng(seed)

@@ -10,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from resprobe_server.config import Config
 from resprobe_server.errors import StartError
+from resprobe_server.execution.adapters import Padded
+from resprobe_server.execution.graph import Arrays
+from resprobe_server.execution.io_binding import Bound
 from resprobe_server.execution.providers import (
     CPU,
     CUDA,
@@ -20,7 +23,7 @@ from resprobe_server.execution.providers import (
     choose,
     open_session,
 )
-from resprobe_server.execution.session import Arrays, Bound, Padded, Session
+from resprobe_server.execution.session import Session
 
 
 class Recorder:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from resprobe._pictures.images import Encoded, Pixels
 from resprobe_server.errors import InvalidRequest
-from resprobe_server.images.decode import Format, decode
+from resprobe_server.images.decode import decode
+from resprobe_server.images.format import Format
 
 WANTED = Format(6, 4, 3)
 LIMIT = 10_000

@@ -29,6 +29,7 @@ from resprobe_server.rpc.server import Server
 from resprobe_server.scheduling.request import Outcome
 from resprobe_server.scheduling.worker import Device
 from resprobe_server.services.open_inference.service import OpenInferenceService
+from resprobe_server.tracer import NullTracer
 
 from tests.support.model_table import Health, table
 from tests.support.nets import publish_net, small_net
@@ -173,18 +174,18 @@ def test_content_that_is_not_fit_leaves_the_old_serving(
 ) -> None:
     async def drive() -> None:
         async with table(root) as (models, health):
-            old = models.get("digits", "")
+            old = models.table.get("digits", "")
             damage(root / "digits" / "1", tmp_path_factory.mktemp("scratch"))
             without_digests(root / "digits" / "1")
             await models.refresh()
-            assert models.get("digits", "") is old
+            assert models.table.get("digits", "") is old
             (status,) = models.index()
             assert status.state is State.READY
             assert reason in status.reason
-            assert models.failures == {"digits": 1}
+            assert models.counts.failed == {"digits": 1}
             assert health.serving == {"digits": True}
             await models.refresh()  # the same content is not tried again
-            assert models.failures == {"digits": 1}
+            assert models.counts.failed == {"digits": 1}
 
     asyncio.run(drive())
 
@@ -193,16 +194,16 @@ def test_a_version_is_loaded_again_when_its_content_changes_and_only_then(root: 
     async def drive() -> None:
         async with table(root) as (models, _):
             await models.refresh()
-            assert models.loads == {"digits": 1}
+            assert models.counts.loaded == {"digits": 1}
             path = root / "digits" / "1" / "model.json"
             path.write_text(path.read_text().replace('"trained here"', '"rewritten"'))
             await models.refresh()
-            assert models.get("digits", "1").description.provenance.source == "rewritten"
+            assert models.table.get("digits", "1").description.provenance.source == "rewritten"
             shutil.rmtree(root / "digits" / "1")
             shutil.copytree(repository / "digits" / "1", root / "digits" / "1")
             await models.refresh()
-            assert models.get("digits", "1").description.provenance.source == "trained here"
-            assert models.loads == {"digits": 3}
+            assert models.table.get("digits", "1").description.provenance.source == "trained here"
+            assert models.counts.loaded == {"digits": 3}
 
     asyncio.run(drive())
 
@@ -213,7 +214,7 @@ def test_hidden_directories_and_files_are_not_looked_at(root: Path) -> None:
             shutil.copytree(root / "digits" / "1", root / "digits" / ".draft-2")
             (root / "digits" / "1" / ".weights.bin.part").write_bytes(b"half a copy")
             await models.refresh()
-            assert models.loads == {"digits": 1}
+            assert models.counts.loaded == {"digits": 1}
             assert states(models) == {1: "READY"}
 
     asyncio.run(drive())
@@ -225,12 +226,12 @@ def test_the_default_is_the_highest_version_that_serves(root: Path) -> None:
             no_graph(add(root, 3), root)
             add(root, 2)
             await models.refresh()
-            assert models.get("", "").number == 2
-            assert [version.description.serving.is_default for version in models.all()] == [False, True]
+            assert models.table.get("", "").number == 2
+            assert [version.description.serving.is_default for version in models.table.all()] == [False, True]
             assert states(models) == {1: "READY", 2: "READY", 3: "UNAVAILABLE"}
             shutil.rmtree(root / "digits" / "2")
             await models.refresh()
-            assert models.get("", "").description.serving.is_default
+            assert models.table.get("", "").description.serving.is_default
 
     asyncio.run(drive())
 
@@ -238,7 +239,7 @@ def test_the_default_is_the_highest_version_that_serves(root: Path) -> None:
 def test_what_is_removed_answers_what_it_accepted_and_is_freed(root: Path) -> None:
     async def drive() -> list[Outcome]:
         async with table(root) as (models, health):
-            batcher = models.get("digits", "").lean
+            batcher = models.table.get("digits", "").lean
             freed = asyncio.Event()
             weakref.finalize(batcher, asyncio.get_running_loop().call_soon_threadsafe, freed.set)
             futures = [batcher.submit({"image": IMAGES}) for _ in range(50)]
@@ -246,7 +247,7 @@ def test_what_is_removed_answers_what_it_accepted_and_is_freed(root: Path) -> No
             await models.refresh()
             assert health.serving == {"digits": False}
             with pytest.raises(NotFound, match="no model 'digits'; there are: none"):
-                models.get("digits", "")
+                models.table.get("digits", "")
             outcomes = await asyncio.gather(*futures)
             del batcher
             gc.collect()
@@ -262,7 +263,7 @@ def test_a_repository_that_cannot_be_read_leaves_everything_serving(root: Path) 
             shutil.move(root, root.with_name("away"))
             with pytest.raises(FileNotFoundError):
                 await models.refresh()
-            assert models.names() == ["digits"]
+            assert models.table.names() == ["digits"]
 
     asyncio.run(drive())
 
@@ -271,7 +272,7 @@ def test_explicit_mode_serves_what_it_is_told_to(root: Path) -> None:
     async def drive() -> None:
         add(root, 2)
         async with table(root, mode="explicit") as (models, health):
-            assert models.all() == []
+            assert models.table.all() == []
             assert [(one.state, one.reason) for one in models.index()] == [(State.UNAVAILABLE, "not loaded")] * 2
             loading = asyncio.create_task(models.load_model("digits"))
             while not loading.done():
@@ -280,9 +281,9 @@ def test_explicit_mode_serves_what_it_is_told_to(root: Path) -> None:
             assert states(models) == {1: "READY", 2: "READY"}
             assert health.serving == {"digits": True}
             await models.load_model("digits")
-            assert models.loads == {"digits": 2}
+            assert models.counts.loaded == {"digits": 2}
             await models.unload_model("digits")
-            assert (models.names(), health.serving) == ([], {"digits": False})
+            assert (models.table.names(), health.serving) == ([], {"digits": False})
             with pytest.raises(NotFound, match="no model 'digits' is loaded; there are: none"):
                 await models.unload_model("digits")
             with pytest.raises(NotFound, match="the repository has no model 'vgg'; there are: digits"):
@@ -298,7 +299,7 @@ def test_a_load_that_fails_says_why_and_is_tried_again_when_asked(root: Path) ->
             for attempt in (2, 3):
                 with pytest.raises(LoadFailed, match=r"model digits could not be loaded, version 2: .*model\.onnx"):
                     await models.load_model("digits")
-                assert models.failures == {"digits": attempt}
+                assert models.counts.failed == {"digits": attempt}
             assert states(models) == {1: "READY", 2: "UNAVAILABLE"}
 
     asyncio.run(drive())
@@ -343,12 +344,12 @@ def test_a_star_loads_everything_and_mode_once_looks_no_more(root: Path, start: 
 def test_before_the_start_requests_are_told_to_come_back(root: Path) -> None:
     models = Models(Config(root), Device(), Health().show)
     with pytest.raises(NotReady, match="still being loaded"):
-        models.get("digits", "")
+        models.table.get("digits", "")
 
     async def ask() -> None:
         with ThreadPoolExecutor(1) as threads, closing(Decoders(threads, Config(root))) as decoders:
             server = Server()
-            service = OpenInferenceService(models, decoders, Config(root))
+            service = OpenInferenceService(models, decoders, Config(root), NullTracer())
             server.add(open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server, service)
             address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
             await server.start()
@@ -406,7 +407,7 @@ def test_where_nothing_can_be_watched_it_is_looked_at(tmp_path: Path) -> None:
 def test_every_graph_runs_before_anybody_is_served(repository: Path) -> None:
     async def drive() -> None:
         async with table(repository) as (models, _):
-            times = models.get("digits", "").times
+            times = models.table.get("digits", "").times
             assert list(times) == ["model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx"]
             assert all(list(one.runs) == [1, 4] for one in times.values())
 

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from resprobe_server.errors import Expired, QueueFull
+from resprobe_server.execution.graph import Arrays
 from resprobe_server.execution.providers import Provider
-from resprobe_server.execution.session import Arrays, Session
-from resprobe_server.scheduling import batcher
-from resprobe_server.scheduling.batcher import Batcher
+from resprobe_server.execution.session import Session
+from resprobe_server.scheduling import request_queue
+from resprobe_server.scheduling.batcher import Batcher, BatchOptions
 from resprobe_server.scheduling.request import Outcome, Work
 from resprobe_server.scheduling.worker import Device
 
@@ -49,7 +50,7 @@ def test_every_row_goes_to_the_request_that_asked(
 ) -> None:
     async def drive() -> None:
         async with Device() as device:
-            lean, probe = (device.batcher(session, max_batch, 10**6, max_wait) for session in sessions)
+            lean, probe = (device.batcher(session, BatchOptions(max_batch, 10**6, max_wait)) for session in sessions)
             futures, at = [], 0
             for count, with_blocks, fate in requests:
                 images = test_images[at : at + count]
@@ -112,7 +113,7 @@ def test_while_a_batch_runs_the_next_gathers() -> None:
     async def drive() -> None:
         graph = Recorder(held=True)
         async with Device() as device:
-            batcher = device.batcher(graph, 4, 100)
+            batcher = device.batcher(graph, BatchOptions(4, 100))
             futures = [batcher.submit(numbers(0, 1))]
             await graph.until_entered()
             futures += [batcher.submit(numbers(index, 1)) for index in range(1, 7)]
@@ -129,7 +130,7 @@ def test_a_large_request_is_split_and_joined_in_order() -> None:
     async def drive() -> None:
         graph = Recorder()
         async with Device() as device:
-            outcome = await device.batcher(graph, 4, 2).submit(numbers(0, 10))
+            outcome = await device.batcher(graph, BatchOptions(4, 2)).submit(numbers(0, 10))
         assert graph.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
         assert outcome.output("same").tolist() == list(range(10))
         assert outcome.batch_size == 4
@@ -141,7 +142,7 @@ def test_what_was_cancelled_or_is_late_never_reaches_the_device() -> None:
     async def drive() -> None:
         graph = Recorder(held=True)
         async with Device() as device:
-            batcher = device.batcher(graph, 8, 100)
+            batcher = device.batcher(graph, BatchOptions(8, 100))
             first = batcher.submit(numbers(0, 1))
             await graph.until_entered()
             late = batcher.submit(numbers(10, 1), deadline=time.monotonic() - 1e-6)
@@ -162,7 +163,7 @@ def test_the_rest_of_a_split_request_is_dropped_when_its_caller_goes() -> None:
     async def drive() -> None:
         graph = Recorder(held=True)
         async with Device() as device:
-            batcher = device.batcher(graph, 2, 100)
+            batcher = device.batcher(graph, BatchOptions(2, 100))
             large = batcher.submit(numbers(0, 6))
             await graph.until_entered()
             large.cancel()
@@ -177,7 +178,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     async def drive() -> None:
         graph = Recorder(held=True)
         async with Device() as device:
-            batcher = device.batcher(graph, 2, 3)
+            batcher = device.batcher(graph, BatchOptions(2, 3))
             accepted = [batcher.submit(numbers(0, 2)), batcher.submit(numbers(2, 1))]
             with pytest.raises(
                 QueueFull, match="3 images are waiting, and 1 more would be over the limit of 3"
@@ -202,7 +203,7 @@ def test_a_batch_that_fails_tells_its_requests_and_nobody_else() -> None:
     async def drive() -> None:
         graph = Fragile(held=True)
         async with Device() as device:
-            batcher = device.batcher(graph, 2, 100)
+            batcher = device.batcher(graph, BatchOptions(2, 100))
             futures = [batcher.submit(numbers(0, 1))]
             await graph.until_entered()
             futures += [batcher.submit(numbers(start, count)) for start, count in ((1, 1), (12, 5), (20, 1))]
@@ -224,18 +225,18 @@ def test_a_graph_that_loses_rows_is_caught() -> None:
     async def drive() -> None:
         async with Device() as device:
             with pytest.raises(RuntimeError, match="a batch of 3 images came back with"):
-                await device.batcher(Lossy(), 4, 10).submit(numbers(0, 3))
+                await device.batcher(Lossy(), BatchOptions(4, 10)).submit(numbers(0, 3))
 
     asyncio.run(drive())
 
 
 def test_classification_goes_ahead_of_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batcher, "PATIENCE", 60)
+    monkeypatch.setattr(request_queue, "PATIENCE", 60)
 
     async def drive() -> None:
         graph = Recorder(held=True)
         async with Device() as device:
-            analysis, urgent = (device.batcher(graph, 1, 100, urgent=urgent) for urgent in (False, True))
+            analysis, urgent = (device.batcher(graph, BatchOptions(1, 100, urgent=urgent)) for urgent in (False, True))
             futures = [urgent.submit(numbers(0, 1))]
             await graph.until_entered()
             futures += [analysis.submit(numbers(10, 1)), urgent.submit(numbers(1, 1)), analysis.submit(numbers(11, 1))]
@@ -263,16 +264,16 @@ def test_a_long_queue_starves_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`place` is after how many of the four that wait for one graph the single request for another has its turn."""
-    monkeypatch.setattr(batcher, "PATIENCE", 1)
+    monkeypatch.setattr(request_queue, "PATIENCE", 1)
 
     async def drive() -> None:
         graph, now, future = Recorder(), time.monotonic(), asyncio.get_running_loop().create_future()
-        many, one = (Batcher(graph, lambda *_: None, 1, 9, urgent=which) for which in urgent)
+        many, one = (Batcher(graph, lambda *_: None, BatchOptions(1, 9, urgent=which)) for which in urgent)
         for index in range(4):
-            many.enqueue(Work(numbers(index, 1), 1, math.inf, now + backlog_arrived, future))
-        one.enqueue(Work(numbers(99, 1), 1, math.inf, now + one_arrived, future))
-        while ready := [batcher for batcher in (many, one) if batcher.waiting]:
-            turn = min(ready, key=Batcher.due)
+            many.queue.append(Work(numbers(index, 1), 1, math.inf, now + backlog_arrived, future))
+        one.queue.append(Work(numbers(99, 1), 1, math.inf, now + one_arrived, future))
+        while ready := [batcher for batcher in (many, one) if batcher.queue]:
+            turn = min(ready, key=lambda batcher: batcher.queue.due())
             turn.run(turn.take(now)[0])
         assert graph.batches.index([99]) == place
 
@@ -283,7 +284,7 @@ def test_a_batch_that_is_full_does_not_wait_behind_one_that_is_not() -> None:
     async def drive() -> None:
         graph = Recorder()
         async with Device() as device:
-            patient, full = device.batcher(graph, 9, 100, max_wait=60), device.batcher(graph, 1, 100, max_wait=60)
+            patient, full = (device.batcher(graph, BatchOptions(size, 100, max_wait=60)) for size in (9, 1))
             waits = patient.submit(numbers(0, 1))
             await full.submit(numbers(1, 1))
             assert not waits.done()
@@ -309,7 +310,7 @@ def test_spare_work_runs_on_an_idle_device_only() -> None:
                 return super().run(inputs)
 
         async with Device() as device:
-            batcher = device.batcher(Busy(), 1, 100)
+            batcher = device.batcher(Busy(), BatchOptions(1, 100))
             await asyncio.gather(*(batcher.submit(numbers(index, 1)) for index in range(5)))
             assert await asyncio.to_thread(done.wait, 10)
         return order
@@ -338,7 +339,7 @@ def test_who_rests_does_so_while_a_batch_runs_and_no_longer(monkeypatch: pytest.
 
         async with Device() as device:
             graph = Slow()
-            batcher = device.batcher(graph, 4, 100)
+            batcher = device.batcher(graph, BatchOptions(4, 100))
             await batcher.submit(numbers(0, 1))
             await asyncio.to_thread(device.rest)  # nothing runs, or not for long
             graph.go.clear()
@@ -358,7 +359,7 @@ def test_waiting_for_more_is_off_unless_configured() -> None:
     async def drive(max_wait: float) -> list[list[int]]:
         graph = Recorder()
         async with Device() as device:
-            batcher = device.batcher(graph, 3, 100, max_wait)
+            batcher = device.batcher(graph, BatchOptions(3, 100, max_wait))
             await asyncio.gather(*(batcher.submit(numbers(index, 1)) for index in range(3)))
         return graph.batches
 
@@ -369,7 +370,7 @@ def test_leaving_runs_what_was_accepted() -> None:
     async def drive() -> None:
         graph = Recorder()
         async with Device() as device:
-            batcher = device.batcher(graph, 2, 100, max_wait=60)
+            batcher = device.batcher(graph, BatchOptions(2, 100, max_wait=60))
             futures = [batcher.submit(numbers(index, 1)) for index in range(3)]
         assert [future.result().output("same").tolist() for future in futures] == [[0], [1], [2]]
 

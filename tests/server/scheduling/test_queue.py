@@ -12,11 +12,12 @@ import numpy.typing as npt
 import pytest
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
-from resprobe_server.execution.session import Arrays, Session
-from resprobe_server.observability.graph_stats import Counters
+from resprobe_server.execution.graph import Arrays
+from resprobe_server.execution.session import Session
 from resprobe_server.rpc.context import Reply
 from resprobe_server.rpc.request_stream import Turn
 from resprobe_server.scheduling.batcher import Batcher
+from resprobe_server.scheduling.graph_stats import Counters
 from resprobe_server.scheduling.request import Outcome, Promise
 
 from tests.support.servers import Serve

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from resprobe_server.errors import QueueFull
-from resprobe_server.execution.session import Arrays
+from resprobe_server.execution.graph import Arrays
+from resprobe_server.scheduling.batcher import BatchOptions
 from resprobe_server.scheduling.budget import MIB, Budget
 from resprobe_server.scheduling.request import size_of
 from resprobe_server.scheduling.worker import Device
@@ -59,7 +60,7 @@ def test_all_graphs_share_the_bytes(tmp_path: Path) -> None:
         gate, budget = Gate(), Budget(3 * MIB, "wait")
         rows = {"x": np.zeros((1, MIB), np.uint8)}
         async with Device(budget=budget) as device:
-            one, two = (device.batcher(gate, 4, 100) for _ in range(2))
+            one, two = (device.batcher(gate, BatchOptions(4, 100)) for _ in range(2))
             accepted = [one.submit(rows), one.submit(rows), two.submit(rows)]
             with pytest.raises(QueueFull, match=r"3.0 MiB wait, and 1.0 more would be over the limit of 3") as caught:
                 two.submit(rows)

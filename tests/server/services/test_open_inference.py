@@ -243,7 +243,11 @@ ODD = np.full((1, 8, 8, 1), 0.5, np.float32)
             "input image is in shared memory",
         ),
         ({"outputs": [{"name": "softmax"}]}, INVALID, "output 'softmax' is unknown to model digits; its outputs: log"),
-        ({"outputs": [{"name": "logits", "parameters": SHARED}]}, INVALID, "output logits is to go to shared memory"),
+        (
+            {"outputs": [{"name": "logits", "parameters": SHARED}]},
+            INVALID,
+            "output logits is to be written to shared",
+        ),
         (
             {"outputs": [{"name": "logits", "parameters": {"classification": {"int64_param": 0}}}]},
             INVALID,
@@ -257,9 +261,13 @@ ODD = np.full((1, 8, 8, 1), 0.5, np.float32)
         (
             {"parameters": {"sequence_id": {"int64_param": 7}}},
             INVALID,
-            "the parameter sequence_id is for stateful models; there are none here",
+            "the parameter sequence_id is for stateful models; no model here is one",
         ),
-        ({"parameters": {"timeout": {"string_param": "1s"}}}, INVALID, "the parameter timeout is to be microseconds"),
+        (
+            {"parameters": {"timeout": {"string_param": "1s"}}},
+            INVALID,
+            "`timeout` must be an int64_param of at least 1",
+        ),
     ],
     ids=lambda value: "",
 )
@@ -512,7 +520,11 @@ def test_what_other_models_refuse(
 @pytest.mark.parametrize(
     ("model", "given", "message"),
     [
-        ("half", tensor("a", "FP16", (1, 3), fp32_contents=[1, 2, 3]), "input a is FP16, which travels in raw_input"),
+        (
+            "half",
+            tensor("a", "FP16", (1, 3), fp32_contents=[1, 2, 3]),
+            "input a is FP16, which raw_input_contents",
+        ),
         ("text", tensor("a", "BYTES", (1,), bytes_contents=[b"\xff"]), "input a is not UTF-8"),
     ],
 )

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.execution.outputs import best_classes
-from resprobe_server.images.decode import Format
-from resprobe_server.services.resprobe_v1 import stack
+from resprobe_server.images.format import Format
+from resprobe_server.services.resprobe_v1.messages import stack
 
 from tests.support.calls import png, raw
 from tests.support.servers import Serve

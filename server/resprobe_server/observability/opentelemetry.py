@@ -1,4 +1,4 @@
-"""OpenTelemetry traces: where the time of a request went. Imported only where traces are wanted.
+"""OpenTelemetry traces: how the time of a request was spent. Imported only if traces are on.
 
     <method>      the call; a child of the caller's span if its metadata has a W3C traceparent
     ├ request     one of a stream's; a unary call has none
@@ -7,14 +7,13 @@
     │ └ inference each batch that a part of it ran in; linked to the batch
     batch         of its own trace, linked to the spans of the requests in it
 
-Where spans go, and which are kept, is said by OpenTelemetry's own variables: OTEL_EXPORTER_OTLP_ENDPOINT,
+OpenTelemetry's own environment variables say where spans are sent, and which are kept: OTEL_EXPORTER_OTLP_ENDPOINT,
 OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME and so on.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
 
 import grpc
 from opentelemetry import trace
@@ -25,22 +24,23 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from resprobe_server.rpc.context import CallContext
-from resprobe_server.scheduling.request import Slice
+from resprobe_server.tracer import TracedCall, TracedPart
 
 Code = grpc.StatusCode
-# What is the server's fault; other errors are the caller's (OpenTelemetry's conventions for gRPC).
+# Errors of the server; other errors are the client's (OpenTelemetry's conventions for gRPC).
 FAULTS = {Code.UNKNOWN, Code.DEADLINE_EXCEEDED, Code.UNIMPLEMENTED, Code.INTERNAL, Code.UNAVAILABLE, Code.DATA_LOSS}
 
 
-class Tracing:
-    """Makes the spans of one server."""
+class OpenTelemetryTracer:
+    """Tracer that records the spans of one server, with the attributes of tracer.Tracer."""
+
+    follows_tasks = True  # the parent of a span is that of its task
 
     def __init__(self, exporter: SpanExporter | None = None) -> None:
-        """Starts it.
+        """Starts the tracer.
 
         Args:
-            exporter: Where spans go; OTLP over gRPC unless given.
+            exporter: Receiver of the spans. If None, OTLP over gRPC.
         """
         ours = Resource({SERVICE_NAME: "resprobe-server"})
         resource = Resource.create().merge(ours).merge(OTELResourceDetector().detect())
@@ -50,42 +50,23 @@ class Tracing:
         self._propagator = TraceContextTextMapPropagator()
 
     def close(self) -> None:
-        """Sends what is left. Slow; call it on a thread of its own."""
+        """Exports the spans that are left. Slow; call it on a thread of its own."""
         self._provider.shutdown()
 
-    def request(
-        self, answer: Callable[[Any, CallContext], Awaitable[Any]]
-    ) -> Callable[[Any, CallContext], Awaitable[Any]]:
-        """What answers one request of a stream, with a span for each."""
-
-        async def traced(request: Any, context: CallContext) -> Any:
-            with self.span("request", id=request.id):
-                return await answer(request, context)
-
-        return traced
-
     def span(self, name: str, **attributes: str | int) -> AbstractContextManager[trace.Span]:
-        """A span inside the one that is open."""
+        """Returns a context with a span inside the current one."""
         return self._tracer.start_as_current_span(name, attributes=attributes)
 
     def current(self) -> trace.Span | None:
-        """The span that is open, to be kept with a request on its way to the device; None if it is not recorded."""
+        """Returns the current span, to be kept with a request. If None, it is not recorded."""
         span = trace.get_current_span()
         return span if span.is_recording() else None
 
     def batch(
-        self, graph: str, parts: Sequence[Slice], begin: float, end: float, error: Exception | None = None
+        self, graph: str, parts: Sequence[TracedPart], begin: float, end: float, error: Exception | None = None
     ) -> None:
-        """Makes the spans of a batch that was run, and those of its requests.
-
-        Args:
-            graph: Its name.
-            parts: The requests in it.
-            begin: On the clock of time.monotonic.
-            end: On the same.
-            error: Why it failed.
-        """
-        traced = [(part, part.work.span) for part in parts if part.work.span is not None]
+        """Records the spans of a batch that was run, and of its requests. Arguments are those of Tracer.batch."""
+        traced = [(part, part.span) for part in parts if isinstance(part.span, trace.Span)]
         if not traced:
             return
         links = [trace.Link(span.get_span_context()) for _, span in traced]
@@ -95,26 +76,26 @@ class Tracing:
         for part, span in traced:
             parent = trace.set_span_in_context(span)
             if part.start == 0:
-                self._interval("queue", parent, part.work.arrived, begin)
+                self._interval("queue", parent, part.arrived, begin)
             facts = {"graph": graph, "images": part.stop - part.start}
             self._interval("inference", parent, begin, end, [trace.Link(batch)], facts, error)
 
     @contextmanager
-    def call(self, name: str, context: CallContext) -> Iterator[None]:
-        """A span for a call, open while its method runs. `name` is the full name of the method."""
-        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        service, _, method = name.partition("/")
+    def call(self, method: str, call: TracedCall) -> Iterator[None]:
+        """Opens a span for a call, a child of the client's, while its method runs. `method` is the full name."""
+        metadata = {key: value for key, value in call.invocation_metadata() or () if isinstance(value, str)}
+        service, _, name = method.partition("/")
         with self._tracer.start_as_current_span(
-            name,
+            method,
             self._propagator.extract(metadata, Parent()),
             trace.SpanKind.SERVER,
-            {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method},
+            {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
         ) as span:
             yield
-            code = context.code() or Code.UNKNOWN
+            code = call.code() or Code.UNKNOWN
             span.set_attribute("rpc.grpc.status_code", code.value[0])
             if code in FAULTS:
-                span.set_status(trace.StatusCode.ERROR, context.details())
+                span.set_status(trace.StatusCode.ERROR, call.details())
 
     def _interval(
         self,
@@ -126,7 +107,7 @@ class Tracing:
         facts: Mapping[str, str | int] | None = None,
         error: Exception | None = None,
     ) -> trace.SpanContext:
-        """A span of the past, from `begin` to `end` on the clock of time.monotonic."""
+        """Records a span of the past, from `begin` to `end` on the clock of time.monotonic. Returns its context."""
         shift = time.time() - time.monotonic()
         span = self._tracer.start_span(name, parent, links=links, attributes=facts, start_time=_ns(begin + shift))
         if error is not None:

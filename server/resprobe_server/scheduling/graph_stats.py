@@ -1,7 +1,7 @@
-"""What one graph has done so far, as plain numbers: the Prometheus metrics and ModelStatistics are made from them.
+"""Counters of one graph: the Prometheus metrics and ModelStatistics are made from them.
 
 Each number has one writer, so none needs a lock: the device's thread, once for each batch; `refused` is counted under
-the lock of its batcher. A reader on another thread may see a batch half counted; the next look sees it whole.
+the lock of the graph's admission. A reader on another thread may see a batch half counted, and later sees it whole.
 """
 
 import time
@@ -14,12 +14,12 @@ SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 
 
 class Histogram:
-    """How many values fell into each bucket, and their sum.
+    """Histogram of values.
 
     Attributes:
         bounds: Upper bounds of the buckets, inclusive and ascending.
-        counts: Values in each bucket; the last is of those over all bounds.
-        sum: Of the values.
+        counts: Number of values in each bucket; the last one counts those over all bounds.
+        sum: Sum of the values.
     """
 
     def __init__(self, bounds: Sequence[float] = SECONDS) -> None:
@@ -29,7 +29,7 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many values were added."""
+        """Number of values that were added."""
         return sum(self.counts)
 
     def add(self, values: Sequence[float]) -> None:
@@ -47,23 +47,23 @@ class Histogram:
 
 @dataclass(eq=False, slots=True)
 class Counters:
-    """Since the graph was loaded. Durations are in seconds.
+    """Counters of a graph since it was loaded. Durations are in seconds.
 
     Attributes:
-        sizes: Batches that ran, by their number of images.
-        size_seconds: What these batches took, in total, by their number of images: to gather their rows, to run, and to
-            hand their rows back.
-        inference: What each batch took.
-        queue: What each request waited before its first batch started.
-        served: Requests that were answered.
-        served_seconds: From their arrival to the end of their last batch, in total.
-        stages: What gathering, running and handing back took the last batch of each of them, in total.
-        failed: Requests whose batch failed.
-        failed_seconds: From their arrival to the failure, in total.
-        refused: Requests that found the queue full.
-        cancelled: Requests that were dropped because their caller had gone; what was left of them was not run.
-        expired: Requests that were dropped because their deadline had passed; what was left of them was not run.
-        last: When the last batch ended, on the clock of time.time; 0: none has.
+        sizes: Number of batches that ran, by their number of images.
+        size_seconds: Total time of the batches by their number of images, in three stages: gathering their rows,
+            running, and handing their rows back.
+        inference: Histogram of the time that each batch ran.
+        queue: Histogram of the time that each request waited before its first batch started.
+        served: Number of requests that were answered.
+        served_seconds: Total time from the arrival of requests that were answered to the end of their last batch.
+        stages: Total time of the three stages, counted once for each request that its last batch answered.
+        failed: Number of requests whose batch failed.
+        failed_seconds: Total time from the arrival of requests to the failure of their batch.
+        refused: Number of requests that found the queue full.
+        cancelled: Number of requests that were dropped because their client had cancelled them.
+        expired: Number of requests that were dropped because their deadline had passed.
+        last: End of the last batch, on the clock of time.time; 0 if none has ended.
     """
 
     sizes: list[int]
@@ -82,18 +82,18 @@ class Counters:
 
     @classmethod
     def up_to(cls, max_batch: int) -> "Counters":
-        """Zeros, for batches of up to so many images."""
+        """Creates counters of zero, for batches of up to `max_batch` images."""
         zeros = [0.0] * (max_batch + 1)
         return cls([0] * (max_batch + 1), (zeros, zeros.copy(), zeros.copy()))
 
     @property
     def batches(self) -> int:
-        """How many batches ran."""
+        """Number of batches that ran."""
         return sum(self.sizes)
 
     @property
     def images(self) -> int:
-        """In the batches that ran."""
+        """Number of images in the batches that ran."""
         return sum(size * count for size, count in enumerate(self.sizes))
 
     def ran(
@@ -102,10 +102,10 @@ class Counters:
         """Counts a batch.
 
         Args:
-            images: In it.
+            images: Images in the batch.
             stages: Seconds that gathering, running and handing back took.
-            waits: Of the requests whose first batch it is, in the order of their arrival.
-            times: From arrival to answer, of the requests whose last batch it is.
+            waits: Seconds that the requests waited whose first batch it is, in the order of their arrival.
+            times: Seconds from arrival to answer of the requests whose last batch it is.
         """
         self.sizes[images] += 1
         into, run, back = stages
@@ -120,6 +120,6 @@ class Counters:
         self.last = time.time()
 
     def broke(self, times: Sequence[float]) -> None:
-        """Counts a batch that failed: from arrival to failure, of its requests."""
+        """Counts a batch that failed, given the seconds from arrival to failure of each of its requests."""
         self.failed += len(times)
         self.failed_seconds += sum(times)

@@ -1,68 +1,29 @@
-"""Tensors as the Open Inference Protocol carries them, to and from numpy. Knows no protobuf.
+"""Converts tensors between the Open Inference Protocol's forms and NumPy's. Knows no protobuf.
 
 https://github.com/kserve/open-inference-protocol, "Tensor Data" and "Raw Tensor Contents"
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from resprobe_server.errors import InvalidRequest, NotSupported
+from resprobe_server.execution.dtypes import BY_ONNX, BYTES, Datatype
 
 Array = npt.NDArray[Any]
 PREFIX = 4  # bytes of the length ahead of each BYTES element
-MOST_STRINGS = 1 << 20  # elements of a BYTES tensor: each becomes an object
+MAX_STRINGS = 1 << 20  # elements of a BYTES tensor: each becomes an object
 AT_ONCE = 1 << 16  # values converted in one go, which holds the interpreter's lock
 
 
-@dataclass(frozen=True, slots=True)
-class Datatype:
-    """A datatype of the protocol.
-
-    Attributes:
-        name: As the protocol has it.
-        dtype: Of arrays; objects (bytes) for BYTES.
-        contents: The field of InferTensorContents that carries it; empty if it travels raw only.
-    """
-
-    name: str
-    dtype: np.dtype[Any]
-    contents: str
-
-
-BYTES, UINT8, FP32 = "BYTES", "UINT8", "FP32"
-DATATYPES = {
-    name: Datatype(name, np.dtype(dtype), contents)
-    for name, dtype, contents in (
-        ("BOOL", "?", "bool_contents"),
-        (UINT8, "u1", "uint_contents"),
-        ("UINT16", "<u2", "uint_contents"),
-        ("UINT32", "<u4", "uint_contents"),
-        ("UINT64", "<u8", "uint64_contents"),
-        ("INT8", "i1", "int_contents"),
-        ("INT16", "<i2", "int_contents"),
-        ("INT32", "<i4", "int_contents"),
-        ("INT64", "<i8", "int64_contents"),
-        ("FP16", "<f2", ""),
-        (FP32, "<f4", "fp32_contents"),
-        ("FP64", "<f8", "fp64_contents"),
-        (BYTES, "O", "bytes_contents"),
-    )
-}
-ONNX_NAMES = {"FP16": "float16", FP32: "float", "FP64": "double", BYTES: "string"}  # where it is not in lower case
-BY_ONNX = {f"tensor({ONNX_NAMES.get(name, name.lower())})": datatype for name, datatype in DATATYPES.items()}
-BY_DTYPE = {datatype.dtype: datatype for datatype in DATATYPES.values()}
-
-
 def datatype_of(onnx: str, name: str) -> Datatype:
-    """From ONNX Runtime's name of a type, for example tensor(float).
+    """Returns the datatype of an ONNX Runtime type, for example tensor(float).
 
     Raises:
-        NotSupported: The protocol has none for it; `name` says of which input or output.
+        NotSupported: The protocol has no datatype for it; `name` is that of the input or output.
     """
     datatype = BY_ONNX.get(onnx)
     if datatype is None:
@@ -71,16 +32,16 @@ def datatype_of(onnx: str, name: str) -> Datatype:
 
 
 def from_raw(data: bytes, datatype: Datatype, shape: Sequence[int], name: str) -> Array:
-    """A tensor from its element of raw_input_contents, without a copy except for BYTES.
+    """Reads a tensor from its element of raw_input_contents, without a copy except for BYTES.
 
     Args:
-        data: Little-endian, row by row.
-        datatype: Of its elements.
-        shape: What it should have; no size is negative.
-        name: Of the input, for errors.
+        data: Elements, little-endian, row by row.
+        datatype: Datatype of the elements.
+        shape: Shape that the tensor should have; no size is negative.
+        name: Name of the input, for errors.
 
     Raises:
-        InvalidRequest: The length is not what the shape needs.
+        InvalidRequest: The shape needs another length.
     """
     if datatype.name == BYTES:
         return from_values(_unpack(data, math.prod(shape), name), datatype, shape, name)
@@ -93,7 +54,7 @@ def from_raw(data: bytes, datatype: Datatype, shape: Sequence[int], name: str) -
 
 
 def from_values(values: Sequence[Any], datatype: Datatype, shape: Sequence[int], name: str) -> Array:
-    """A tensor from the field of `contents` for its datatype; arguments as for from_raw.
+    """Reads a tensor from the field of `contents` for its datatype. Arguments are those of `from_raw`.
 
     Raises:
         InvalidRequest: There are more or fewer values than the shape needs, or one is out of the datatype's range.
@@ -120,19 +81,19 @@ def _to_array(values: Sequence[Any], dtype: np.dtype[Any]) -> Array:
 
 
 def _sizes(shape: Sequence[int], name: str) -> tuple[int, ...]:
-    """Returns the shape, which NumPy can have: it bounds the product of the sizes other than 0."""
+    """Returns the shape as a tuple. Raises InvalidRequest for one beyond NumPy's limit on the product of its sizes."""
     if math.prod(size for size in shape if size) >> 40:
         raise InvalidRequest(f"input {name} has shape {list(shape)}, which is beyond any tensor", name)
     return tuple(shape)
 
 
 def to_pixels(values: Array, name: str) -> npt.NDArray[np.uint8]:
-    """Pixels that were sent as floating point numbers, in uint8.
+    """Converts pixels that were sent as floating point numbers to uint8.
 
     Raises:
-        InvalidRequest: One is not a whole number from 0 to 255; the text has the first.
+        InvalidRequest: A pixel is not a whole number from 0 to 255; the text names the first one.
     """
-    with np.errstate(invalid="ignore"):  # what overflows is found by the comparison
+    with np.errstate(invalid="ignore"):  # the comparison finds overflows
         pixels = values.astype(np.uint8)
     _check_equal(values, pixels, "a pixel: a whole number from 0 to 255, normalised by the model itself", name)
     return pixels
@@ -146,7 +107,7 @@ def _check_equal(values: Array, converted: Array, expected: str, name: str) -> N
 
 
 def to_text(values: Array, name: str) -> Array:
-    """The bytes of a BYTES tensor as the str objects that ONNX Runtime takes. Raises InvalidRequest if not UTF-8."""
+    """Decodes a BYTES tensor to the str objects that ONNX Runtime expects. Raises InvalidRequest if it is not UTF-8."""
     try:
         return np.array([value.decode() for value in values.flat], object).reshape(values.shape)
     except UnicodeDecodeError as error:
@@ -154,7 +115,7 @@ def to_text(values: Array, name: str) -> Array:
 
 
 def to_raw(array: Array) -> bytes:
-    """An array as an element of raw_output_contents."""
+    """Writes an array as an element of raw_output_contents."""
     if array.dtype.kind != "O":
         return array.tobytes()
     items = [item if isinstance(item, bytes) else str(item).encode() for item in array.flat]
@@ -162,9 +123,9 @@ def to_raw(array: Array) -> bytes:
 
 
 def _unpack(data: bytes, wanted: int, name: str) -> list[bytes]:
-    """The elements of a BYTES tensor: each after its length, 4 bytes, little-endian."""
-    if wanted > MOST_STRINGS:
-        raise InvalidRequest(f"input {name} has {wanted} elements; a BYTES tensor has at most {MOST_STRINGS}", name)
+    """Splits the raw contents of a BYTES tensor: before each element stands its length, 4 bytes, little-endian."""
+    if wanted > MAX_STRINGS:
+        raise InvalidRequest(f"input {name} has {wanted} elements; a BYTES tensor has at most {MAX_STRINGS}", name)
     elements: list[bytes] = []
     at = 0
     while at < len(data):
@@ -173,7 +134,7 @@ def _unpack(data: bytes, wanted: int, name: str) -> list[bytes]:
         if at + size > len(data):
             raise InvalidRequest(
                 f"the raw contents of input {name} end inside element {len(elements)}; "
-                f"a BYTES element is its length in {PREFIX} bytes, little-endian, and then its bytes",
+                f"a BYTES element is its length in {PREFIX} bytes, little-endian, followed by its bytes",
                 name,
             )
         if len(elements) == wanted:
@@ -184,21 +145,21 @@ def _unpack(data: bytes, wanted: int, name: str) -> list[bytes]:
 
 
 def best_classes(values: Array, count: int, labels: Sequence[str]) -> Array:
-    """The best classes of each row as Triton's `classification` has them.
+    """Finds the best classes of each row, as Triton's `classification` has them.
 
     Args:
-        values: Numbers, [n, …]; what follows the first axis is flattened.
-        count: How many of each row; more than there are means all.
-        labels: One for each class; empty: without.
+        values: Numbers, [n, …]; the axes after the first are flattened.
+        count: Number of classes of each row; all of them if there are fewer.
+        labels: Label of each class. If empty, labels are left out.
 
     Returns:
         bytes [n, k], "value:index" or "value:index:label", best first; ties go to the smaller index.
     """
     rows = values.reshape(len(values), -1)
     order = np.argsort(-rows.astype(np.float64), axis=1, kind="stable")[:, :count]
-    found = np.empty(order.shape, object)
+    best = np.empty(order.shape, object)
     for row, indices in enumerate(order.tolist()):
         for place, index in enumerate(indices):
             label = f":{labels[index]}" if labels else ""
-            found[row, place] = f"{rows[row, index]:f}:{index}{label}".encode()
-    return found
+            best[row, place] = f"{rows[row, index]:f}:{index}{label}".encode()
+    return best
