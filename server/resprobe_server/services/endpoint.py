@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
+from resprobe_server.errors import Unreadable
 from resprobe_server.execution.graph import Arrays
 from resprobe_server.rpc.context import CallContext, RequestContext
 from resprobe_server.rpc.request_stream import Each
@@ -62,11 +63,27 @@ class Prepared:
     message: Message | None = None
 
 
+@dataclass(frozen=True)
+class Refused:
+    """Request that cannot be answered, whose task raises the reason inside its span.
+
+    Attributes:
+        error: Reason.
+        identifier: Id of the request.
+    """
+
+    error: Exception
+    identifier: str
+
+
 class Planner(Protocol):
     """Side of an endpoint that knows its protocol's messages."""
 
     def prepare(self, data: bytes, call: RequestContext, /) -> Prepared:
         """Parses, looks up and plans a request. Raises a RequestError for a request that cannot be answered."""
+
+    def identifier(self, data: bytes, /) -> str:
+        """Returns the id of a request that `prepare` has refused."""
 
     def refusal(self, status: status_pb2.Status, identifier: str, /) -> bytes:
         """Returns the serialized response of a stream that says why a request is not answered."""
@@ -94,28 +111,35 @@ class Endpoint:
         """
         return Each(self.accept, self.answer, self.refuse, limit, ordered)
 
-    def accept(self, data: bytes, call: RequestContext) -> Prepared | None:
+    def accept(self, data: bytes, call: RequestContext) -> Prepared | Refused | None:
         """Queues a request, on the poller's thread.
 
         Returns:
             The request, if it needs a task, which runs `answer`. If None, it was queued.
+
+        Raises:
+            Unreadable: The bytes are not a request.
+            RequestError: The request cannot be answered. If its span is that of a task, the task raises this.
         """
-        request = self._planner.prepare(data, call)
+        try:
+            request = self._planner.prepare(data, call)
+        except Exception as error:
+            if isinstance(error, Unreadable) or not self._tracer.follows_tasks:
+                raise
+            return Refused(error, self._planner.identifier(data))
         plan, inputs = request.plan, request.inputs
         if inputs is None or plan.is_slow or self._tracer.follows_tasks:
             return request
         plan.batcher.add(inputs, request.deadline, call.reply(plan.serialize))
         return None
 
-    async def answer(self, request: Prepared, context: CallContext) -> bytes:
+    async def answer(self, request: Prepared | Refused, context: CallContext) -> bytes:
         """Answers a request that was not queued, on the event loop. Returns the serialized response."""
-        plan, inputs, size = request.plan, request.inputs, 0
-        with self._span(plan.identifier):
-            if inputs is None:
-                inputs = await plan.read(request.message, request.deadline)
-                size = 0 if request.message is None else request.message.ByteSize()
-            outcome = await plan.batcher.submit(inputs, request.deadline, size)
-            return await asyncio.to_thread(plan.serialize, outcome) if plan.is_slow else plan.serialize(outcome)
+        if isinstance(request, Refused):
+            with self._span(request.identifier):
+                raise request.error
+        with self._span(request.plan.identifier):
+            return await _run(request)
 
     def refuse(self, error: Exception, context: CallContext, identifier: str) -> tuple[bytes, grpc.StatusCode]:
         """Returns the response of a stream that says why a request is not answered, and the status."""
@@ -124,3 +148,12 @@ class Endpoint:
 
     def _span(self, identifier: str) -> AbstractContextManager[object]:
         return self._tracer.span("request", id=identifier) if self._streams else NOTHING
+
+
+async def _run(request: Prepared) -> bytes:
+    plan, inputs, size = request.plan, request.inputs, 0
+    if inputs is None:
+        inputs = await plan.read(request.message, request.deadline)
+        size = 0 if request.message is None else request.message.ByteSize()
+    outcome = await plan.batcher.submit(inputs, request.deadline, size)
+    return await asyncio.to_thread(plan.serialize, outcome) if plan.is_slow else plan.serialize(outcome)

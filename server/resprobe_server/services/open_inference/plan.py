@@ -118,6 +118,10 @@ class InferPlanner:
             cache.learn(data, tensor, (plan, name))
         return Prepared(plan, deadline, inputs)
 
+    def identifier(self, data: bytes) -> str:
+        """Returns the id of a request."""
+        return pb.ModelInferRequest.FromString(data).id
+
     def refusal(self, status: status_pb2.Status, identifier: str) -> bytes:
         """Returns the serialized response of a stream that says why a request is not answered."""
         failed = pb.ModelInferResponse(id=identifier)

@@ -60,6 +60,10 @@ class ClassifyPlanner:
             return Prepared(plan, deadline, None, request)
         return Prepared(plan, deadline, {**plan.scale, IMAGE: images})
 
+    def identifier(self, data: bytes) -> str:
+        """Returns the id of a request."""
+        return pb.ClassifyRequest.FromString(data).id
+
     def refusal(self, status: status_pb2.Status, identifier: str) -> bytes:
         """Returns the serialized response of a stream that says why a request is not answered."""
         return pb.ClassifyResponse(id=identifier, error=status).SerializeToString()
