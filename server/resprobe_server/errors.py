@@ -1,14 +1,14 @@
-"""What the server refuses and why. The class says whose fault it is; STATUS says what goes over the wire."""
+"""Reasons why the server refuses a request. The class says whose fault it is; STATUS has the status that is sent."""
 
 import grpc
 
 
 class RequestError(Exception):
-    """A request that is not answered. Its text is for the caller: what was wrong, and what would be right."""
+    """Request that is not answered. Its text is for the client: what was wrong, and what would be right."""
 
 
 class InvalidRequest(RequestError):
-    """The request's fault. `field` names the part of it, for example images[3]."""
+    """Request that is wrong. `field` names the part of it, for example images[3]."""
 
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)
@@ -16,7 +16,7 @@ class InvalidRequest(RequestError):
 
 
 class Unreadable(InvalidRequest):
-    """The bytes of a request are not its message, or there are none."""
+    """The bytes of a request are not its message, or there are no bytes."""
 
 
 class NotFound(RequestError):
@@ -24,7 +24,7 @@ class NotFound(RequestError):
 
 
 class UnknownMethod(RequestError):
-    """Nobody serves this method."""
+    """There is no such method."""
 
 
 class NotSupported(RequestError):
@@ -32,19 +32,19 @@ class NotSupported(RequestError):
 
 
 class LoadFailed(RequestError):
-    """A model's files are not fit to be served."""
+    """The files of a model are not fit to be served."""
 
 
 class Unauthenticated(RequestError):
-    """The caller sent no token that is known here."""
+    """The client sent no token, or one that the server does not know."""
 
 
 class Forbidden(RequestError):
-    """The caller has not the right to this."""
+    """The client's token does not have the right that the request needs."""
 
 
 class QueueFull(RequestError):
-    """Too much is waiting or under way. `retry_after` is when there should be room, in seconds."""
+    """Too many requests wait or are under way. `retry_after` is the seconds until there should be room."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
@@ -74,4 +74,4 @@ STATUS: dict[type[RequestError], grpc.StatusCode] = {
 
 
 class StartError(Exception):
-    """The server cannot start as it is configured; its text says why."""
+    """The server cannot start with its configuration; the text says why."""

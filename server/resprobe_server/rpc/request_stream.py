@@ -129,7 +129,7 @@ class EachCall(SendingCall):
         self.answered(turn, self._method.serialize(response), code)
 
     def _begin(self, turn: Turn, request: Any) -> None:
-        if self.code() is None:
+        if self.code() is None and not self.cancelled:  # of a cancelled stream, `direct` has not seen the request
             task = self._state.loop.create_task(self._answer(turn, request), context=self._context.copy())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

@@ -105,7 +105,7 @@ def test_every_field_can_be_set_in_the_environment() -> None:
         ('load = "a"', "load is 'a'; expected a list of text"),
         ('load = ["a", 1]', "load is ['a', 1]; expected a list of text"),
         ("[server]", "server is not known; "),
-        ("max_batch", "is no TOML: "),
+        ("max_batch", "is not TOML: "),
     ],
 )
 def test_what_is_wrong_in_a_file_is_named(line: str, message: str, tmp_path: Path) -> None:
