@@ -1,4 +1,4 @@
-"""Messages of the Open Inference Protocol, and what is read from them."""
+"""Messages of the Open Inference Protocol, and the arrays in them."""
 
 from collections.abc import Callable
 from typing import Any

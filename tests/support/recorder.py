@@ -9,7 +9,7 @@ from resprobe_server.execution.graph import Arrays
 
 
 class Recorder:
-    """A graph that returns what it gets, notes every batch, and waits to be let go on."""
+    """A graph that returns its inputs, records every batch, and waits until it is released."""
 
     def __init__(self, held: bool = False) -> None:
         self.batches: list[list[int]] = []

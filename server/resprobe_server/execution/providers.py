@@ -64,7 +64,7 @@ def _choose(device: DeviceName) -> str:
         )
     wanted = DEVICES.get(device, CUDA)
     if wanted in onnxruntime.get_available_providers():
-        onnxruntime.preload_dlls(directory="")  # finds the CUDA and cuDNN that came with pip
+        onnxruntime.preload_dlls(directory="")  # finds the CUDA and cuDNN that pip has installed
         if open_session(IDENTITY, Provider(wanted)).get_providers()[0] == wanted:  # known only by trying
             return wanted
     if device == "auto":

@@ -141,7 +141,7 @@ class Models:
             self._pending.clear()
         for key in known - {one.key for one in found}:
             await self._drop(key)
-        for one in found:  # the versions that it was incompatible with are gone: as after a start
+        for one in found:  # the versions that it was incompatible with were removed: as after a start
             if self._attempts[one.key].refused and not self.table.versions(one.name):
                 await self._load(one)
 

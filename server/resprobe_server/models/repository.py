@@ -47,7 +47,7 @@ def scan(root: Path) -> list[Found]:
     Hidden names are passed over too: versions and files are written under one before they are renamed into place.
 
     Raises:
-        OSError: The repository cannot be read, which does not mean that its models are gone.
+        OSError: The repository cannot be read, which does not mean that its models were removed.
     """
     models = sorted(path for path in root.iterdir() if not path.name.startswith("."))
     return [found for model in models for found in _versions(model)]

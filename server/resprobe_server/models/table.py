@@ -18,7 +18,7 @@ class Table:
     Attributes:
         is_open: Whether the models have been loaded; before that, lookups raise NotReady.
         derived: Cache of values that are derived from the table, by key. It is replaced by an empty one whenever the
-            table changes. A reader that fetches it before it looks into the table, and adds to the fetched one, never
+            table changes. A reader that fetches it before it reads the table, and adds to the fetched one, never
             finds a value that is out of date.
     """
 

@@ -1,6 +1,6 @@
 """OpenTelemetry traces: how the time of a request was spent. Imported only if traces are on.
 
-    <method>      the call; a child of the caller's span if its metadata has a W3C traceparent
+    <method>      the call; a child of the client's span if its metadata has a W3C traceparent
     ├ request     one of a stream's; a unary call has none
     │ ├ decode    where pictures had to be decoded
     │ ├ queue     from its arrival to the start of its first batch

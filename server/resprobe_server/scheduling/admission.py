@@ -41,7 +41,7 @@ class Admission:
         Args:
             max_queue: Maximum images that may wait.
             budget: Bytes that may wait for all graphs together.
-            rate: Speed of the graph, from which clients are told when to retry.
+            rate: Speed of the graph, from which the seconds until a retry follow.
             counters: Counters of the graph; refused requests are counted there.
         """
         self.max_queue = max_queue

@@ -98,7 +98,7 @@ class Batcher:
             inputs: Arrays by name, each [n, …] with the same n ≥ 1.
             deadline: Deadline on the clock of time.monotonic.
             promise: Promise of the outcome. If it is cancelled, the rows that have not reached the device are dropped.
-            size: Bytes that the request holds beside its inputs until then, such as the message that they came in.
+            size: Bytes that the request holds beside its inputs until then, such as the message that held them.
 
         Raises:
             QueueFull: Too many images wait, or too many bytes. A request that finds nothing waiting is accepted

@@ -1,4 +1,4 @@
-"""What stands around a session: batches of the sizes that were warmed, whatever comes."""
+"""Adapters around a session: batches have only the sizes of the warm-up, whatever requests arrive."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from resprobe_server.execution.session import Session
 
 
 class Recorder:
-    """A session that notes the sizes of its batches."""
+    """A session that records the sizes of its batches."""
 
     def __init__(self, session: Session) -> None:
         self.session, self.sizes = session, list[int]()
@@ -44,7 +44,7 @@ def session(repository: Path) -> Session:
 
 @pytest.fixture(scope="module")
 def bound(repository: Path) -> Bound:
-    """As on a GPU, but for the device."""
+    """Binds a graph as on a GPU, but on the CPU."""
     path = repository / "digits" / "1" / "probe.onnx"
     session = Session(path, Provider(threads=1))
     return Bound(open_session(path, Provider(threads=1)), session.inputs, session.outputs, "cpu", recorded=False)

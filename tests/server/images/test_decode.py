@@ -1,4 +1,4 @@
-"""From what a request holds to uint8 [height, width, channels], and what is said of what cannot be used."""
+"""Decoding to uint8 [height, width, channels], and the errors for images that cannot be decoded."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Pictures made to occupy the decoders: each is refused by what it claims, or decoded where it delays nobody."""
+"""Pictures made to occupy the decoders: each is refused by its header, or decoded where it delays no other request."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""A version of another kind does not take the place of one that serves, unless the operator says so."""
+"""A version of another kind does not replace one that serves, unless the operator allows it."""
 
 import asyncio
 import json
@@ -101,7 +101,7 @@ def test_content_of_another_kind_leaves_the_old_serving(root: Path, repository: 
 
 
 def test_it_is_served_once_nothing_else_is(root: Path, repository: Path) -> None:
-    """As after a start."""
+    """When the versions that it was incompatible with are removed, a version is served, as after a start."""
 
     async def drive() -> None:
         async with table(root) as (models, health):

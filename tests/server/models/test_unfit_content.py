@@ -25,7 +25,7 @@ def net_of_other_biases(root: Path) -> Path:
 
 
 def without_digests(version: Path) -> None:
-    """What they find is tested in test_digests.py."""
+    """Removes the digests, which test_digests.py tests."""
     model = json.loads((version / "model.json").read_text())
     del model["provenance"]["graphSha256"], model["provenance"]["weightsSha256"]
     (version / "model.json").write_text(json.dumps(model))

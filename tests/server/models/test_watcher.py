@@ -10,7 +10,7 @@ from resprobe_server.models.watcher import changes
 
 
 async def until_changed(root: Path, poll: float, touch: Callable[[], object]) -> None:
-    """Changes things until that is noticed."""
+    """Changes files until a change is noticed."""
     watcher = changes(root, poll)
     noticed = asyncio.ensure_future(anext(watcher))
     while not noticed.done():

@@ -1,4 +1,4 @@
-"""Counters: what a batcher did is what they say, whatever was sent, split, refused, dropped or failed."""
+"""Counters agree with the work of a batcher, whether requests were split, refused, dropped or failed."""
 
 import asyncio
 import threading
@@ -42,7 +42,7 @@ def test_a_bound_belongs_to_its_bucket() -> None:
 
 
 class Gate:
-    """A graph that says when it was entered, waits to be let go on, and fails at the number 13."""
+    """A graph that reports when it runs, waits until it is released, and fails at the number 13."""
 
     def __init__(self) -> None:
         self.entered, self.go = threading.Event(), threading.Event()

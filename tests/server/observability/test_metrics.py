@@ -1,4 +1,4 @@
-"""Metrics, read over HTTP as Prometheus reads them: they say what was really asked and answered."""
+"""Metrics, read over HTTP as Prometheus reads them: they agree with the requests and answers."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 class Scrape:
-    """What one scrape says."""
+    """Metrics of one scrape."""
 
     def __init__(self, address: str) -> None:
         with urllib.request.urlopen(f"http://{address}/metrics") as answer:

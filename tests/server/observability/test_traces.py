@@ -23,7 +23,7 @@ METADATA = (("traceparent", "00-{}-{}-01".format(*CALLER)),)
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """Keeps what it is sent."""
+    """Keeps the spans that it receives."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -46,7 +46,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    """Listens where the standard variable says."""
+    """A collector that listens at the address in the standard variable."""
     collector = Collector()
     with ThreadPoolExecutor(2) as threads:
         server = grpc.server(threads)

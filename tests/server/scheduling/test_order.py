@@ -65,7 +65,7 @@ def test_a_long_queue_starves_nobody(
     place: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`place` is after how many of the four that wait for one graph the single request for another has its turn."""
+    """`place` is the number of batches of the long queue that run before the single request for the other graph."""
     monkeypatch.setattr(request_queue, "PATIENCE", 1)
 
     async def drive() -> None:

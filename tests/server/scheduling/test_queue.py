@@ -1,4 +1,4 @@
-"""What waits behind a busy device, over a real channel: it is dropped when its caller goes, and never runs."""
+"""Requests behind a busy device, over a real channel: those of a client that cancels are dropped, and never run."""
 
 import asyncio
 import threading
@@ -26,7 +26,7 @@ Add: TypeAlias = Callable[[Batcher, Arrays, float, Promise], None]
 
 
 class Told:
-    """A promise that says when it is set, or when its call has ended."""
+    """A promise that reports when it is settled, or when its call has ended."""
 
     def __init__(self, promise: Reply | Turn, ended: threading.Semaphore) -> None:
         self.cancelled, self.done = promise.cancelled, promise.done
@@ -48,7 +48,7 @@ class Told:
 
 
 class Watch:
-    """Holds the device, and sees what reaches it and what is submitted."""
+    """Holds the device, and records the images that reach it and the requests that are submitted."""
 
     def __init__(self) -> None:
         self.seen: list[int] = []  # the first pixel of every image that the device ran

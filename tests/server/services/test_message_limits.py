@@ -1,4 +1,4 @@
-"""Large messages are looked over before they are parsed: requests pass, what would hold all callers up does not."""
+"""Large messages are checked before they are parsed: requests pass, messages that would hold up all clients do not."""
 
 from typing import Any
 

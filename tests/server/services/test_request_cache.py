@@ -1,4 +1,4 @@
-"""What is remembered of requests that differ in the values of their tensor only, and that it is never wrong."""
+"""The cache of plans for requests that differ only in the values of their tensor is never wrong."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One caller of a foreign model with free axes changes nothing for others: neither its shape nor its values."""
+"""A request for an imported model with free axes changes nothing for other clients, by its shape or by its values."""
 
 import asyncio
 import math

@@ -99,9 +99,7 @@ class InferPlanner:
             NotFound: There is no such model.
             NotSupported: The version has no graph that answers the request.
         """
-        cache = (
-            self._cache()
-        )  # before the table is looked into: a plan of an earlier table must not enter a later cache
+        cache = self._cache()  # before the table is read: a plan of an earlier table must not enter a later cache
         entry = cache.find(data)
         if entry is not None:
             plan, name = entry.known

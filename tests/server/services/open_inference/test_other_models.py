@@ -19,7 +19,7 @@ INVALID, MISSING = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 
 @pytest.fixture(scope="module")
 def foreign(start: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GRPCInferenceServiceStub]:
-    """A server of models that take no images."""
+    """A stub to a server of models without images."""
     root, rows = tmp_path_factory.mktemp("foreign"), ["n", 3]
     write(root / "sum", [node("Add", "a b", "c")], {"a": (REAL, rows), "b": (REAL, rows)}, {"c": (REAL, rows)})
     write(root / "half", [node("Neg", "a", "b")], {"a": (HALF, rows)}, {"b": (HALF, rows)})
