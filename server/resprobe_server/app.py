@@ -1,9 +1,10 @@
 """Puts the server together. The only file that imports all of it; the command and the tests call `serve`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -51,46 +52,64 @@ async def serve(config: Config) -> AsyncIterator[int]:
     Raises:
         StartError: It cannot listen at this address, or no model can be served.
     """
+    async with AsyncExitStack() as stack:
+        parts = await _assemble(config, stack)
+        port, first_call = listen(parts.server, config)
+        await parts.server.start()
+        started = False
+        try:
+            await first_call.make()
+            await parts.models.start()
+            started = True
+            for name in ("", RESIDUAL, INFERENCE):
+                parts.health.show(name, True)
+            log.info("started", address=config.address, port=port, models=parts.models.table.names())
+            log_open(config)
+            with parts.fatal:
+                async with watching(config, parts.models), revoking(parts.gates), giving_back():
+                    yield port
+        finally:
+            parts.health.end()
+            parts.inference.drain()
+            parts.server.drain()
+            await parts.server.stop(config.drain)
+            if started:
+                log.info("stopped")
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Parts of a server that its start and its end need."""
+
+    server: Server
+    models: Models
+    health: Health
+    inference: OpenInferenceService
+    gates: Sequence[Gate]
+    fatal: "_Fatal"
+
+
+async def _assemble(config: Config, stack: AsyncExitStack) -> _Parts:
+    """Creates the parts of a server; those that must be closed are entered into the stack."""
     health = Health(config.max_watchers)
+
+    async def show(name: str, serving: bool) -> None:
+        health.show(name, serving)
+
     health.show("", False)
     waiting = Budget(config.waiting_bytes, "of images and tensors are waiting")
-    async with _tracer(config) as tracer, Device(tracer, waiting) as device, probes(config, health):
-
-        async def show(name: str, serving: bool) -> None:
-            health.show(name, serving)
-
-        models, calls = Models(config, device, show), Calls()
-        collector = prometheus.ServerCollector(models, calls)
-        with _decoders(config) as decoders, prometheus.listen(config, collector):
-            gates: list[Gate] = [] if config.tokens is None else [Authorization(config.tokens)]
-            fatal = _Fatal(health)
-            reader = message_limits.Readers(config.max_images)
-            server = Server(
-                options(config), [*gates, health], calls, tracer, device, arrivals(config), fatal.stop, reader
-            )
-            inference = OpenInferenceService(models, decoders, config, tracer)
-            _add_services(server, ResidualService(models, decoders, config, tracer), inference, health)
-            port, first_call = listen(server, config)
-            await server.start()
-            started = False
-            try:
-                await first_call.make()
-                await models.start()
-                started = True
-                for name in ("", RESIDUAL, INFERENCE):
-                    health.show(name, True)
-                log.info("started", address=config.address, port=port, models=models.table.names())
-                log_open(config)
-                with fatal:
-                    async with watching(config, models), revoking(gates), giving_back():
-                        yield port
-            finally:
-                health.end()
-                inference.drain()
-                server.drain()
-                await server.stop(config.drain)
-                if started:
-                    log.info("stopped")
+    tracer = await stack.enter_async_context(_tracer(config))
+    device = await stack.enter_async_context(Device(tracer, waiting))
+    await stack.enter_async_context(probes(config, health))
+    models, calls = Models(config, device, show), Calls()
+    decoders = stack.enter_context(_decoders(config))
+    stack.enter_context(prometheus.listen(config, prometheus.ServerCollector(models, calls)))
+    gates: list[Gate] = [] if config.tokens is None else [Authorization(config.tokens)]
+    fatal, reader = _Fatal(health), message_limits.Readers(config.max_images)
+    server = Server(options(config), [*gates, health], calls, tracer, device, arrivals(config), fatal.stop, reader)
+    inference = OpenInferenceService(models, decoders, config, tracer)
+    _add_services(server, ResidualService(models, decoders, config, tracer), inference, health)
+    return _Parts(server, models, health, inference, gates, fatal)
 
 
 def _add_services(server: Server, residual: ResidualService, inference: OpenInferenceService, health: Health) -> None:

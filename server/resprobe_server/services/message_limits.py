@@ -28,6 +28,11 @@ CARRY_TENSORS: Mapping[str, Descriptor] = {  # request messages of the methods w
     "inference.GRPCInferenceService/ModelStreamInfer": open_inference_pb2.ModelInferRequest.DESCRIPTOR,
 }
 MODEL_FIELDS = frozenset({"model", "model_name", "version", "model_version"})
+NEED = "no request within the limits needs more"
+TOO_MANY_NUMBERS = (
+    f"the message has more than {MAX_NUMBERS >> 20} MiB of values as numbers; send a tensor of that size as bytes, in "
+    "raw_input_contents"
+)
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5  # wire types; groups (3 and 4) are not used in proto3
 SKIP, TEXT, NUMBERS = "skip", "text", "numbers"
 
@@ -120,9 +125,7 @@ def check(data: bytes, schema: Schema, max_fields: int) -> None:
         while at < end:
             count += 1
             if count > max_fields:
-                raise InvalidRequest(
-                    f"the message has more than {max_fields} fields; no request within the limits needs more"
-                )
+                raise InvalidRequest(f"the message has more than {max_fields} fields; {NEED}")
             tag, at = _varint(data, at, end)
             kind = tag & 7
             if kind != LENGTH:
@@ -138,10 +141,7 @@ def check(data: bytes, schema: Schema, max_fields: int) -> None:
             elif inner is NUMBERS:
                 numbers += size
                 if numbers > MAX_NUMBERS:
-                    raise InvalidRequest(
-                        f"the message has more than {MAX_NUMBERS >> 20} MiB of values as numbers; send a tensor of "
-                        "that size as bytes, in raw_input_contents"
-                    )
+                    raise InvalidRequest(TOO_MANY_NUMBERS)
             elif inner is TEXT and size > MAX_TEXT:
                 raise _too_long(schema.names[tag >> 3], data[begin : begin + MAX_TEXT], size)
 

@@ -70,19 +70,13 @@ def conclude(
         unclassified = "" if scores is not None else NO_SCORES
     probabilities = not unclassified and scores is not None and are_probabilities(scores)
     largest = min(max_batch, lean.fixed or max_batch) if examined.batched else 1
-    notes = {
-        f"{CONFIG} says max_batch_size: {configured}": configured is not None,
-        f"{'images' if single else 'requests'} are run one at a time: {alone}": alone,
-        f"its rows are assumed to be independent, which no test has shown: {examined.reason}": (
-            examined.batched and examined.reason
-        ),
-        f"it runs batches of {lean.fixed} only, and smaller ones are filled up": examined.batched and lean.fixed > 1,
-        f"images are not classified: it {unclassified}": images is not None and unclassified,
-        f"its {LOGITS} are probabilities already, and are served as they are": probabilities,
-    }
-    true_notes = [note for note, applies in notes.items() if applies]
+    notes = _notes(lean, examined, configured, alone, single)
+    if images is not None and unclassified:
+        notes.append(f"images are not classified: it {unclassified}")
+    if probabilities:
+        notes.append(f"its {LOGITS} are probabilities already, and are served as they are")
     served = images if batched else None
-    return Findings(trials, batched, largest, served, scores, unclassified, probabilities, true_notes)
+    return Findings(trials, batched, largest, served, scores, unclassified, probabilities, notes)
 
 
 def _accepts_one(lean: Session, trial: trial.Trial) -> bool:
@@ -95,3 +89,18 @@ def _why_alone(lean: Session, examined: independence.Examined, configured: int |
     if not lean.may_batch:
         return NO_BATCH
     return f"{CONFIG} says so" if configured == 0 else examined.reason
+
+
+def _notes(
+    lean: Session, examined: independence.Examined, configured: int | None, alone: str, single: bool
+) -> list[str]:
+    """Returns what an operator should know of the batches. `alone` is why requests run one at a time, or empty."""
+    notes = {
+        f"{CONFIG} says max_batch_size: {configured}": configured is not None,
+        f"{'images' if single else 'requests'} are run one at a time: {alone}": alone,
+        f"its rows are assumed to be independent, which no test has shown: {examined.reason}": (
+            examined.batched and examined.reason
+        ),
+        f"it runs batches of {lean.fixed} only, and smaller ones are filled up": examined.batched and lean.fixed > 1,
+    }
+    return [note for note, applies in notes.items() if applies]
