@@ -199,8 +199,9 @@ class Server:
                 event.report(listener)
             except Exception as error:
                 listener.failed(error)  # that call's; the thread serves all
-        elif event.call is not None:
-            self._arrived(event.call)
+        elif event.kind is Kind.ARRIVED:
+            if event.call is not None:
+                self._arrived(event.call)
         elif event.kind is Kind.SHUTDOWN:
             self.state.loop.call_soon_threadsafe(self._ended.set)
         return event.kind is not Kind.END
