@@ -6,12 +6,12 @@ TRITON := .venv-triton
 # grpcio's oldest and newest version that pyproject.toml admits for the server, each in an environment of its own.
 GRPCIO_oldest := 1.76.0
 GRPCIO_newest := 1.85.3
-CONTRACT := tests/server/rpc/contract tests/server/rpc/test_server.py tests/server/rpc/test_request_stream.py
+CONTRACT := $(addprefix tests/server/rpc/,contract test_failures.py test_request_stream.py test_server.py)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 CODE := protos exporter server client benchmarks examples tests docs/generate_cli.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-grpcio lint format protos docs clean
+.PHONY: help install demo test test-long test-grpcio lint format protos clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -48,7 +48,7 @@ test-long: install  ## The tests that take longer: published nets, hot reloads, 
 
 test-grpcio: .venv-grpcio-oldest/.installed .venv-grpcio-newest/.installed  ## The tests of gRPC's core with the oldest and the newest grpcio
 	for version in oldest newest; do \
-	  PYTHONPATH=protos:server .venv-grpcio-$$version/bin/pytest --confcutdir tests/server/rpc/contract $(CONTRACT) || exit 1; \
+	  PYTHONPATH=protos:server .venv-grpcio-$$version/bin/pytest --confcutdir tests/server/rpc $(CONTRACT) || exit 1; \
 	done
 
 lint: install  ## Check format, lint and types

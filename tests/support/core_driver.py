@@ -89,11 +89,12 @@ class Driver:
 
     def _step(self) -> bool:
         event = self.core.poll()
-        if event.call is not None:
-            self.core.accept()
-            self.calls.put(self._answer(event.call))
-        elif event.listener is not None:
+        if event.listener is not None:
             event.report(event.listener)
+        elif event.kind is Kind.ARRIVED:
+            if event.call is not None:
+                self.core.accept()
+                self.calls.put(self._answer(event.call))
         elif event.kind is Kind.SHUTDOWN:
             self._ended.set()
         return event.kind is not Kind.END

@@ -23,7 +23,7 @@ from resprobe_server.rpc.status import CODES, DETAILS, make_status
 from resprobe_server.security.principal import Authenticated
 
 LONGEST_NAME = 120  # characters of a method's name in an error
-Direct: TypeAlias = Callable[[bytes, RequestContext], Any]  # see Server.add
+Direct: TypeAlias = Callable[[bytes, RequestContext], Any]  # see Method
 Deserializer: TypeAlias = Callable[[bytes], Any]
 
 
@@ -37,7 +37,9 @@ class Method:
         parse: Makes a request from its bytes.
         serialize: Makes the bytes of a response.
         reads_stream: Whether the requests are a stream.
-        direct: See Server.add. If None, every request is answered by a task.
+        direct: Gets the bytes of a request first, on gRPC's thread. It either hands on a Reply that will be set later
+            and returns None, or returns the message, and a task runs the method. What it raises becomes the status of
+            the call. If None, a task runs every request.
     """
 
     name: str

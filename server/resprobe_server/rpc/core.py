@@ -70,19 +70,19 @@ class Event:
     Attributes:
         kind: What it reports.
         listener: Listener of the call that the event belongs to. If None, the event is the server's.
-        call: Call that has arrived.
+        call: Call that has arrived. If None, the server is shutting down.
         data: Message that was read. If None, the client sends no more, or the call was cancelled.
         success: Whether the message was sent, or the call has ended without being cancelled.
     """
 
     __slots__ = ("call", "data", "kind", "listener", "success")
+    call: "CoreCall | None"
+    data: bytes | None
+    success: bool
 
     def __init__(self, kind: Kind, listener: CallListener | None = None) -> None:
         """Creates the event of an operation that is about to start."""
-        self.kind, self.listener = kind, listener
-        self.call: CoreCall | None = None
-        self.data: bytes | None = None
-        self.success = True
+        self.kind, self.listener = kind, listener  # `Core.poll` sets what belongs to the kind
 
     def report(self, listener: CallListener) -> None:
         """Tells the listener of the call."""
@@ -218,8 +218,8 @@ class Core:
             event.success = not raw.batch_operations[0].cancelled()
         elif kind is SENT:
             event.success = raw.success
-        elif kind is ARRIVED and raw.success:  # without success, the server is shutting down
-            event.call = CoreCall(self, raw)
+        elif kind is ARRIVED:
+            event.call = CoreCall(self, raw) if raw.success else None
         return event
 
     def hold(self) -> None:

@@ -25,10 +25,10 @@ UNSENT = 16 << 20  # bytes that the requests under way and their responses may t
 
 @dataclass(frozen=True)
 class Each:
-    """How the requests of a stream are answered.
+    """How a request is answered: the only one of a call, or each of a stream. Responses are bytes.
 
     Attributes:
-        direct: See Server.add; it gets the reply to one request from RequestContext.reply.
+        direct: See Method; it gets the reply to one request from RequestContext.reply.
         answer: Answers a request that `direct` returned. What it raises is given to `refuse`.
         refuse: Makes the response to a request that failed, and its status, from the exception, the context and the id
             of the request.
@@ -37,8 +37,8 @@ class Each:
     """
 
     direct: Direct
-    answer: Callable[[Any, RequestContext], Awaitable[Any]]
-    refuse: Callable[[Exception, RequestContext, str], tuple[Any, Code]]
+    answer: Callable[[Any, RequestContext], Awaitable[bytes]]
+    refuse: Callable[[Exception, RequestContext, str], tuple[bytes, Code]]
     limit: int
     ordered: bool = False
 
@@ -126,7 +126,7 @@ class EachCall(SendingCall):
     def refused(self, turn: Turn, error: Exception) -> None:
         """Sends the response that says why a request failed."""
         response, code = self._each.refuse(error, self, turn.identifier)
-        self.answered(turn, self._method.serialize(response), code)
+        self.answered(turn, response, code)
 
     def _begin(self, turn: Turn, request: Any) -> None:
         if self.code() is None and not self.cancelled:  # of a cancelled stream, `direct` has not seen the request
@@ -140,7 +140,7 @@ class EachCall(SendingCall):
         except Exception as error:
             self.refused(turn, error)
         else:
-            self.answered(turn, self._method.serialize(response), Code.OK)
+            self.answered(turn, response, Code.OK)
 
     def _wake(self) -> None:
         if not self._done_future.done():

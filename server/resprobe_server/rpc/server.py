@@ -18,7 +18,7 @@ import grpc
 import structlog
 
 from resprobe_server.rpc.arrivals import Arrivals
-from resprobe_server.rpc.call import UNKNOWN, Call, Deserializer, Direct, Method
+from resprobe_server.rpc.call import UNKNOWN, Call, Deserializer, Method
 from resprobe_server.rpc.context import Gate
 from resprobe_server.rpc.core import Core, CoreCall, Event, Kind, Options
 from resprobe_server.rpc.message_stream import StreamCall
@@ -85,47 +85,30 @@ class Server:
         self._ended = asyncio.Event()  # every call has ended after the shutdown
         self._poller = threading.Thread(target=self._poll, name="grpc", daemon=True)
 
-    def add(
-        self, add_to_server: Callable[..., None], servicer: object, direct: Mapping[str, Direct | Each] | None = None
-    ) -> None:
+    def add(self, add_to_server: Callable[..., None], servicer: object) -> None:
         """Adds a service, before `start`.
 
         Args:
             add_to_server: The function of generated code that registers the service.
             servicer: Its methods. An attribute that is an Each stands for a method whose requests are answered so, be
                 they a stream or one; its responses are bytes.
-            direct: By the full name of a method, a function that gets the bytes of a request first, on gRPC's thread.
-                It either hands on a Reply that will be set later and returns None, or returns the message, and the
-                method runs. What it raises becomes the status of the call. Or, for a stream, how each of its requests
-                is answered; the method is not used.
         """
-        add_to_server(servicer, _Registrar(self._register, direct or {}))
+        add_to_server(servicer, _Registrar(self._register))
 
-    def _register(self, name: str, handler: "grpc.RpcMethodHandler[Any, Any]", direct: "Direct | Each | None") -> None:
-        parse = handler.request_deserializer or bytes
-        if self._reader is not None and handler.request_deserializer is not None:
+    def _register(self, name: str, handler: "grpc.RpcMethodHandler[Any, Any]") -> None:
+        parse, serialize = handler.request_deserializer, handler.response_serializer or bytes
+        if parse is not None and self._reader is not None:
             parse = self._reader(name, parse)
         run = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-        serialize = handler.response_serializer or bytes
-        if isinstance(run, Each):
-            direct = run if handler.request_streaming else run.direct
-            run, serialize = run.answer, bytes
-        each = direct if isinstance(direct, Each) else None
-        unary = not (handler.request_streaming or handler.response_streaming)
-        taken = each.direct if each else direct if unary and not isinstance(direct, Each) else None
-        method = Method(
-            name,
-            run or UNKNOWN.run,
-            parse,
-            serialize,
-            bool(handler.request_streaming),
-            taken,
-        )
+        reads_stream = bool(handler.request_streaming)
         make: Callable[[CoreCall], Call]
-        if each is not None:
-            make = partial(EachCall, self.state, method, each)
+        if isinstance(run, Each):
+            method = Method(name, run.answer, parse or bytes, bytes, reads_stream, run.direct)
+            make = partial(EachCall, self.state, method, run) if reads_stream else partial(Call, self.state, method)
         else:
-            make = partial(Call if unary else StreamCall, self.state, method)
+            method = Method(name, run or UNKNOWN.run, parse or bytes, serialize, reads_stream)
+            kind = StreamCall if reads_stream or handler.response_streaming else Call
+            make = partial(kind, self.state, method)
         self._methods[f"/{name}".encode()] = make
 
     def add_insecure_port(self, address: str) -> int:
@@ -199,8 +182,9 @@ class Server:
                 event.report(listener)
             except Exception as error:
                 listener.failed(error)  # that call's; the thread serves all
-        elif event.call is not None:
-            self._arrived(event.call)
+        elif event.kind is Kind.ARRIVED:
+            if event.call is not None:
+                self._arrived(event.call)
         elif event.kind is Kind.SHUTDOWN:
             self.state.loop.call_soon_threadsafe(self._ended.set)
         return event.kind is not Kind.END
@@ -231,15 +215,14 @@ class Server:
 class _Registrar:
     """Gets the methods of a service from generated code, in place of a server."""
 
-    def __init__(self, register: Callable[..., None], direct: Mapping[str, Direct | Each]) -> None:
-        self._register, self._direct = register, direct
+    def __init__(self, register: "Callable[[str, grpc.RpcMethodHandler[Any, Any]], None]") -> None:
+        self._register = register
 
     def add_registered_method_handlers(
         self, service: str, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
     ) -> None:
         for name, handler in handlers.items():
-            full = f"{service}/{name}"
-            self._register(full, handler, self._direct.get(full))
+            self._register(f"{service}/{name}", handler)
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Does nothing: generated code registers the same methods by name as well."""

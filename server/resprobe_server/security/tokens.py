@@ -1,6 +1,6 @@
-"""Who may do what: bearer tokens from a file, each with its rights.
+"""Bearer tokens from a file, each with its rights.
 
-The file is TOML, a table for each caller, named for the log. It holds digests, so it gives no token away:
+The file is TOML, a table for each principal, whose name is for the log. It has digests, so it gives no token away:
 
     [dashboard]
     sha256 = "…"                        # of the token, in hexadecimal
@@ -26,7 +26,7 @@ from resprobe_server.rpc.context import GateContext
 from resprobe_server.security.principal import RIGHTS, Principal, Right
 from resprobe_server.security.reloading import Reread
 
-LOOKS = 1.0  # seconds between looks for tokens that are gone
+CHECK_EVERY = 1.0  # seconds between checks for tokens that were removed
 log = structlog.get_logger()
 Need: TypeAlias = Right | Literal["token", "nothing"]  # token: any that is known
 
@@ -56,15 +56,15 @@ NEEDS: Mapping[str, Need] = {
 
 
 class Authorization:
-    """Lets a call in that carries a token with the right that its method needs, and remembers whose it is."""
+    """Gate that lets a call in if it carries a token with the right that its method needs, and names its principal."""
 
     def __init__(self, tokens: Path) -> None:
-        """Reads the file; it is read again when it changes. Raises StartError if it cannot be used."""
+        """Reads the file, which is read again when it changes. Raises StartError if it cannot be used."""
         self._callers = Reread((tokens,), lambda: read_callers(tokens))
-        self._streams: set[GateContext] = set()  # that were let in and are open
+        self._streams: set[GateContext] = set()  # open streams
 
     def enter(self, call: GateContext) -> None:
-        """Lets a call in, as a Gate. Raises Unauthenticated or Forbidden."""
+        """Sets the principal of a call. Raises Unauthenticated or Forbidden to refuse it."""
         need = NEEDS.get(call.method, "repository")
         if need == "nothing":
             return
@@ -77,7 +77,7 @@ class Authorization:
             call.add_done_callback(self._streams.discard)
 
     def revoke(self) -> None:
-        """Ends the streams of callers whose token, or whose right to the method, is gone. On the event loop."""
+        """Ends streams whose token, or its right to the method, was removed. Runs on the event loop."""
         known = {caller.digest: caller for caller in self._callers.current()}
         for call in self._streams.copy():
             principal = call.principal and known.get(call.principal.digest)
@@ -106,18 +106,18 @@ class Authorization:
 
 @asynccontextmanager
 async def revoking(gates: Sequence[object]) -> AsyncIterator[None]:
-    """Looks for tokens that are gone while the context is open, also when no call comes."""
+    """Ends streams whose token was removed while the context is open, also when no call arrives."""
     loop = asyncio.get_running_loop()
     found = [gate for gate in gates if isinstance(gate, Authorization)]
     timer: asyncio.TimerHandle
 
-    def look() -> None:
+    def check() -> None:
         nonlocal timer
         for gate in found:
             gate.revoke()
-        timer = loop.call_later(LOOKS, look)
+        timer = loop.call_later(CHECK_EVERY, check)
 
-    timer = loop.call_later(LOOKS, look)
+    timer = loop.call_later(CHECK_EVERY, check)
     try:
         yield
     finally:
@@ -125,7 +125,7 @@ async def revoking(gates: Sequence[object]) -> AsyncIterator[None]:
 
 
 def log_open(config: Config) -> None:
-    """Writes to the log what anybody may call, where no tokens are asked for."""
+    """Writes to the log which methods need no token, if the server has no tokens."""
     if config.tokens is not None:
         return
     refused = [] if config.mode == "explicit" else [method for method, need in NEEDS.items() if need == "repository"]
@@ -138,7 +138,7 @@ def log_open(config: Config) -> None:
 
 
 def read_callers(path: Path) -> tuple[Principal, ...]:
-    """Reads a file of tokens; see the top of this module. Raises StartError, which names what is wrong."""
+    """Reads a file of tokens; see the top of this module. Raises StartError if it cannot be used."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Callers who take places and give nothing: requests that never come, shares of the limit, odd paths."""
+"""Calls that hold places for nothing: requests that never arrive, shares of the limit, odd paths."""
 
 import hashlib
 from contextlib import ExitStack

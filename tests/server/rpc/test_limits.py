@@ -1,4 +1,4 @@
-"""What the server refuses to give to one client: each limit over a real connection, with what it says."""
+"""Limits of what one client gets: each over a real connection, with its message."""
 
 import socket
 import threading

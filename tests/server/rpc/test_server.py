@@ -1,59 +1,21 @@
 """The server on gRPC's core, with methods made for it: what each kind of call ends with, and what streams hold."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
-import structlog
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 from resprobe_server.rpc.call import Call
 from resprobe_server.rpc.message_stream import READ_AHEAD, WRITE_AHEAD
 from resprobe_server.rpc.server import Server
-from structlog.testing import capture_logs
 
-from tests.support.servers import run_server
+from tests.support.methods import ending, method, run, value
 
 Code = grpc.StatusCode
 MANY = 200
 DEADLINE = 1.0  # seconds: long enough for a call to begin, and short enough to wait for
-
-
-def value(number: int) -> Int64Value:
-    return Int64Value(value=number)
-
-
-def run(
-    methods: dict[str, Any], ask: Callable[[Any, Server], Awaitable[None]], stops: bool = True, gates: Any = ()
-) -> Server:
-    """Serves methods of t.T, each named for its kind, to what `ask` does with a channel; returns the server."""
-
-    def add(_: object, server: Any) -> None:
-        for kind, answers in methods.items():
-            make = getattr(grpc, f"{kind}_rpc_method_handler")
-            handler = make(answers, Int64Value.FromString, lambda message: message.SerializeToString())
-            server.add_registered_method_handlers("t.T", {kind: handler})
-
-    return run_server(lambda server: server.add(add, None), ask, stops, gates)
-
-
-def method(channel: grpc.aio.Channel, kind: str) -> Any:
-    return getattr(channel, kind)(f"/t.T/{kind}", Int64Value.SerializeToString, Int64Value.FromString)
-
-
-async def ending(call: Any) -> tuple[grpc.StatusCode, str]:
-    return await call.code(), await call.details()
-
-
-@pytest.fixture
-def events() -> Iterator[list[Any]]:
-    """What is logged meanwhile."""
-    quiet = structlog.get_config()["wrapper_class"]
-    structlog.configure(wrapper_class=structlog.BoundLogger)
-    with capture_logs() as found:
-        yield found
-    structlog.configure(wrapper_class=quiet)
 
 
 def test_a_stream_is_read_ahead_within_bounds_and_in_order() -> None:
@@ -150,32 +112,6 @@ def test_a_method_that_nobody_serves() -> None:
         assert await ending(call) == (Code.UNIMPLEMENTED, "there is no method /t.T/other")
 
     assert run({}, ask).state.counts.counts == {("unknown", "UNIMPLEMENTED"): 1}
-
-
-@pytest.mark.parametrize("kind", ["unary_unary", "stream_stream"])
-def test_what_goes_wrong_inside_stays_inside(kind: str, events: list[Any]) -> None:
-    async def fail(*_: Any) -> Int64Value:
-        raise KeyError("a secret")
-
-    async def fail_late(*_: Any) -> AsyncIterator[Int64Value]:
-        for number in range(WRITE_AHEAD):
-            yield value(number)
-        raise KeyError("a secret")
-
-    async def ask(channel: Any, _: Server) -> None:
-        if kind == "unary_unary":
-            call = method(channel, kind)(value(1))
-        else:
-            call = method(channel, kind)(iter([]))
-            for number in range(WRITE_AHEAD):
-                assert (await call.read()).value == number
-        code, details = await ending(call)
-        assert code == Code.INTERNAL
-        assert "secret" not in details
-
-    server = run({kind: fail if kind == "unary_unary" else fail_late}, ask)
-    assert server.state.counts.counts == {(f"t.T/{kind}", "INTERNAL"): 1}
-    assert [repr(event["exc_info"]) for event in events if event["event"] == "failed"] == ["KeyError('a secret')"]
 
 
 @pytest.mark.parametrize("timeout", [None, DEADLINE])

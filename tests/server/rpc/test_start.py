@@ -1,4 +1,4 @@
-"""What is checked of grpcio at the start: its version, and a call that the server answers to itself."""
+"""Checks of grpcio at the start: its version, and a call that the server answers to itself."""
 
 import tempfile
 import tomllib

@@ -58,7 +58,7 @@ class FakeCore:
 
 @dataclass
 class Oracle:
-    """What the stream must have done.
+    """Record of all that the stream must have done.
 
     Attributes:
         read: Ids of the requests that were read.

@@ -69,7 +69,7 @@ class Stream:
 
 
 def lines(*arguments: str) -> list[dict[str, object]]:
-    """What a server logs up to `started` and the line after it."""
+    """Returns what a server logs up to `started` and the line after it."""
     command = [sys.executable, "-m", "resprobe_server", *arguments, "--address", "127.0.0.1:0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
