@@ -11,7 +11,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 -
 CODE := protos exporter server client benchmarks examples tests docs/generate_cli.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-grpcio lint format protos clean
+.PHONY: help install demo test test-long test-grpcio lint format protos docs clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
