@@ -51,10 +51,11 @@ test-grpcio: .venv-grpcio-oldest/.installed .venv-grpcio-newest/.installed  ## T
 	  PYTHONPATH=protos:server .venv-grpcio-$$version/bin/pytest --confcutdir tests/server/rpc $(CONTRACT) || exit 1; \
 	done
 
-lint: install  ## Check format, lint and types
+lint: install  ## Check format, lint, types and imports
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: install  ## Format the code and mend what ruff can
 	$(BIN)/ruff format $(CODE)

@@ -1,9 +1,8 @@
-"""Which file may import what: borders that a reader can rely on."""
+"""Borders between rooms, as far as the contracts of import-linter in pyproject.toml cannot say them."""
 
 import ast
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,6 @@ PACKAGES = {
     "resprobe_server": ROOT / "server",
     "resprobe": ROOT / "client",
 }
-PLOTS = ("comparison", "groups", "layout", "lesions", "output", "ratios", "statistics")
 SERVER = (  # rooms of the server, from the lowest to the highest, with the names of it that they may import
     ("execution", {"config", "errors", "text"}),
     ("scheduling", {"execution", "errors", "tracer"}),
@@ -31,7 +29,6 @@ SERVER = (  # rooms of the server, from the lowest to the highest, with the name
         },
     ),
 )
-QUESTIONS = ("degradation", "overfitting", "gradients", "responses", "ratios", "lesions")
 
 
 def files() -> Iterator[Path]:
@@ -59,42 +56,11 @@ def importing(*modules: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("modules", "allowed"),
+    ("module", "allowed"),
     [
+        ("grpc._cython", {"server/resprobe_server/rpc/core.py"}),
         (
-            [
-                f"resprobe_protos.{name}{kind}"
-                for name in ("resprobe", "open_inference")
-                for kind in ("_pb2", "_pb2_grpc")
-            ],
-            {
-                "client/resprobe/_async_client.py",
-                "client/resprobe/_base.py",
-                "client/resprobe/_client.py",
-                "client/resprobe/_wire/requests.py",
-                "client/resprobe/_wire/responses.py",
-                "exporter/resprobe_exporter/versions/metadata.py",
-                "exporter/resprobe_exporter/commands/block_table.py",
-                "server/resprobe_server/app.py",
-                "server/resprobe_server/models/description.py",
-                "server/resprobe_server/validation/digests.py",
-                "server/resprobe_server/validation/declarations.py",
-                "server/resprobe_server/services/open_inference/inputs.py",
-                "server/resprobe_server/models/loader.py",
-                "server/resprobe_server/services/message_limits.py",
-                "server/resprobe_server/services/open_inference/metadata.py",
-                "server/resprobe_server/services/open_inference/service.py",
-                "server/resprobe_server/services/open_inference/plan.py",
-                "server/resprobe_server/services/open_inference/response.py",
-                "server/resprobe_server/services/open_inference/statistics.py",
-                "server/resprobe_server/services/resprobe_v1/messages.py",
-                "server/resprobe_server/services/resprobe_v1/plan.py",
-                "server/resprobe_server/services/resprobe_v1/service.py",
-                "server/resprobe_server/models/version.py",
-            },
-        ),
-        (
-            ["google.rpc"],
+            "google.rpc",
             {
                 "client/resprobe/_wire/status.py",
                 "server/resprobe_server/rpc/status.py",
@@ -103,52 +69,10 @@ def importing(*modules: str) -> set[str]:
                 "server/resprobe_server/services/resprobe_v1/plan.py",
             },
         ),
-        (
-            ["onnxruntime"],
-            {
-                "exporter/resprobe_exporter/verification/ort.py",
-                "server/resprobe_server/execution/io_binding.py",
-                "server/resprobe_server/execution/providers.py",
-                "server/resprobe_server/execution/session.py",
-            },
-        ),
-        (["jinja2"], {"client/resprobe/report/page.py"}),
-        (
-            ["matplotlib"],
-            {f"client/resprobe/plots/{name}.py" for name in PLOTS}
-            | {"client/resprobe/report/page.py"}
-            | {f"exporter/resprobe_exporter/study/{name}.py" for name in ("figures", "page", "panels")}
-            | {f"exporter/resprobe_exporter/study/questions/{name}.py" for name in QUESTIONS},
-        ),
-        (
-            ["pyarrow"],
-            {
-                "client/resprobe/_results/tabular.py",
-                "client/resprobe/analysis/arrow.py",
-                "exporter/resprobe_exporter/study/results.py",
-            },
-        ),
-        (["prometheus_client"], {"server/resprobe_server/observability/prometheus.py"}),
-        (["opentelemetry"], {"server/resprobe_server/observability/opentelemetry.py"}),
     ],
-    ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_only_these_files_import_it(modules: list[str], allowed: set[str]) -> None:
-    assert importing(*modules) == allowed
-
-
-def test_only_the_exporter_knows_torch_and_onnx() -> None:
-    assert {name.partition("/")[0] for name in importing("torch", "onnx", "onnx_ir", "safetensors")} == {"exporter"}
-
-
-def test_exporter_and_server_do_not_know_each_other() -> None:
-    assert not {name for name in importing("resprobe_server") if name.startswith(("exporter", "client"))}
-    assert not {name for name in importing("resprobe_exporter") if name.startswith(("server", "client"))}
-
-
-def test_the_study_is_a_leaf() -> None:
-    users = importing("resprobe_exporter.study")
-    assert {path for path in users if "/study/" not in path} == {"exporter/resprobe_exporter/commands/study.py"}
+def test_only_these_files_import_it(module: str, allowed: set[str]) -> None:
+    assert importing(module) == allowed
 
 
 def test_only_app_imports_the_whole_server() -> None:
@@ -159,11 +83,6 @@ def test_only_app_imports_the_whole_server() -> None:
 
 def exporter(*modules: str) -> set[str]:
     return {f"resprobe_exporter.{module}" for module in modules}
-
-
-def test_rooms_stay_small() -> None:
-    modules = Counter(str(path.parent.relative_to(ROOT)) for path in files() if path.name != "__init__.py")
-    assert {room: count for room, count in modules.items() if count > 12} == {}
 
 
 @pytest.mark.parametrize(
@@ -204,11 +123,6 @@ def test_every_room_says_what_it_is_for() -> None:
         if path.name == "__init__.py":
             text = ast.get_docstring(ast.parse(path.read_text()))
             assert text, path
-
-
-def test_files_stay_small() -> None:
-    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files()}
-    assert {name: length for name, length in lengths.items() if length > 330} == {}
 
 
 def test_onnx_files_are_imported_without_torch() -> None:

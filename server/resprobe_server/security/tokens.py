@@ -130,7 +130,7 @@ def log_open(config: Config) -> None:
         return
     refused = [] if config.mode == "explicit" else [method for method, need in NEEDS.items() if need == "repository"]
     log.warning(
-        "no --tokens: whoever can connect may call these methods",
+        "no --tokens: every client that can connect may call these methods",
         connect="with a certificate of --tls-client-ca" if config.tls_client_ca else "without a certificate",
         methods=[method for method in NEEDS if method not in refused],
         refused_without_mode_explicit=refused,

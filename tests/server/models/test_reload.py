@@ -174,7 +174,7 @@ def test_a_repository_that_cannot_be_read_leaves_everything_serving(root: Path) 
     asyncio.run(drive())
 
 
-def test_every_graph_runs_before_anybody_is_served(repository: Path) -> None:
+def test_every_graph_runs_before_the_version_serves(repository: Path) -> None:
     async def drive() -> None:
         async with table(repository) as (models, _):
             times = models.table.get("digits", "").times

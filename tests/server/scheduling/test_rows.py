@@ -39,6 +39,21 @@ def sessions(repository: Path) -> tuple[Session, Session]:
     )
 
 
+def check_answer(answer: object, session: Session, images: npt.NDArray[np.uint8], fate: str, max_batch: int) -> None:
+    """Checks the answer to a request that had this fate against the session run alone."""
+    if fate == "expired":
+        assert isinstance(answer, Expired)
+    elif fate.startswith("cancel"):
+        assert isinstance(answer, asyncio.CancelledError)
+    else:
+        assert isinstance(answer, Outcome)
+        assert answer.batch_size <= max_batch
+        expected = session.run({"image": images})
+        assert answer.results.arrays.keys() == expected.keys()
+        for name, array in expected.items():
+            assert np.allclose(answer.output(name), array, rtol=1e-4, atol=1e-4)
+
+
 @given(requests=REQUESTS, max_batch=st.integers(1, 9), max_wait=st.sampled_from([0, 0.002]))
 @settings(deadline=None, max_examples=60)
 def test_every_row_goes_to_the_request_that_asked(
@@ -65,21 +80,8 @@ def test_every_row_goes_to_the_request_that_asked(
                     future.cancel()
             answers = await asyncio.gather(*(future for future, *_ in futures), return_exceptions=True)
             for answer, (_, images, with_blocks, fate) in zip(answers, futures, strict=True):
-                check_answer(answer, images, with_blocks, fate)
+                check_answer(answer, sessions[with_blocks], images, fate, max_batch)
         assert (lean.pending, probe.pending) == (0, 0)
-
-    def check_answer(answer: object, images: npt.NDArray[np.uint8], with_blocks: bool, fate: str) -> None:
-        if fate == "expired":
-            assert isinstance(answer, Expired)
-        elif fate.startswith("cancel"):
-            assert isinstance(answer, asyncio.CancelledError)
-        else:
-            assert isinstance(answer, Outcome)
-            assert answer.batch_size <= max_batch
-            expected = sessions[with_blocks].run({"image": images})
-            assert answer.results.arrays.keys() == expected.keys()
-            for name, array in expected.items():
-                assert np.allclose(answer.output(name), array, rtol=1e-4, atol=1e-4)
 
     asyncio.run(drive())
 

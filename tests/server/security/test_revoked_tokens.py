@@ -82,7 +82,7 @@ def lines(*arguments: str) -> list[dict[str, object]]:
     return found
 
 
-def test_a_server_without_tokens_says_what_anybody_may_call(repository: Path) -> None:
+def test_a_server_without_tokens_says_what_every_client_may_call(repository: Path) -> None:
     line = lines(str(repository))[-1]
     assert "inference.GRPCInferenceService/ModelInfer" in line["methods"]  # type: ignore[operator]
     assert "inference.GRPCInferenceService/RepositoryModelLoad" in line["refused_without_mode_explicit"]  # type: ignore[operator]
