@@ -25,7 +25,7 @@ SERVER = (  # rooms of the server, from the lowest to the highest, with the name
         "services",
         {
             *("execution", "scheduling", "images", "models", "config", "errors", "text", "tracer"),
-            *("rpc.context", "rpc.request_stream", "rpc.status", "security.principal"),
+            *("rpc.context", "rpc.request_stream", "rpc.status", "principal"),
         },
     ),
 )

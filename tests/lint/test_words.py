@@ -20,29 +20,29 @@ BANNED = {  # what to write instead
 }
 
 
-def docstrings(tree: ast.AST) -> Iterator[ast.Constant]:
-    """Docstrings of a file and of what it defines, those of fields among them."""
+def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Docstrings of a file and of what it defines, those of fields among them, with their lines."""
     for node in ast.walk(tree):
         for one in getattr(node, "body", ()) if not isinstance(node, ast.Lambda | ast.IfExp) else ():
-            if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) and isinstance(one.value.value, str):
-                yield one.value
+            if isinstance(one, ast.Expr):
+                yield from texts(one.value) if isinstance(one.value, ast.Constant) else ()
 
 
-def texts(tree: ast.AST) -> Iterator[ast.Constant]:
-    """Every text in a file, the parts of f-strings among them."""
+def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Every text in a file with its line, the parts of f-strings among them."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node
+            yield node.lineno, node.value.strip()
 
 
-def found(pick: Callable[[ast.AST], Iterator[ast.Constant]], pattern: str) -> list[str]:
+def found(pick: Callable[[ast.AST], Iterator[tuple[int, str]]], pattern: str) -> list[str]:
     """Places in the project's code where a text has a pattern."""
     seen, places = 0, []
     for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "_pb2" not in path.name):
-        for text in pick(ast.parse(path.read_text(encoding="utf-8"))):
+        for line, text in pick(ast.parse(path.read_text(encoding="utf-8"))):
             seen += 1
-            if match := re.search(pattern, text.value.strip()):
-                places.append(f"{path.relative_to(ROOT)}:{text.lineno}: {match[0]} … {text.value.strip()[:60]!r}")
+            if match := re.search(pattern, text):
+                places.append(f"{path.relative_to(ROOT)}:{line}: {match[0]} … {text[:60]!r}")
     assert seen > 1000
     return places
 

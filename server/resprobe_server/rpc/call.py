@@ -15,12 +15,12 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from resprobe_server.errors import UnknownMethod, Unreadable
+from resprobe_server.principal import Authenticated
 from resprobe_server.rpc.admission import origin_of
 from resprobe_server.rpc.context import Code, Metadata, Reply, RequestContext, Respond
 from resprobe_server.rpc.core import CoreCall
 from resprobe_server.rpc.state import ServerState
 from resprobe_server.rpc.status import CODES, DETAILS, make_status
-from resprobe_server.security.principal import Authenticated
 
 LONGEST_NAME = 120  # characters of a method's name in an error
 Direct: TypeAlias = Callable[[bytes, RequestContext], Any]  # see Method

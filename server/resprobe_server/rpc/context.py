@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 import grpc
 
-from resprobe_server.security.principal import Principal
+from resprobe_server.principal import Principal
 
 Code = grpc.StatusCode
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]

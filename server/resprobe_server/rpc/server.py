@@ -28,6 +28,7 @@ from resprobe_server.rpc.status_counts import Calls
 from resprobe_server.tracer import NullTracer, Tracer
 
 QUIET, LONGEST_HOLD = 0.05, 0.5  # seconds: more than from a response to the client's next call, and the maximum
+LONGEST_CLEANUP = 2.0  # seconds that a core that has failed may take to shut down
 log = structlog.get_logger()
 
 
@@ -135,9 +136,7 @@ class Server:
     async def stop(self, grace: float) -> None:
         """Accepts no more calls, and returns when those under way have ended; after `grace` seconds, cancels them."""
         if self.failure is not None:
-            self._checking.close()
-            for task in self.state.running:
-                task.cancel()  # nothing that they do arrives
+            await self._stop_failed()
             return
         self._core.hold()
         await self._quiet()
@@ -150,6 +149,21 @@ class Server:
             await self._ended.wait()
         await asyncio.gather(*self.state.running)
         self._checking.close()
+        self._core.end()
+        await asyncio.to_thread(self._poller.join)
+
+    async def _stop_failed(self) -> None:
+        """Ends what is left after a failure of core, which drops its events: nothing that calls do arrives."""
+        self._checking.close()
+        for task in self.state.running:
+            task.cancel()
+        self._core.shutdown()
+        self._core.cancel_calls()
+        try:
+            await asyncio.wait_for(self._ended.wait(), LONGEST_CLEANUP)
+        except TimeoutError:
+            log.critical("gRPC's core failed in a way that does not let it shut down")  # its thread is a daemon
+            return
         self._core.end()
         await asyncio.to_thread(self._poller.join)
 
@@ -172,6 +186,16 @@ class Server:
         except Exception as error:
             log.critical("gRPC's core failed; the server takes no more calls and stops", exc_info=error)
             self.state.loop.call_soon_threadsafe(self._fail, error)
+            self._discard()
+
+    def _discard(self) -> None:
+        """Drops all events, after a failure, so that core can be shut down: a server freed before that aborts."""
+        try:
+            while (kind := self._core.poll().kind) is not Kind.END:
+                if kind is Kind.SHUTDOWN:
+                    self.state.loop.call_soon_threadsafe(self._ended.set)
+        except Exception as error:
+            log.critical("gRPC's core reports no more events", exc_info=error)
 
     def _step(self) -> bool:
         """Handles core's next event and releases it, as the next poll requires; returns False at the end."""

@@ -22,8 +22,8 @@ import structlog
 
 from resprobe_server.config import Config
 from resprobe_server.errors import RequestError, StartError, Unauthenticated
+from resprobe_server.principal import RIGHTS, Principal, Right
 from resprobe_server.rpc.context import GateContext
-from resprobe_server.security.principal import RIGHTS, Principal, Right
 from resprobe_server.security.reloading import Reread
 
 CHECK_EVERY = 1.0  # seconds between checks for tokens that were removed

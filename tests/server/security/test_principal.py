@@ -2,7 +2,7 @@
 
 import pytest
 from resprobe_server.errors import Forbidden
-from resprobe_server.security.principal import Authenticated, Principal, require
+from resprobe_server.principal import Authenticated, Principal, require
 
 
 def test_a_right_is_required_of_the_principal_of_a_call() -> None:

@@ -11,9 +11,9 @@ from resprobe_server.errors import InvalidRequest
 from resprobe_server.execution.graph import Arrays
 from resprobe_server.models.table import Table
 from resprobe_server.models.version import Version
+from resprobe_server.principal import require
 from resprobe_server.rpc.context import CallContext, RequestContext
 from resprobe_server.rpc.status import deadline_of
-from resprobe_server.security.principal import require
 from resprobe_server.services.endpoint import Prepared
 from resprobe_server.services.open_inference import served_models
 from resprobe_server.services.open_inference.inputs import InputReader

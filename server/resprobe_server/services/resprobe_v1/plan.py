@@ -14,11 +14,11 @@ from resprobe_server.images.format import Format
 from resprobe_server.images.pool import Decoders
 from resprobe_server.models.table import Table
 from resprobe_server.models.version import Version
+from resprobe_server.principal import require
 from resprobe_server.rpc.context import RequestContext
 from resprobe_server.rpc.status import deadline_of
 from resprobe_server.scheduling.batcher import Batcher
 from resprobe_server.scheduling.request import Outcome
-from resprobe_server.security.principal import require
 from resprobe_server.services.endpoint import Prepared
 from resprobe_server.services.fields import check_images, read_scale
 from resprobe_server.services.resprobe_v1.messages import response, set_sizes, sources, stack
