@@ -2,6 +2,9 @@
 
 import grpc
 
+MAX_BYTES = 1024  # bytes of an error's text or of a field of the log: gRPC's trailers must stay under 8 KiB
+MARK = " … "
+
 
 class RequestError(Exception):
     """Request that is not answered. Its text is for the client: what was wrong, and what would be right."""
@@ -75,3 +78,14 @@ STATUS: dict[type[RequestError], grpc.StatusCode] = {
 
 class StartError(Exception):
     """The server cannot start with its configuration; the text says why."""
+
+
+def shorten(text: str, maximum: int = MAX_BYTES) -> str:
+    """Returns a text of at most `maximum` bytes in UTF-8; the middle of a longer one is left out."""
+    if len(text) * 4 <= maximum:
+        return text
+    data = text.encode(errors="replace")
+    if len(data) <= maximum:
+        return text
+    half = (maximum - len(MARK.encode())) // 2
+    return data[:half].decode(errors="ignore") + MARK + data[-half:].decode(errors="ignore")

@@ -15,7 +15,7 @@ PACKAGES = {
     "resprobe": ROOT / "client",
 }
 SERVER = (  # rooms of the server, from the lowest to the highest, with the names of it that they may import
-    ("execution", {"config", "errors", "text"}),
+    ("execution", {"config", "errors"}),
     ("scheduling", {"execution", "errors", "tracer"}),
     ("images", {"scheduling.budget", "config", "errors"}),
     ("validation", {"execution", "images.format", "errors"}),
@@ -24,7 +24,7 @@ SERVER = (  # rooms of the server, from the lowest to the highest, with the name
     (
         "services",
         {
-            *("execution", "scheduling", "images", "models", "config", "errors", "text", "tracer"),
+            *("execution", "scheduling", "images", "models", "config", "errors", "tracer"),
             *("rpc.context", "rpc.request_stream", "rpc.status", "principal"),
         },
     ),

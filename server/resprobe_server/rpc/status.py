@@ -14,9 +14,8 @@ import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
-from resprobe_server.errors import STATUS, InvalidRequest, QueueFull
+from resprobe_server.errors import STATUS, InvalidRequest, QueueFull, shorten
 from resprobe_server.rpc.context import CallContext
-from resprobe_server.text import shorten
 
 CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 LONGEST_FIELD = 128  # bytes of a field's name in an error

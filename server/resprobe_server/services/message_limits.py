@@ -13,8 +13,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from resprobe_protos import open_inference_pb2, resprobe_pb2
 
-from resprobe_server.errors import InvalidRequest, NotFound, Unreadable
-from resprobe_server.text import shorten
+from resprobe_server.errors import InvalidRequest, NotFound, Unreadable, shorten
 
 KIB, MIB = 1 << 10, 1 << 20
 SMALL = 64 * KIB  # a message up to this size is parsed unchecked; also the maximum for methods without tensors
