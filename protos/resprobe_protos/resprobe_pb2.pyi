@@ -49,6 +49,56 @@ VIEW_BLOCKS: View.ValueType  # 2
 """Classes and the statistics of every block."""
 Global___View: _TypeAlias = View  # noqa: Y015
 
+class _BranchKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BranchKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BranchKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BRANCH_KIND_UNSPECIFIED: _BranchKind.ValueType  # 0
+    """The file is of a version that did not write it; then convolutions."""
+    BRANCH_KIND_CONV: _BranchKind.ValueType  # 1
+    """Convolutions that see more than one position."""
+    BRANCH_KIND_ATTENTION: _BranchKind.ValueType  # 2
+    """A product of two tensors that are computed from x, such as queries and keys."""
+    BRANCH_KIND_MLP: _BranchKind.ValueType  # 3
+    """Neither: layers on each position, or between positions with fixed weights."""
+
+class BranchKind(_BranchKind, metaclass=_BranchKindEnumTypeWrapper): ...
+
+BRANCH_KIND_UNSPECIFIED: BranchKind.ValueType  # 0
+"""The file is of a version that did not write it; then convolutions."""
+BRANCH_KIND_CONV: BranchKind.ValueType  # 1
+"""Convolutions that see more than one position."""
+BRANCH_KIND_ATTENTION: BranchKind.ValueType  # 2
+"""A product of two tensors that are computed from x, such as queries and keys."""
+BRANCH_KIND_MLP: BranchKind.ValueType  # 3
+"""Neither: layers on each position, or between positions with fixed weights."""
+Global___BranchKind: _TypeAlias = BranchKind  # noqa: Y015
+
+class _AxisKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AxisKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AxisKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AXIS_KIND_UNSPECIFIED: _AxisKind.ValueType  # 0
+    AXIS_KIND_CHANNELS: _AxisKind.ValueType  # 1
+    AXIS_KIND_TOKENS: _AxisKind.ValueType  # 2
+    AXIS_KIND_DEPTH: _AxisKind.ValueType  # 3
+    AXIS_KIND_HEIGHT: _AxisKind.ValueType  # 4
+    AXIS_KIND_WIDTH: _AxisKind.ValueType  # 5
+
+class AxisKind(_AxisKind, metaclass=_AxisKindEnumTypeWrapper): ...
+
+AXIS_KIND_UNSPECIFIED: AxisKind.ValueType  # 0
+AXIS_KIND_CHANNELS: AxisKind.ValueType  # 1
+AXIS_KIND_TOKENS: AxisKind.ValueType  # 2
+AXIS_KIND_DEPTH: AxisKind.ValueType  # 3
+AXIS_KIND_HEIGHT: AxisKind.ValueType  # 4
+AXIS_KIND_WIDTH: AxisKind.ValueType  # 5
+Global___AxisKind: _TypeAlias = AxisKind  # noqa: Y015
+
 class _ShortcutKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -735,14 +785,20 @@ class Block(_message.Message):
     SUM_TENSOR_FIELD_NUMBER: _builtins.int
     RESPONSE_STD_FIELD_NUMBER: _builtins.int
     BASELINE_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
+    AXES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """stage2.block0: stages count from 1, blocks within a stage from 0."""
+    """stage2.block0: stages count from 1, blocks within a stage from 0. Where the branch is not made of convolutions, its
+    kind follows: stage1.block0.attention and stage1.block0.mlp are the two additions of one layer of a transformer.
+    """
     stage: _builtins.int
     index: _builtins.int
     channels: _builtins.int
-    """Of the sum F(x) + s(x)."""
+    """Of the sum F(x) + s(x). Their product is the number of its values for one image."""
     height: _builtins.int
+    """Where the sum is not an image: the number of its positions, such as tokens; 1 for a vector."""
     width: _builtins.int
+    """Where the sum is not an image: 1."""
     stride: _builtins.int
     shortcut: Global___ShortcutKind.ValueType
     branch_tensor: _builtins.str
@@ -753,9 +809,17 @@ class Block(_message.Message):
     """Standard deviation of F(x) pooled over images, channels and positions, from the last batch norm alone:
     sqrt(mean(γ²) + var(β)). Unset where the branch does not end in a batch norm.
     """
+    branch: Global___BranchKind.ValueType
+    """What the branch is made of, as far as its operators tell."""
     @_builtins.property
     def baseline(self) -> _containers.MessageMap[_builtins.str, Global___BaselineStatistic]:
         """By statistic: branch_l2, shortcut_l2, ratio, cosine, branch_std."""
+
+    @_builtins.property
+    def axes(self) -> _containers.RepeatedScalarFieldContainer[Global___AxisKind.ValueType]:
+        """Axes of branch, shortcut and sum in the graph, in their order, after that of the batch. Empty: unknown, or the file
+        is of a version that did not write them; then channels, height and width.
+        """
 
     def __init__(
         self,
@@ -773,10 +837,12 @@ class Block(_message.Message):
         sum_tensor: _builtins.str = ...,
         response_std: _builtins.float | None = ...,
         baseline: _abc.Mapping[_builtins.str, Global___BaselineStatistic] | None = ...,
+        branch: Global___BranchKind.ValueType = ...,
+        axes: _abc.Iterable[Global___AxisKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_response_std", b"_response_std", "response_std", b"response_std"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_response_std", b"_response_std", "baseline", b"baseline", "branch_tensor", b"branch_tensor", "channels", b"channels", "height", b"height", "index", b"index", "name", b"name", "response_std", b"response_std", "shortcut", b"shortcut", "shortcut_tensor", b"shortcut_tensor", "stage", b"stage", "stride", b"stride", "sum_tensor", b"sum_tensor", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_response_std", b"_response_std", "axes", b"axes", "baseline", b"baseline", "branch", b"branch", "branch_tensor", b"branch_tensor", "channels", b"channels", "height", b"height", "index", b"index", "name", b"name", "response_std", b"response_std", "shortcut", b"shortcut", "shortcut_tensor", b"shortcut_tensor", "stage", b"stage", "stride", b"stride", "sum_tensor", b"sum_tensor", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__response_std: _TypeAlias = _typing.Literal["response_std"]  # noqa: Y015
     _WhichOneofArgType__response_std: _TypeAlias = _typing.Literal["_response_std", b"_response_std"]  # noqa: Y015

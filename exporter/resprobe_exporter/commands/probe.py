@@ -17,18 +17,20 @@ if TYPE_CHECKING:
 class Probe(ImportCommand):
     """Import an ONNX model and add block statistics.
 
-    Every addition F(x) + s(x) that is found in the graph becomes a block, and the written graphs are compared with the
-    file. With --mean and --std the graph takes pixels, as the server's own protocol and the client need it. Without
+    Every addition F(x) + s(x) in the graph becomes a block: of convolutional nets, transformers and MLPs. Sums of two
+    parts that are both linear in x, such as parallel convolutions, are not blocks. The written graphs are compared with
+    the file. With --mean and --std the graph takes pixels, as the server's own protocol and the client need it. Without
     them it keeps its input and outputs, and is served over the Open Inference Protocol.
 
     Examples:
       exporter probe resnet50.onnx --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --classes imagenet.txt
       exporter probe net.onnx --name net
+      exporter probe vit.onnx --mean 0.5 0.5 0.5 --std 0.5 0.5 0.5 --blocks attention
       exporter probe net.onnx --size 224 224 --output scores --mean 0.5 --std 0.5
     """
 
     file: tyro.conf.Positional[Path]
-    """ONNX file with one input: images as [n, c, h, w] or [n, h, w, c]."""
+    """ONNX file with one input: images as [n, c, h, w] or [n, h, w, c], tokens or vectors."""
     mean: tuple[float, ...] = ()
     """Mean of each channel that the net was trained with, for pixels in [0, 1]. 0 for a net that takes pixels without
     normalisation. Default: the graph keeps its input."""
@@ -39,6 +41,9 @@ class Probe(ImportCommand):
     """Height and width of the images in pixels, for a file that leaves them open."""
     output: str | None = None
     """Name of the output with a score for each class, for a file with several outputs. Default: all outputs."""
+    blocks: str | None = None
+    """Blocks by hand: a regular expression to search for in the names of blocks and of the tensors that additions
+    return, or a file with such names, one on each line. Default: every F(x) + s(x) is a block."""
     family: str = "onnx"
     """Kind of net, as the description names it."""
     name: str | None = None
@@ -47,15 +52,17 @@ class Probe(ImportCommand):
     def run(self) -> None:
         """Reads, checks and writes."""
         from resprobe_exporter.importing import onnx_source
+        from resprobe_exporter.importing.chosen_blocks import Choice
         from resprobe_exporter.versions import import_onnx, repository
 
         begin = time.perf_counter()
         preprocessing = self._preprocessing()
+        choice = None if self.blocks is None else Choice.parse(self.blocks)
         name = self.name or self.file.stem
         repository.check_writable(self.repository, name)
         file = onnx_source.read(self.file, self.size, self.output, scores=preprocessing is not None)
         load = None if self.dataset is None else self.test_set
-        options = import_onnx.OnnxOptions(preprocessing, self.labels(), self.family)
+        options = import_onnx.OnnxOptions(preprocessing, self.labels(), self.family, choice)
         version = import_onnx.import_onnx(file, options, load, self.repository, name)
         print_version(version, time.perf_counter() - begin, self.json)
 

@@ -51,6 +51,10 @@ WEIGHTED = frozenset(  # layers that a depth counts
     {"Conv", "ConvInteger", "ConvTranspose", "Gemm", "MatMul", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
 )
 COMMUTING = frozenset({"Add", "Concat", "Gemm", "MatMul", "Mul", "Sub"})  # linear in any input; others in the first
+JOINTLY = frozenset({"Add", "Concat", "Mean", "Sub", "Sum"})  # linear in all inputs together
+SELECTING = frozenset(  # linear, but not an operator of a shortcut
+    {"CumSum", "Expand", "Gather", "ReduceMean", "ReduceSum", "Split", "Tile", "Trilu"}
+)
 QUANTISING = frozenset({"QuantizeLinear", "DequantizeLinear"})  # also of com.microsoft, for 16 bits
 SIZES = frozenset({"Shape", "Size"})
 
@@ -97,6 +101,15 @@ class Linear:
         """Returns the computed inputs of a node, each once."""
         return [value for value in dict.fromkeys(node.inputs) if value is not None and value in self._computed]
 
+    def is_nonlinear(self, value: ir.Value) -> bool:
+        """Returns whether the operator of a value is not linear in its computed inputs, together."""
+        node = value.producer()
+        if node is None or value in self._steps:
+            return False
+        if node.domain and node.op_type not in QUANTISING:
+            return True
+        return node.op_type not in JOINTLY | SELECTING
+
     def has_weights(self, value: ir.Value) -> bool:
         """Returns whether the operator of a value has weights (several floats), or may: it is not one of ONNX's."""
         node = value.producer()
@@ -141,11 +154,17 @@ def _is_linear(node: ir.Node, inputs: Sequence[ir.Value]) -> bool:
     """Returns whether a node does what STEPS says of its operator."""
     if node.op_type not in COMMUTING and any(one in inputs for one in node.inputs[1:]):
         return False
-    if node.op_type == "MaxPool":  # of single positions: it selects, and has no maximum to find
-        return len(node.outputs) == 1 and all(size == 1 for size in node.attributes.get_ints("kernel_shape", [0]))
+    if node.op_type == "MaxPool":
+        return len(node.outputs) == 1 and _subsamples(node)
     if node.op_type == "Cast":
         return ir.DataType(node.attributes.get_int("to", 0)).is_floating_point()
     return True
+
+
+def _subsamples(node: ir.Node) -> bool:
+    """Returns whether a MaxPool selects one of every few positions, as in the shortcuts of Keras, DLA and CoAtNet."""
+    single = all(size == 1 for size in node.attributes.get_ints("kernel_shape", [0]))
+    return single or all(size > 1 for size in node.attributes.get_ints("strides", [1]))
 
 
 def _is_zero(value: ir.Value | None) -> bool:

@@ -1,17 +1,10 @@
-"""Depth, number of parameters and blocks of a net, read off its graph."""
-
-from collections.abc import Sequence
+"""Depth and number of parameters of a net, read off its graph."""
 
 import onnx_ir as ir
 
-from resprobe_exporter.graph.layout import channels_last, image_sizes
 from resprobe_exporter.graph.linear import QUANTISING, WEIGHTED, Linear
-from resprobe_exporter.graph.residual import ResidualAddition
-from resprobe_exporter.graph.utils import branch_shape
-from resprobe_exporter.nets.info import BlockInfo, pooled_std
 
 _FIRST_OTHER = {"BatchNormalization": 3, **dict.fromkeys(QUANTISING, 1)}  # the first input that is not a weight
-SAME_NUMBERS = frozenset({"Cast", "Identity", "Transpose"})
 
 
 def depth(graph: ir.Graph) -> int:
@@ -38,49 +31,3 @@ def parameter_count(graph: ir.Graph) -> int:
 
 def _is_floating(tensor: ir.TensorProtocol) -> bool:
     return tensor.dtype.is_floating_point()
-
-
-def describe_blocks(
-    graph: ir.Graph, additions: Sequence[ResidualAddition], image_last: bool = False
-) -> list[BlockInfo]:
-    """Describes each block. A stage ends where the size of the sum changes.
-
-    Args:
-        graph: Graph that has the additions.
-        additions: Residual additions from input to output.
-        image_last: Whether the input of the graph is [n, h, w, c].
-
-    Raises:
-        ir.passes.PreconditionError: The size of a branch is not known.
-    """
-    last = channels_last(graph, image_last)
-    found: list[BlockInfo] = []
-    stage, index, before = 1, 0, None
-    for addition in additions:
-        channels, height, width = branch_shape(addition)
-        if addition.node.outputs[0] in last:
-            channels, height, width = width, channels, height
-        if before not in (None, (channels, height, width)):
-            stage, index = stage + 1, 0
-        before = channels, height, width
-        stride, std = _stride(image_sizes(addition.source, last), height), _response_std(addition.branch)
-        name = f"stage{stage}.block{index}"
-        found.append(BlockInfo(name, stage, index, *before, stride, addition.kind, std))
-        index += 1
-    return found
-
-
-def _stride(source: Sequence[object], height: int) -> int:
-    """Returns the stride of a block with this output height, from channels, height and width of its input."""
-    return round(source[1] / height) if source and isinstance(source[1], int) else 1
-
-
-def _response_std(branch: ir.Value) -> float | None:
-    """Returns the closed form of a branch's standard deviation. If None, no batch norm ends the branch."""
-    node = branch.producer()
-    while node is not None and node.op_type in SAME_NUMBERS and node.inputs[0] is not None:
-        node = node.inputs[0].producer()
-    if node is None or node.op_type != "BatchNormalization":
-        return None
-    gamma, beta = (value.const_value if value is not None else None for value in node.inputs[1:3])
-    return None if gamma is None or beta is None else pooled_std(gamma.numpy(), beta.numpy())

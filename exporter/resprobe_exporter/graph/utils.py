@@ -2,8 +2,25 @@
 
 import numpy as np
 import onnx_ir as ir
+from resprobe_protos.contract import BLOCK_SCALE
 
 from resprobe_exporter.graph.residual import ResidualAddition, find
+
+POINTWISE = frozenset({"Add", "Cast", "Div", "Dropout", "Identity", "Mul", "Sub"})
+ROW_MAJOR = frozenset(  # operators whose result lies in memory in the order of its axes
+    {
+        "Concat",
+        "Einsum",
+        "Gemm",
+        "LayerNormalization",
+        "MatMul",
+        "Reshape",
+        "Slice",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    }
+)
 
 
 def only_input(graph: ir.Graph) -> tuple[ir.Value, ir.Shape]:
@@ -30,16 +47,25 @@ def additions_to_tap(graph: ir.Graph) -> list[ResidualAddition]:
     return additions
 
 
-def branch_shape(addition: ResidualAddition) -> tuple[int, int, int]:
-    """Returns channels, height and width of a branch. Raises PreconditionError if they are not known."""
+def branch_shape(addition: ResidualAddition) -> tuple[int, ...]:
+    """Returns the sizes of a branch after the batch axis. Raises PreconditionError if they are not known."""
     shape = addition.branch.shape
     sizes = [size for size in (() if shape is None else list(shape)[1:]) if isinstance(size, int)]
-    if shape is None or (len(shape), len(sizes)) != (4, 3):
+    if shape is None or not sizes or len(sizes) < len(shape) - 1:
         raise ir.passes.PreconditionError(
-            f"the branch {addition.branch.name} has shape {shape}; expected [n, c, h, w] with known c, h and w"
+            f"the branch {addition.branch.name} has shape {shape}; expected a batch axis and known sizes"
         )
-    channels, height, width = sizes
-    return channels, height, width
+    return tuple(sizes)
+
+
+def is_image(addition: ResidualAddition) -> bool:
+    """Returns whether operators for images, which runtimes give a layout of their own, compute a branch."""
+    node = addition.branch.producer()
+    while node is not None and node.op_type in POINTWISE:
+        computed = [value for value in node.inputs if value is not None and value.const_value is None]
+        is_ours = str(node.name).startswith(BLOCK_SCALE)  # the branch is its first input
+        node = computed[0].producer() if is_ours or len(computed) == 1 else None
+    return len(branch_shape(addition)) == 3 and (node is None or node.op_type not in ROW_MAJOR)
 
 
 def branch_dtype(addition: ResidualAddition) -> ir.DataType:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 Family = Literal["resnet", "plain", "preact"]
 Shortcut = Literal["A", "A-append", "A-avgpool", "A-append-avgpool", "B", "C"]  # the option that a net is built with
 ShortcutKind = Literal["identity", "pad", "projection"]  # what the shortcut of a single block does
+BranchKind = Literal["conv", "attention", "mlp"]  # what a branch is made of
+AxisKind = Literal["channels", "tokens", "depth", "height", "width"]
 ImageShape = tuple[int, int, int]  # height, width, channels
 
 
@@ -21,16 +23,19 @@ class BlockInfo:
     """One residual block.
 
     Attributes:
-        name: stage2.block0: stages count from 1, blocks within a stage from 0.
+        name: stage2.block0: stages count from 1, blocks within a stage from 0. If the branch is not made of
+            convolutions, its kind follows: stage1.block0.attention.
         stage: Number of the stage, from 1.
         index: Number of the block within its stage, from 0.
         channels: Channels of the sum.
-        height: Height of the sum.
-        width: Width of the sum.
+        height: Height of the sum; of other tensors than images, the number of positions.
+        width: Width of the sum; of other tensors than images, 1.
         stride: Stride of the block.
         shortcut: What the shortcut does to x.
         response_std: Closed form of the branch's pooled standard deviation, sqrt(mean(γ²) + var(β)) of its last
             batch norm. If None, no batch norm ends the branch.
+        branch: What the branch is made of.
+        axes: Axes of the sum in the graph, after the batch axis. If empty, they are not known.
     """
 
     name: str
@@ -42,6 +47,8 @@ class BlockInfo:
     stride: int
     shortcut: ShortcutKind
     response_std: float | None
+    branch: BranchKind = "conv"
+    axes: tuple[AxisKind, ...] = ("channels", "height", "width")
 
     @property
     def size(self) -> int:

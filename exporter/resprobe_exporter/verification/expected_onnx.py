@@ -1,6 +1,6 @@
 """The numbers of an imported ONNX file: its outputs as it came, and statistics and lesions of the lean graph.
 
-Statistics are worked out in float64 of the lean graph's own tensors, and blocks are cut out of it one by one.
+Statistics are worked out in float64 of the lean graph's own tensors, and blocks are cut out of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from resprobe_protos.contract import LEAN
 
 from resprobe_exporter.graph.residual import find
 from resprobe_exporter.graph.utils import branch_shape
+from resprobe_exporter.verification.cuts import outputs_without_each_block
 from resprobe_exporter.verification.ort import Graph
 from resprobe_exporter.verification.reference import Array, Inputs, Reference
 
@@ -42,7 +43,7 @@ class OnnxOracle:
         sizes = [int(np.prod(branch_shape(addition))) for addition in find(lean.graph)]
         outputs = {name: array.astype(np.float64) for name, array in self.outputs.items()}
         statistics = _statistics(lean, self.inputs, directory)
-        without = [_without(lean, index, self.inputs[:1], directory) for index in range(len(sizes))]
+        without = outputs_without_each_block(lean, self.inputs[:1], directory)
         return Reference(
             self.source,
             self.inputs,
@@ -50,7 +51,7 @@ class OnnxOracle:
             sizes,
             outputs,
             statistics,
-            np.stack(without).astype(np.float64),
+            without.astype(np.float64),
             self.tolerance,
         )
 
@@ -71,16 +72,6 @@ def _block_statistics(branch: npt.NDArray[np.generic], shortcut: npt.NDArray[np.
     f, s = (array.astype(np.float64).reshape(len(array), -1) for array in (branch, shortcut))
     lengths = np.linalg.norm(f, axis=1), np.linalg.norm(s, axis=1)
     return np.stack([*lengths, (f * s).sum(axis=1), f.mean(axis=1)], axis=1)
-
-
-def _without(lean: ir.Model, index: int, inputs: Inputs, directory: Path) -> npt.NDArray[np.float32]:
-    """Computes the first output for one input with a block cut out."""
-    cut = lean.clone()
-    addition = list(find(cut.graph))[index]
-    addition.node.outputs[0].replace_all_uses_with(addition.shortcut, replace_graph_outputs=True)
-    outputs = list(_run(cut, inputs, directory).values())
-    first: npt.NDArray[np.float32] = outputs[0][0]
-    return first
 
 
 def _run(model: ir.Model, inputs: Inputs, directory: Path) -> Mapping[str, npt.NDArray[np.float32]]:

@@ -41,9 +41,15 @@ class Graph:
         self.shapes = {value.name: value.shape for value in (*inputs, *outputs)}
         self._names = [output.name for output in outputs]
 
-    def run(self, tensor: npt.NDArray[np.generic], block_scale: npt.NDArray[np.float32] | None = None) -> Outputs:
-        """Returns the outputs by name, each [n, …]."""
-        inputs = {self._input: tensor} if block_scale is None else {self._input: tensor, BLOCK_SCALE: block_scale}
+    def run(
+        self,
+        tensor: npt.NDArray[np.generic],
+        block_scale: npt.NDArray[np.float32] | None = None,
+        **others: npt.NDArray[np.generic],
+    ) -> Outputs:
+        """Returns the outputs by name, each [n, …]. Other inputs than a block scale are given by their names."""
+        scale = {} if block_scale is None else {BLOCK_SCALE: block_scale}
+        inputs = {self._input: tensor, **scale, **others}
         with _explained(self._name):
             return dict(zip(self._names, self._session.run(None, inputs), strict=True))
 

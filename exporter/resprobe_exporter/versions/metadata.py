@@ -80,6 +80,8 @@ def _block(info: BlockInfo, addition: ResidualAddition) -> pb.Block:
         shortcut_tensor=addition.shortcut.name or "",
         sum_tensor=addition.node.outputs[0].name or "",
         response_std=info.response_std,
+        branch=pb.BranchKind.Value(f"BRANCH_KIND_{info.branch.upper()}"),
+        axes=[pb.AxisKind.Value(f"AXIS_KIND_{axis.upper()}") for axis in info.axes],
     )
 
 

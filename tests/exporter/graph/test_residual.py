@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import onnx_ir as ir
 import pytest
-from resprobe_exporter.graph.residual import find
+from resprobe_exporter.graph.residual import OtherAddition, examine_additions, find
 
 from tests.support.graph_builder import SHAPE, Builder
 
@@ -30,11 +30,19 @@ def test_each_kind_of_shortcut_is_found(kind: str, branch_first: bool) -> None:
     assert found.kind == ("pad" if kind == "padded slice" else kind)
 
 
-def test_a_branch_without_a_nonlinearity_is_the_longer_path() -> None:
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_what_is_linear_in_x_is_not_a_branch(depth: int) -> None:
+    """RepVGG and MobileOne: convolutions of x, or x, beside one another."""
     build = Builder()
-    branch = build.conv(build.conv(build.input))
-    (found,) = find(build.model(build.op("Add", build.conv(build.input), branch)).graph)
-    assert found.branch is branch
+    branch = x = build.input
+    for _ in range(depth):
+        branch = build.conv(branch)
+    inner = build.op("Add", build.conv(build.conv(x)), branch)
+    found = list(examine_additions(build.model(build.op("Add", inner, build.conv(x))).graph))
+    assert len(found) == 2
+    for one in found:
+        assert isinstance(one, OtherAddition)
+        assert one.reason.startswith("no non-linearity between x and F(x)")
 
 
 def test_blocks_in_a_row_without_activations_between_are_told_apart() -> None:

@@ -196,7 +196,7 @@ def test_a_sum_of_two_is_an_addition(tmp_path: Path) -> None:
     assert len(metadata.read(import_net(changed(tmp_path, change), tmp_path / "models")).blocks) == 3
 
 
-@pytest.mark.parametrize("operands", [("Sigmoid", "Tanh"), ("Relu", "prob")], ids=["no shortcut", "no images"])
+@pytest.mark.parametrize("operands", [("Sigmoid", "Tanh"), ("Relu", "prob")], ids=["no shortcut", "no weights"])
 def test_other_additions_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], operands: tuple[str, str]
 ) -> None:
@@ -207,4 +207,4 @@ def test_other_additions_are_named(
 
     directory = import_net(changed(tmp_path, change), tmp_path / "models", import_onnx.OnnxOptions())
     assert len(metadata.read(directory).blocks) == 3
-    assert "left out, as not F(x) + s(x) of images: both" in capsys.readouterr().err
+    assert "left out, as not F(x) + s(x): both" in capsys.readouterr().err

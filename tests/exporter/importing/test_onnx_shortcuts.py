@@ -187,7 +187,7 @@ def test_other_additions_are_left_out_with_a_reason(
 def test_a_graph_with_none_but_others_is_refused(tmp_path: Path) -> None:
     file = File()
     path = save(file.model(file.head(spread(file, file.stem()), 4)), tmp_path / "net.onnx")
-    with pytest.raises(ExporterError, match=r"net\.onnx has no residual additions F\(x\) \+ s\(x\) of images"):
+    with pytest.raises(ExporterError, match=r"net\.onnx has no residual additions F\(x\) \+ s\(x\)"):
         import_file(path, tmp_path / "models")
 
 

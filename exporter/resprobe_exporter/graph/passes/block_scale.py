@@ -2,7 +2,7 @@
 
 What decides the cost on ONNX Runtime's CPU kernels (figures: benchmarks/README.md): a product with a factor of shape
 [n, 1, 1, 1] leaves the blocked layout, and the rest of the net with it. A product of two tensors of one shape does
-not. So each factor is expanded to a plane, and a convolution with ones makes the plane as deep as the branch.
+not. So a factor of an image is expanded to a plane, and a convolution with ones makes the plane as deep as the branch.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,14 @@ import onnx_ir as ir
 from resprobe_protos.contract import BLOCK_SCALE
 
 from resprobe_exporter.graph.residual import ResidualAddition
-from resprobe_exporter.graph.utils import additions_to_tap, branch_dtype, branch_shape, constant, replace_operand
+from resprobe_exporter.graph.utils import (
+    additions_to_tap,
+    branch_dtype,
+    branch_shape,
+    constant,
+    is_image,
+    replace_operand,
+)
 
 
 class AddBlockScale(ir.passes.InPlacePass):
@@ -48,15 +55,27 @@ def _factors(graph: ir.Graph, blocks: int) -> Sequence[ir.Value]:
 
 
 def _scale(graph: ir.Graph, addition: ResidualAddition, factor: ir.Value, name: str) -> None:
-    (channels, height, width), dtype = branch_shape(addition), branch_dtype(addition)
+    shape, dtype = branch_shape(addition), branch_dtype(addition)
     tape = ir.tape.Tape()
     if dtype != ir.DataType.FLOAT:
         factor = tape.op("Cast", [factor], {"to": dtype})
+    if is_image(addition):
+        factors = _expand(graph, tape, factor, shape, dtype)
+    else:
+        row = constant(graph, f"{BLOCK_SCALE}/row{len(shape)}", np.array([-1] + [1] * len(shape)))
+        factors = tape.op("Reshape", [factor, row])
+    scaled = tape.op("Mul", [addition.branch, factors], name=name)
+    graph.insert_before(addition.node, tape.nodes)
+    replace_operand(addition, addition.branch, scaled)
+
+
+def _expand(
+    graph: ir.Graph, tape: ir.tape.Tape, factor: ir.Value, shape: Sequence[int], dtype: ir.DataType
+) -> ir.Value:
+    """Creates a tensor of an image's shape that is full of its factor."""
+    channels, height, width = shape
     plane = tape.op(
         "Expand", [factor, constant(graph, f"{BLOCK_SCALE}/{height}×{width}", np.array([1, 1, height, width]))]
     )
     ones = constant(graph, f"{BLOCK_SCALE}/ones{channels}/{dtype}", np.ones((channels, 1, 1, 1), dtype.numpy()))
-    factors = tape.op("Conv", [plane, ones], {"kernel_shape": [1, 1]})
-    scaled = tape.op("Mul", [addition.branch, factors], name=name)
-    graph.insert_before(addition.node, tape.nodes)
-    replace_operand(addition, addition.branch, scaled)
+    return tape.op("Conv", [plane, ones], {"kernel_shape": [1, 1]})

@@ -14,13 +14,20 @@ import onnx_ir as ir
 
 from resprobe_exporter.graph.linear import QUANTISING
 from resprobe_exporter.graph.residual import ResidualAddition
-from resprobe_exporter.graph.utils import additions_to_tap, branch_dtype, branch_shape, constant, replace_operand
+from resprobe_exporter.graph.utils import (
+    additions_to_tap,
+    branch_dtype,
+    branch_shape,
+    constant,
+    is_image,
+    replace_operand,
+)
 
 UNTIE = "untie"  # first word of the names of added tensors
 
 
 class UntieBranches(ir.passes.InPlacePass):
-    """Puts a batch norm that changes nothing between every branch and its addition.
+    """Puts a batch norm that changes nothing between every branch that is an image and its addition.
 
     Requires: the requirements of AddBlockStatistics, which should run before.
     Ensures: the outputs are unchanged.
@@ -29,7 +36,8 @@ class UntieBranches(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Changes the model as the class says."""
         for index, addition in enumerate(additions_to_tap(model.graph)):
-            _untie(model.graph, addition, addition.branch, f"{UNTIE}/{index}")
+            if is_image(addition):
+                _untie(model.graph, addition, addition.branch, f"{UNTIE}/{index}")
         return ir.passes.PassResult(model, True)
 
 
@@ -53,10 +61,7 @@ class UntieQuantised(ir.passes.InPlacePass):
 
 
 def _untie(graph: ir.Graph, addition: ResidualAddition, operand: ir.Value, name: str) -> None:
-    (channels, _, _), dtype = (
-        branch_shape(addition),
-        branch_dtype(addition).numpy(),
-    )  # a graph may have branches of several types
+    channels, dtype = branch_shape(addition)[0], branch_dtype(addition).numpy()  # a graph may have several types
     ones = constant(graph, f"{UNTIE}/ones{channels}/{dtype}", np.ones(channels, dtype))
     zeros = constant(graph, f"{UNTIE}/zeros{channels}/{dtype}", np.zeros(channels, dtype))
     node = ir.node("BatchNormalization", [operand, ones, zeros, zeros, ones], {"epsilon": 0.0}, name=name)

@@ -1,0 +1,81 @@
+"""Transformers, mixers, ConvNeXts and MLPs: their blocks are found, and statistics and lesions are PyTorch's."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from resprobe_exporter.importing import onnx_source
+from resprobe_exporter.nets.preprocessing import Preprocessing
+from resprobe_exporter.verification.ort import Graph
+from resprobe_exporter.versions import import_onnx
+from resprobe_protos import resprobe_pb2 as pb
+from torch import nn
+
+from tests.support.residual_nets import KINDS, SIZE, make, residuals
+
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+OPTIONS = import_onnx.OnnxOptions(Preprocessing(MEAN, STD))
+
+
+def export(net: nn.Module, path: Path, is_new: bool) -> Path:
+    if is_new:
+        options = {"dynamo": True, "dynamic_shapes": ({0: torch.export.Dim("n")},), "verbose": False}
+    else:
+        options = {"dynamo": False, "opset_version": 17, "dynamic_axes": {"x": {0: "n"}}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporters
+        example = torch.zeros(2, 3, SIZE, SIZE)
+        torch.onnx.export(net, (example,), path, input_names=["x"], output_names=["y"], **options)  # type: ignore[arg-type]
+    return path
+
+
+def in_pytorch(net: nn.Module, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64], ...]:
+    """Scores, block statistics, and scores of the first image without each block, in float64."""
+    pixels = torch.from_numpy(np.moveaxis((images / 255 - MEAN) / STD, -1, 1).copy())
+    blocks, rows, without = residuals(net.double()), [], []
+    with torch.no_grad():
+        scores = net(pixels)
+        for block in blocks:
+            assert block.seen is not None
+            branch, shortcut = (one.flatten(1) for one in block.seen)
+            rows.append(
+                torch.stack([branch.norm(dim=1), shortcut.norm(dim=1), (branch * shortcut).sum(1), branch.mean(1)], 1)
+            )
+        for block in blocks:
+            block.is_cut = True
+            without.append(net(pixels[:1])[0])
+            block.is_cut = False
+    return scores.numpy(), torch.stack(rows, 1).numpy(), torch.stack(without).numpy()
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["torch.export", "older exporter"])
+@pytest.mark.parametrize("name", KINDS)
+def test_blocks_of_any_rank_have_pytorchs_numbers(tmp_path: Path, name: str, is_new: bool) -> None:
+    net = make(name)
+    file = onnx_source.read(export(net, tmp_path / "net.onnx", is_new), scores=True)
+    built = import_onnx.import_onnx(file, OPTIONS, None, tmp_path / "models", "net")
+    described = [
+        (
+            block.name,
+            block.channels,
+            block.height,
+            block.width,
+            pb.BranchKind.Name(block.branch).removeprefix("BRANCH_KIND_").lower(),
+            tuple(pb.AxisKind.Name(axis).removeprefix("AXIS_KIND_").lower() for axis in block.axes),
+        )
+        for block in built.description.blocks
+    ]
+    assert described == list(KINDS[name].blocks)
+    images = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
+    scores, statistics, without = in_pytorch(net, images)
+    found = Graph(built.directory / "probe.onnx").run(images)
+    np.testing.assert_allclose(found["logits"], scores, rtol=1e-4, atol=1e-4)
+    lengths = statistics[..., :1] * statistics[..., 1:2]
+    scale = np.concatenate([statistics[..., :2], lengths, statistics[..., :1]], axis=-1)
+    assert (np.abs(found["blocks"] - statistics) / scale).max() < 1e-4
+    lesions = np.float32(1) - np.eye(len(without), dtype=np.float32)
+    cut = Graph(built.directory / "lesion.onnx").run(np.repeat(images[:1], len(without), 0), lesions)["logits"]
+    np.testing.assert_allclose(cut, without, rtol=1e-4, atol=1e-4)
