@@ -118,5 +118,5 @@ def test_a_branch_of_unknown_size_is_refused() -> None:
     build = Builder()
     branch = build.branch(build.input)
     branch.shape = ir.Shape([None, 4, None, None])
-    with pytest.raises(ir.passes.PreconditionError, match=r"expected \[n, c, h, w\] with known c, h and w"):
+    with pytest.raises(ir.passes.PreconditionError, match="expected a batch axis and known sizes"):
         AddBlockStatistics()(build.model(build.op("Add", branch, build.input)))
