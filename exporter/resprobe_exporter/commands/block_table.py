@@ -19,9 +19,11 @@ class BlockRow:
         name: Name of the block: stage2.block0.
         stage: Number of the stage, from 1.
         shortcut: Kind of the shortcut: identity, pad or projection.
+        branch: Kind of the branch: conv, attention or mlp.
+        axes: Axes of the sum after the batch axis, in their order. If empty, they are not known.
         channels: Channels of the sum.
-        height: Height of the sum.
-        width: Width of the sum.
+        height: Height of the sum; of other tensors than images, the number of positions.
+        width: Width of the sum; of other tensors than images, 1.
         stride: Stride of the block.
         response_std: Closed form of the branch's standard deviation. If None, no batch norm ends the branch.
         baseline_ratio: Mean ratio of the baseline. If None, the version has no baseline.
@@ -32,6 +34,8 @@ class BlockRow:
     name: str
     stage: int
     shortcut: str
+    branch: str
+    axes: tuple[str, ...]
     channels: int
     height: int
     width: int
@@ -40,6 +44,15 @@ class BlockRow:
     baseline_ratio: float | None
     measured_std: float | None
     measured_ratio: float | None
+
+    @property
+    def size(self) -> str:
+        """Sizes of the sum: channels×height×width of an image, tokens×channels, or the length of a vector."""
+        if self.axes == ("channels",):
+            return str(self.channels)
+        if "tokens" in self.axes:
+            return f"{self.height}×{self.channels}"
+        return f"{self.channels}×{self.height}×{self.width}"
 
     @property
     def deviation(self) -> float | None:
@@ -56,7 +69,9 @@ def rows(model: metadata.Model, measured: Measurement | None) -> list[BlockRow]:
         BlockRow(
             name=block.name,
             stage=block.stage,
-            shortcut=pb.ShortcutKind.Name(block.shortcut).removeprefix("SHORTCUT_KIND_").lower(),
+            shortcut=_word(pb.ShortcutKind.Name(block.shortcut), "SHORTCUT_KIND_"),
+            branch=_word(pb.BranchKind.Name(block.branch), "BRANCH_KIND_") if block.branch else "conv",
+            axes=tuple(_word(pb.AxisKind.Name(axis), "AXIS_KIND_") for axis in block.axes),
             channels=block.channels,
             height=block.height,
             width=block.width,
@@ -98,7 +113,7 @@ def block_table(blocks: list[BlockRow], measured: Measurement | None) -> Table:
     for heading in headings:
         grid.add_column(heading, justify="right", no_wrap=True)
     for block in blocks:
-        cells = [block.name, block.shortcut, f"{block.channels}×{block.height}×{block.width}"]
+        cells = [block.name, block.shortcut, block.size]
         cells += [_number(block.response_std), _number(block.baseline_ratio)]
         if measured is not None:
             deviation = "–" if block.deviation is None else f"{block.deviation:+.1%}"
@@ -124,6 +139,10 @@ def as_json(model: metadata.Model, blocks: list[BlockRow], measured: Measurement
             "accuracy": measured.accuracy,
         }
     return result
+
+
+def _word(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lower()
 
 
 def _number(value: float | None) -> str:
