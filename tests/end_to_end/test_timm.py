@@ -33,17 +33,17 @@ def test_blocks_statistics_and_lesions_are_those_of_timms_code(tmp_path: Path, n
     scores, statistics, without = in_pytorch(net, pixels, case.shortcut, lesions=not is_new)
     assert statistics.shape[1] == expected_count
     found = Graph(version.directory / "probe.onnx").run(images)
-    assert np.abs(found["logits"] - scores).max() < 1e-4 * np.abs(scores).max()
+    assert np.abs(found["logits"] - scores).max() < case.tolerance * np.abs(scores).max()
     sizes = np.array([block.channels * block.height * block.width for block in version.description.blocks])
     branch, shortcut = statistics[..., 0], statistics[..., 1]
     scale = np.stack([branch, shortcut, branch * shortcut, branch / np.sqrt(sizes)], -1)
-    assert (np.abs(found["blocks"] - statistics) / scale).max() < 1e-4
+    assert (np.abs(found["blocks"] - statistics) / scale).max() < case.tolerance
     lesion = Graph(version.directory / "lesion.onnx")
     for block, expected in enumerate(without):
         scales = np.ones((1, expected_count), np.float32)
         scales[0, block] = 0
         cut = lesion.run(images[:1], scales)["logits"][0]
-        assert np.abs(cut - expected).max() < 1e-4 * np.abs(expected).max()
+        assert np.abs(cut - expected).max() < case.tolerance * np.abs(expected).max()
 
 
 @EXPORTERS

@@ -46,10 +46,17 @@ def skips(net: nn.Module) -> int:
 
 @dataclass(frozen=True)
 class Case:
-    """What is known of a net: how many times its code says x + f(x), and which operand is the shortcut there."""
+    """What is known of a net.
+
+    Attributes:
+        count: How many times its code says x + f(x).
+        shortcut: Which operand is the shortcut there.
+        tolerance: Maximum relative error.
+    """
 
     count: Count
     shortcut: int = 1
+    tolerance: float = 1e-4
 
     def blocks(self, net: nn.Module) -> int:
         return self.count if isinstance(self.count, int) else self.count(net)
@@ -62,7 +69,8 @@ NETS: Mapping[str, Case] = {
     "resnext50_32x4d": Case(16),
     "wide_resnet50_2": Case(16),
     "resnetv2_50": Case(16),
-    "resnetv2_50x1_bit": Case(16),
+    # In the file its weights go through a batch norm in training mode, which ONNX Runtime computes with this error.
+    "resnetv2_50x1_bit": Case(16, tolerance=2e-2),
     "convnext_atto": Case(modules("ConvNeXtBlock")),
     "efficientnet_b0": Case(skips),
     "regnety_004": Case(modules("Bottleneck")),
@@ -89,6 +97,8 @@ def create(name: str) -> nn.Module:
                 module.running_var.uniform_(0.5, 1.5)
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(0, 0.2)
+            if isinstance(module, nn.Linear) and not module.weight.any():
+                module.weight.normal_(0, 0.02)  # a mixer's head
             if isinstance(gamma := getattr(module, "gamma", None), nn.Parameter):
                 gamma.uniform_(0.1, 1)
     return net
@@ -152,5 +162,5 @@ def in_pytorch(net: nn.Module, pixels: Tensor, shortcut: int, lesions: bool) -> 
     without = []
     for block in range(len(additions.rows)) if lesions else ():
         with watched(shortcut, block):
-            without.append(net(pixels[:1].double())[0])
+            without.append(net(pixels.double())[0])  # of one image, position embeddings have the shape of tokens
     return scores.numpy(), torch.stack(additions.rows, 1).numpy(), np.array([one.numpy() for one in without])
