@@ -11,7 +11,7 @@ from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.verification.ort import Graph
 from resprobe_exporter.versions.import_onnx import OnnxOptions
 
-from tests.support.foreign_graphs import File, images, normalised, returned, save, take
+from tests.support.onnx_files import File, images, import_file, normalised, returned, save
 
 PREPROCESSING = Preprocessing((0.5,) * 3, (0.25,) * 3)
 
@@ -33,7 +33,7 @@ def write(directory: Path) -> tuple[Path, dict[str, str]]:
 
 def choose(path: Path, text: str, root: Path) -> tuple[Path, list[str]]:
     """Imports with `--blocks TEXT`; returns the directory and the sums of the blocks."""
-    version = take(path, root, OnnxOptions(PREPROCESSING, blocks=Choice.parse(text)))
+    version = import_file(path, root, OnnxOptions(PREPROCESSING, blocks=Choice.parse(text)))
     return version.directory, [block.sum_tensor for block in version.description.blocks]
 
 
@@ -106,5 +106,5 @@ def test_a_net_of_parallel_convolutions_is_refused(tmp_path: Path, capsys: pytes
     with pytest.raises(
         ExporterError, match=r"has no residual additions F\(x\) \+ s\(x\); --blocks chooses some of them"
     ):
-        take(path, tmp_path / "models")
+        import_file(path, tmp_path / "models")
     assert "no non-linearity between x and F(x)" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from resprobe_exporter.errors import CheckFailed
-from resprobe_exporter.graph import net_info
+from resprobe_exporter.graph.block_info import describe_blocks
 from resprobe_exporter.graph.residual import find
 from resprobe_exporter.nets.info import NetInfo
 from resprobe_exporter.verification.expected_onnx import OnnxOracle
@@ -22,7 +22,7 @@ from resprobe_exporter.versions.writer import write_version
 def candidate(repository: Path) -> Candidate:
     directory = repository / "digits" / "1"
     source, lean = metadata.read(directory), ir.load(directory / "model.onnx")
-    blocks = net_info.describe_blocks(lean.graph, list(find(lean.graph)))
+    blocks = describe_blocks(lean.graph, list(find(lean.graph)))
     images = check_images((8, 8, 1), None)
     outputs = Graph(directory / "model.onnx").run(images)
     oracle = OnnxOracle("digits 1", [block.name for block in blocks], images, outputs, FINE)
