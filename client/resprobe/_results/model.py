@@ -24,12 +24,15 @@ class Block:
         stage: Number of the stage, from 1.
         index: Place within the stage, from 0.
         channels: Channels of the sum F(x) + s(x).
-        height: Height of the sum.
-        width: Width of the sum.
+        height: Height of the sum; of other tensors than images, the number of positions.
+        width: Width of the sum; of other tensors than images, 1.
         stride: Stride of the block.
         shortcut: identity, pad or projection.
         response_std: Standard deviation of F(x) that the last batch norm alone predicts. If None, it predicts none.
         baseline: Baselines by statistic (branch_l2, shortcut_l2, ratio, cosine, branch_std); none if not measured.
+        branch: What F is made of: conv, attention or mlp.
+        axes: Axes of the sum after the batch axis, such as ("tokens", "channels"), in their order in the graph. If
+            empty, the description does not name them.
     """
 
     name: str
@@ -42,6 +45,17 @@ class Block:
     shortcut: str
     response_std: float | None
     baseline: Mapping[str, Baseline] = field(hash=False)
+    branch: str = "conv"
+    axes: tuple[str, ...] = ("channels", "height", "width")
+
+    @property
+    def shape(self) -> str:
+        """Sizes of the sum: channels×height×width of an image, tokens×channels, or the length of a vector."""
+        if self.axes == ("channels",):
+            return str(self.channels)
+        if "tokens" in self.axes:
+            return f"{self.height}×{self.channels}"
+        return f"{self.channels}×{self.height}×{self.width}"
 
     @property
     def size(self) -> int:
@@ -108,6 +122,7 @@ class Model(Tabular):
         return {
             "block": [block.name for block in self.blocks],
             "shortcut": [block.shortcut for block in self.blocks],
+            "branch": [block.branch for block in self.blocks],
             "channels": [block.channels for block in self.blocks],
             "height": [block.height for block in self.blocks],
             "width": [block.width for block in self.blocks],

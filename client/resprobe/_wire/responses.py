@@ -56,6 +56,8 @@ def _read_block(message: pb.Block, probabilities: Sequence[float]) -> Block:
         shortcut=pb.ShortcutKind.Name(message.shortcut).removeprefix("SHORTCUT_KIND_").lower(),
         response_std=message.response_std if message.HasField("response_std") else None,
         baseline=baseline,
+        branch=pb.BranchKind.Name(message.branch).removeprefix("BRANCH_KIND_").lower() if message.branch else "conv",
+        axes=tuple(pb.AxisKind.Name(axis).removeprefix("AXIS_KIND_").lower() for axis in message.axes),
     )
 
 

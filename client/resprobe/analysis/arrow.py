@@ -139,4 +139,5 @@ def _block(fields: dict[str, Any]) -> Block:
         name: Baseline(one["mean"], {float(key): value for key, value in one["quantiles"].items()})
         for name, one in fields["baseline"].items()
     }
-    return Block(**{**fields, "baseline": baseline})
+    axes = tuple(fields.get("axes", ("channels", "height", "width")))  # files of earlier versions have none
+    return Block(**{**fields, "baseline": baseline, "axes": axes})

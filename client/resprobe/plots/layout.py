@@ -19,6 +19,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 PALE = "#d4d4d4"
 GREY = "#555555"
 FEW = 120  # blocks; more are too narrow for a line or a marker each
+KIND_LETTERS = {"attention": "a", "mlp": "m"}  # behind the number of a block
 LABELS = 40  # maximum number of labels on an axis
 
 
@@ -98,14 +99,16 @@ def label_stages(axes: Axes, model: Model) -> None:
     axes.set_xlim(-0.7, len(blocks) - 0.3)
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if len(blocks) / step <= LABELS)
     shown = [(place, block) for place, block in blocks if block.index % step == 0]
-    axes.set_xticks([place for place, _ in shown], [str(block.index) for _, block in shown], fontsize=8)
-    axes.set_xlabel("block within its stage")
+    labels = [f"{block.index}{KIND_LETTERS.get(block.branch, '')}" for _, block in shown]
+    axes.set_xticks([place for place, _ in shown], labels, fontsize=8)
+    kinds = [f"{KIND_LETTERS[kind]} {kind}" for kind in KIND_LETTERS if any(kind == one.branch for one in model.blocks)]
+    axes.set_xlabel("block within its stage" + (f" ({', '.join(kinds)})" if kinds else ""))
     for stage, members in groupby(blocks, key=lambda one: one[1].stage):
         places = [(place, block) for place, block in members]
         first, block = places[0]
         if first:
             axes.axvline(first - 0.5, color="#999999", linewidth=0.8)
-        text = f"stage {stage}\n{block.channels}×{block.height}×{block.width}"
+        text = f"stage {stage}\n{block.shape}"
         colour = COLOURS[(stage - 1) % len(COLOURS)]
         at = (first + places[-1][0]) / 2
         axes.text(

@@ -162,7 +162,7 @@ def _ratio_table(frame: Frame, ratio: Summary) -> Table:
     rows = [
         [
             block.name,
-            f"{block.channels}×{block.height}×{block.width}",
+            block.shape,
             block.shortcut,
             f"{branch[place]:.2f}",
             f"{shortcut[place]:.2f}",

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import resprobe
 import torch
 from resprobe_exporter.importing import onnx_source
 from resprobe_exporter.nets.preprocessing import Preprocessing
@@ -15,6 +16,7 @@ from resprobe_protos import resprobe_pb2 as pb
 from torch import nn
 
 from tests.support.residual_nets import KINDS, SIZE, make, residuals
+from tests.support.servers import Serve
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 OPTIONS = import_onnx.OnnxOptions(Preprocessing(MEAN, STD))
@@ -79,3 +81,19 @@ def test_blocks_of_any_rank_have_pytorchs_numbers(tmp_path: Path, name: str, is_
     lesions = np.float32(1) - np.eye(len(without), dtype=np.float32)
     cut = Graph(built.directory / "lesion.onnx").run(np.repeat(images[:1], len(without), 0), lesions)["logits"]
     np.testing.assert_allclose(cut, without, rtol=1e-4, atol=1e-4)
+
+
+def test_a_client_sees_kinds_and_axes_of_a_served_transformer(start: Serve, tmp_path: Path) -> None:
+    file = onnx_source.read(export(make("vit"), tmp_path / "net.onnx", False), scores=True)
+    import_onnx.import_onnx(file, OPTIONS, None, tmp_path / "models", "vit")
+    images = np.random.default_rng(1).integers(0, 256, (6, SIZE, SIZE, 3), dtype=np.uint8)
+    with start(tmp_path / "models") as address, resprobe.Client(address) as client:
+        (model,) = client.models()
+        result = client.classify(images, blocks=True)
+        cut = client.classify(images, block_scale={"stage1.block0.attention": 0})
+    assert [block.branch for block in model.blocks] == ["attention", "mlp"] * 2
+    assert {(block.shape, block.axes, block.size) for block in model.blocks} == {("17×8", ("tokens", "channels"), 136)}
+    assert result.blocks is not None
+    _, statistics, _ = in_pytorch(make("vit"), images)
+    np.testing.assert_allclose(result.blocks.ratio, statistics[..., 0] / statistics[..., 1], rtol=1e-4)
+    assert not np.allclose(cut.probabilities, result.probabilities, rtol=1e-3)
