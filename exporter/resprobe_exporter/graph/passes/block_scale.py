@@ -2,7 +2,8 @@
 
 What decides the cost on ONNX Runtime's CPU kernels (figures: benchmarks/README.md): a product with a factor of shape
 [n, 1, 1, 1] leaves the blocked layout, and the rest of the net with it. A product of two tensors of one shape does
-not. So each factor is expanded to a plane, and a convolution with ones makes the plane as deep as the branch.
+not. So each factor is expanded to a plane, and a convolution with ones makes the plane as deep as the branch. Quantised
+tensors are not in the blocked layout, and need neither.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from resprobe_protos.contract import BLOCK_SCALE
 
+from resprobe_exporter.graph.quantised import is_quantised
 from resprobe_exporter.graph.residual import ResidualAddition
 from resprobe_exporter.graph.utils import additions_to_tap, branch_dtype, branch_shape, constant, replace_operand
 
@@ -52,11 +54,10 @@ def _scale(graph: ir.Graph, addition: ResidualAddition, factor: ir.Value, name: 
     tape = ir.tape.Tape()
     if dtype != ir.DataType.FLOAT:
         factor = tape.op("Cast", [factor], {"to": dtype})
-    plane = tape.op(
-        "Expand", [factor, constant(graph, f"{BLOCK_SCALE}/{height}×{width}", np.array([1, 1, height, width]))]
-    )
-    ones = constant(graph, f"{BLOCK_SCALE}/ones{channels}/{dtype}", np.ones((channels, 1, 1, 1), dtype.numpy()))
-    factors = tape.op("Conv", [plane, ones], {"kernel_shape": [1, 1]})
-    scaled = tape.op("Mul", [addition.branch, factors], name=name)
+    if not is_quantised(addition.branch):
+        size = constant(graph, f"{BLOCK_SCALE}/{height}×{width}", np.array([1, 1, height, width]))
+        ones = constant(graph, f"{BLOCK_SCALE}/ones{channels}/{dtype}", np.ones((channels, 1, 1, 1), dtype.numpy()))
+        factor = tape.op("Conv", [tape.op("Expand", [factor, size]), ones], {"kernel_shape": [1, 1]})
+    scaled = tape.op("Mul", [addition.branch, factor], name=name)
     graph.insert_before(addition.node, tape.nodes)
     replace_operand(addition, addition.branch, scaled)

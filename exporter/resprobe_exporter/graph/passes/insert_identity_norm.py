@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from resprobe_exporter.graph.linear import QUANTISING
+from resprobe_exporter.graph.quantised import is_quantised
 from resprobe_exporter.graph.residual import ResidualAddition
 from resprobe_exporter.graph.utils import additions_to_tap, branch_dtype, branch_shape, constant, replace_operand
 
@@ -20,7 +21,7 @@ UNTIE = "untie"  # first word of the names of added tensors
 
 
 class UntieBranches(ir.passes.InPlacePass):
-    """Puts a batch norm that changes nothing between every branch and its addition.
+    """Puts a batch norm that changes nothing between every branch and its addition, unless the branch is quantised.
 
     Requires: the requirements of AddBlockStatistics, which should run before.
     Ensures: the outputs are unchanged.
@@ -28,9 +29,10 @@ class UntieBranches(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Changes the model as the class says."""
-        for index, addition in enumerate(additions_to_tap(model.graph)):
+        additions = [one for one in additions_to_tap(model.graph) if not is_quantised(one.branch)]
+        for index, addition in enumerate(additions):
             _untie(model.graph, addition, addition.branch, f"{UNTIE}/{index}")
-        return ir.passes.PassResult(model, True)
+        return ir.passes.PassResult(model, bool(additions))
 
 
 class UntieQuantised(ir.passes.InPlacePass):
