@@ -74,6 +74,7 @@ def print_version(version: "NewVersion", seconds: float, as_json: bool) -> None:
             "name": model.name,
             "version": model.version,
             "directory": str(version.directory),
+            "precision": model.precision,
             "parameters": model.parameter_count,
             "blocks": len(model.blocks),
             "accuracy": measured and measured.accuracy,

@@ -71,6 +71,7 @@ class Chooser:
         """
         self._source, self._settings, self._test_set = source, settings, test_set
         self._calibration = calibration
+        self._answers_before: Answers | None = None
         self._quantiser = None
         if calibration is not None:
             self._quantiser = Quantiser(source.lean, calibration.images, settings, directory, str(source.directory))
@@ -89,8 +90,8 @@ class Chooser:
         attempt = self._attempt(() if automatic else self._settings.keep_float)
         if automatic and not self._is_allowed(attempt):
             attempt = self._keep_noisiest(attempt)
-        if not self._is_allowed(attempt):
-            self._refuse(attempt)
+        if attempt.comparison is not None and not self._is_allowed(attempt):
+            self._refuse(attempt, attempt.comparison)
         return attempt
 
     def noise(self, lean: ir.Model, images: npt.NDArray[np.uint8]) -> Noise:
@@ -116,21 +117,12 @@ class Chooser:
         if self._test_set is None:
             return None
         progress.say(f"measuring accuracy on {self._test_set.name}")
-        before = self._answers_before
-        after = answer(lean, "the quantised graph", self._test_set.images, self._labels)
+        classes = match(self._test_set.classes, self._source.description.classes, "the data set")
+        images, labels = self._test_set.images, classes.indices[self._test_set.labels]
+        if self._answers_before is None:
+            self._answers_before = answer(self._source.lean, "the float32 graph", images, labels)
+        before, after = self._answers_before, answer(lean, "the quantised graph", images, labels)
         return Comparison(self._test_set.name, before, after, compare(before, after))
-
-    @cached_property
-    def _labels(self) -> npt.NDArray[np.int64]:
-        assert self._test_set is not None
-        found = match(self._test_set.classes, self._source.description.classes, "the data set")
-        labels: npt.NDArray[np.int64] = found.indices[self._test_set.labels]
-        return labels
-
-    @cached_property
-    def _answers_before(self) -> Answers:
-        assert self._test_set is not None
-        return answer(self._source.lean, "the float32 graph", self._test_set.images, self._labels)
 
     def _is_allowed(self, attempt: Attempt) -> bool:
         allowed = self._settings.max_drop
@@ -157,10 +149,7 @@ class Chooser:
         noise = self.noise(attempt.lean, images.images).branch
         return [(self._source.blocks[place], float(noise[place])) for place in np.argsort(-noise)]
 
-    def _refuse(self, attempt: Attempt) -> None:
-        comparison = attempt.comparison
-        if comparison is None:
-            raise ExporterError("--max-drop needs test images: give --dataset")
+    def _refuse(self, attempt: Attempt, comparison: Comparison) -> None:
         before, after = comparison.before, comparison.after
         noisiest = ", ".join(f"{name} ({noise:.3f})" for name, noise in self._noisiest(attempt)[:SHOWN])
         hint = f"; the noisiest blocks are {noisiest}, which --keep-float can leave in float32" if noisiest else ""

@@ -97,4 +97,5 @@ def _squares(before: Pair, after: Pair) -> Array:
 def _ratio(pair: Pair) -> Array:
     """Returns ‖F‖ / ‖s‖ of each image; NaN where s is 0."""
     branch, shortcut = (np.sqrt(np.sum(np.square(one), axis=1, dtype=np.float64)) for one in pair)
-    return np.divide(branch, shortcut, out=np.full(len(branch), np.nan), where=shortcut > 0)
+    ratio: Array = np.divide(branch, shortcut, out=np.full(len(branch), np.nan), where=shortcut > 0)
+    return ratio

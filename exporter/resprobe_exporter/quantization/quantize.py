@@ -54,6 +54,8 @@ def quantise(
     settings.check()
     if (calibration is None) == (settings.precision == "int8"):
         raise ExporterError("--precision int8 needs images to calibrate on: give --dataset and --data")
+    if settings.max_drop is not None and test_set is None:
+        raise ExporterError("--max-drop needs test images: give --dataset and --data")
     succession.check(root, name, source.image, source.description.classes)
     with tempfile.TemporaryDirectory(prefix="resprobe-quantize-") as directory:
         chooser = Chooser(source, settings, calibration, test_set, Path(directory))

@@ -41,6 +41,8 @@ def read(directory: Path) -> Source:
         ExporterError: It cannot be read, takes tensors instead of images, or is not in float32.
     """
     description = metadata.read(directory)
+    place = directory.resolve()
+    description.name, description.version = place.parent.name, place.name  # it may have been copied
     image = metadata.net_info(description).image
     if image is None:
         raise ExporterError(f"{directory} takes tensors instead of images; only nets of images can be quantised")
