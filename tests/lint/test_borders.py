@@ -76,6 +76,7 @@ def importing(*modules: str) -> set[str]:
         (
             ["onnxruntime"],
             {
+                "exporter/resprobe_exporter/quantization/int8.py",
                 "exporter/resprobe_exporter/verification/ort.py",
                 "server/resprobe_server/execution/session.py",
                 "server/resprobe_server/execution/providers.py",

@@ -8,7 +8,7 @@ from resprobe import __main__ as client
 
 COMMANDS = {
     "resprobe": (client.main, ["models", "classify", "blocks", "lesions", "report", "compare", "drift", "health"]),
-    "exporter": (exporter.main, ["build", "convert", "inspect", "study"]),
+    "exporter": (exporter.main, ["build", "convert", "inspect", "quantize", "study"]),
     "resprobe-server": (server.main, []),
 }
 
