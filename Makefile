@@ -3,11 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TRITON := .venv-triton
+# grpcio's oldest and newest version that pyproject.toml admits for the server, each in an environment of its own.
+GRPCIO_oldest := 1.76.0
+GRPCIO_newest := 1.85.3
+CONTRACT := $(addprefix tests/server/rpc/,contract test_failures.py test_request_stream.py test_server.py)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
-CODE := protos exporter server client benchmarks examples tests
+CODE := protos exporter server client benchmarks examples tests docs/generate_cli.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long lint format protos clean
+.PHONY: help install demo test test-long test-grpcio lint format protos docs clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 12
@@ -34,10 +38,24 @@ test: lint $(TRITON)/.installed  ## Lint, types, stubs, tests
 test-long: install  ## The tests that take longer: published nets, hot reloads, torchrun, the README's tour
 	$(PYTEST) -m long
 
-lint: install  ## Check format, lint and types
+# Only what these tests need: with the versions of constraints.txt, but for grpcio's.
+.venv-grpcio-%/.installed: Makefile constraints.txt
+	$(PYTHON) -m venv .venv-grpcio-$*
+	grep -v '^grpcio' constraints.txt > .venv-grpcio-$*/constraints.txt
+	.venv-grpcio-$*/bin/pip install --quiet --disable-pip-version-check --constraint .venv-grpcio-$*/constraints.txt \
+	  grpcio==$(GRPCIO_$*) protobuf googleapis-common-protos structlog tyro hypothesis pytest trustme
+	touch $@
+
+test-grpcio: .venv-grpcio-oldest/.installed .venv-grpcio-newest/.installed  ## The tests of gRPC's core with the oldest and the newest grpcio
+	for version in oldest newest; do \
+	  PYTHONPATH=protos:server .venv-grpcio-$$version/bin/pytest --confcutdir tests/server/rpc $(CONTRACT) || exit 1; \
+	done
+
+lint: install  ## Check format, lint, types and imports
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: install  ## Format the code and mend what ruff can
 	$(BIN)/ruff format $(CODE)
@@ -46,6 +64,9 @@ format: install  ## Format the code and mend what ruff can
 protos: install  ## Write the stubs again from the .proto files
 	$(BIN)/python protos/generate.py
 
+docs: install  ## Write docs/cli.md again from the help of the commands
+	$(BIN)/python docs/generate_cli.py
+
 clean:  ## Remove the environment and everything that was made
-	rm -rf $(VENV) $(TRITON) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRITON) .venv-grpcio-oldest .venv-grpcio-newest .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

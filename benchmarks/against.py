@@ -35,26 +35,32 @@ class Options:
     """Options of the benchmark."""
 
     model: tyro.conf.Positional[Path]
-    """ONNX file that all of them serve."""
+    """ONNX file that all servers serve."""
     servers: tyro.conf.Positional[tuple[str, ...]]
-    """NAME=HOST:PORT/MODEL of each; the last is what the others are compared with. With ,blocks/10 at the end, every
+    """Servers as NAME=HOST:PORT/MODEL; the others are compared with the last one. With ,blocks/10 at the end, every
     tenth request asks for the output `blocks` too."""
     loads: tuple[str, ...] = ("1x1", "8x1", "64x1", "8x32")
-    """CALLERS x IMAGES."""
+    """Loads as CALLERS x IMAGES: each caller has one request of IMAGES images in flight."""
     seconds: float = 4.0
-    """Seconds of each load in a turn, after the warm-up."""
+    """Seconds of each load in a turn that count, after the warm-up."""
     warm_up: float = 1.0
-    """Seconds of each load before it counts."""
+    """Seconds of warm-up of each load in a turn."""
     turns: int = 5
-    """How often each load runs."""
+    """Number of turns of each load."""
 
 
 @dataclass(eq=False)
 class Server:
-    """One that is measured, and images/s and latencies in seconds of each turn.
+    """A server to measure, and its results.
 
     Attributes:
-        output: That every so many requests ask for; empty: none does.
+        name: Name in the report.
+        address: HOST:PORT of the server.
+        model: Model to ask.
+        output: Output that some requests ask for too. If empty, none does.
+        every: Requests for each one that asks for `output`.
+        rates: Images/s of each turn.
+        latencies: Seconds from request to response, of all turns.
     """
 
     name: str
@@ -67,18 +73,18 @@ class Server:
 
 
 def server_of(text: str) -> Server:
-    """From the command line."""
+    """Reads a server from NAME=HOST:PORT/MODEL. Exits if the text has another form."""
     name, _, where = text.partition("=")
     where, _, extra = where.partition(",")
     address, _, model = where.partition("/")
     output, _, every = extra.partition("/")
     if not (name and address and model):
-        sys.exit(f"{text!r} is no server; expected NAME=HOST:PORT/MODEL")
+        sys.exit(f"{text!r} is not a server: expected NAME=HOST:PORT/MODEL")
     return Server(name, address, model, output, int(every or 1))
 
 
 def requests_of(server: Server, images: int, shape: list[int]) -> list[pb.ModelInferRequest]:
-    """Requests of noise, to be sent by turns."""
+    """Returns requests of noise to repeat: one of them asks for the server's `output`."""
     data = np.random.default_rng(1).integers(0, 256, (images, *shape), dtype=np.uint8)
     plain = pb.ModelInferRequest(model_name=server.model, raw_input_contents=[data.tobytes()])
     plain.inputs.add(name="image", datatype="UINT8", shape=data.shape)
@@ -92,7 +98,7 @@ def requests_of(server: Server, images: int, shape: list[int]) -> list[pb.ModelI
 
 
 async def measure(server: Server, options: Options, load: str, shape: list[int]) -> None:
-    """One turn of one server."""
+    """Runs one turn of a load on one server."""
     callers, images = map(int, load.split("x"))
     requests = cycle(requests_of(server, images, shape))
     begin = time.perf_counter() + options.warm_up
@@ -104,7 +110,8 @@ async def measure(server: Server, options: Options, load: str, shape: list[int])
         async def caller() -> None:
             while (sent := time.perf_counter()) < end:
                 response = await infer(next(requests))
-                assert response.outputs[0].shape[0] == images, response
+                if response.outputs[0].shape[0] != images:
+                    raise RuntimeError(f"{server.name} did not answer all images: {response}")
                 if begin < (now := time.perf_counter()) < end:  # whenever it was sent, or those under way are lost
                     latencies.append(now - sent)
 
@@ -114,7 +121,7 @@ async def measure(server: Server, options: Options, load: str, shape: list[int])
 
 
 def raw(model: Path, seconds: float) -> float:
-    """Images/s of ONNX Runtime alone, at its best batch size, in this process, on core 0."""
+    """Measures the images/s of ONNX Runtime alone, at its best batch size, in this process, on core 0."""
     os.sched_setaffinity(0, {0})
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -131,10 +138,10 @@ def raw(model: Path, seconds: float) -> float:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Runs the benchmark and prints its results."""
     options = tyro.cli(Options, description=__doc__)
     if not options.servers:
-        sys.exit("there is no server to measure; expected NAME=HOST:PORT/MODEL, once or more")
+        sys.exit("no server to measure: expected NAME=HOST:PORT/MODEL, one or more")
     session = onnxruntime.InferenceSession(options.model, providers=["CPUExecutionProvider"])
     shape = session.get_inputs()[0].shape[1:]
     for load in options.loads:

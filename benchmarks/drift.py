@@ -40,15 +40,15 @@ class Options:
     data: Path
     """Directory of the CIFAR-10 binaries."""
     images: int = 500
-    """In a window."""
+    """Images in a window."""
     windows: int = 10
-    """Clean ones, disjoint, whose verdicts are printed."""
+    """Number of disjoint windows without a disturbance, whose verdicts are printed."""
     repeats: int = 200
-    """Clean ones, overlapping, to count false alarms."""
+    """Number of overlapping windows without a disturbance, to count false alarms."""
 
 
 def split(data: Path, root: Path) -> tuple[Path, Path]:
-    """Every second test image into one directory, the others into another."""
+    """Writes every second test image to one directory, the others to another, and returns both."""
     layout = CIFAR["cifar10"]
     source = data / layout.folder if (data / layout.folder).is_dir() else data
     records = np.fromfile(source / layout.test[0], np.uint8).reshape(-1, RECORD)
@@ -61,19 +61,19 @@ def split(data: Path, root: Path) -> tuple[Path, Path]:
 
 
 def blurred(images: Pixels, radius: float) -> Pixels:
-    """Gaussian."""
+    """Blurs the images with a Gaussian."""
     return np.stack([np.asarray(Image.fromarray(one).filter(ImageFilter.GaussianBlur(radius))) for one in images])
 
 
 def shifted(images: Pixels, by: int) -> Pixels:
-    """To the right; what comes in is black."""
+    """Shifts the images to the right; the pixels on the left become black."""
     moved = np.zeros_like(images)
     moved[:, :, by:] = images[:, :, :-by]
     return moved
 
 
 def corruptions(images: Pixels) -> dict[str, Pixels]:
-    """Returns the images, changed."""
+    """Returns the disturbed images."""
     noise = np.random.default_rng(0).normal(size=images.shape)
 
     def clip(values: npt.NDArray[np.floating]) -> Pixels:
@@ -94,7 +94,7 @@ def corruptions(images: Pixels) -> dict[str, Pixels]:
 
 
 def say(what: str, found: resprobe.Drift, accuracy: float | None) -> None:
-    """One line: the verdict, the largest distance and its block."""
+    """Returns one line: the verdict, the largest distance and its block."""
     most = int(found.distance.argmax())
     print(
         f"{what:24} {'DRIFT' if found.found else 'silent':7} {found.drifted.sum():3} of {len(found.names)} blocks, "
@@ -105,7 +105,7 @@ def say(what: str, found: resprobe.Drift, accuracy: float | None) -> None:
 
 
 def demonstrate(address: str, own: datasets.Dataset, fresh: datasets.Dataset, options: Options) -> None:
-    """Asks the server and prints."""
+    """Asks the server about all windows and prints the verdicts."""
     generator = np.random.default_rng(0)
     with resprobe.Client(address) as client:
         frame = analysis.sweep(client, fresh)
@@ -130,7 +130,7 @@ def demonstrate(address: str, own: datasets.Dataset, fresh: datasets.Dataset, op
 
 
 async def run(options: Options, root: Path) -> None:
-    """Converts, serves and demonstrates."""
+    """Converts the checkpoint, serves it and runs the demonstration."""
     own, fresh = split(options.data, root)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     models = root / "models"
@@ -144,7 +144,7 @@ async def run(options: Options, root: Path) -> None:
 
 
 def main() -> None:
-    """Runs it in a temporary directory."""
+    """Runs the benchmark in a temporary directory."""
     options = tyro.cli(Options, description=__doc__)
     with tempfile.TemporaryDirectory() as root:
         asyncio.run(run(options, Path(root)))

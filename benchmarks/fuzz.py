@@ -35,13 +35,13 @@ class Options:
     address: tyro.conf.Positional[str]
     """HOST:PORT of the server."""
     model: tuple[str, ...] = ()
-    """Names of models to ask. If empty, all that are served."""
+    """Names of the models to ask. If empty, all served models."""
     minutes: float = 10.0
-    """Minutes to run."""
+    """Minutes to run the test."""
     seed: int = 0
     """Seed of the messages."""
     tokens: tuple[str, ...] = ()
-    """Tokens of the callers, which take turns."""
+    """Tokens that the callers send, by turns."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a caller got: the status, and what the response says apart from times and batch sizes."""
+    """Answer to a call: the status, and the contents of the response apart from times and batch sizes."""
 
     code: str
     text: str = ""
     values: Sequence[Any] = field(default=(), compare=False)
 
     def same_as(self, other: "Answer") -> bool:
-        """Whether two answers say the same."""
+        """Returns whether two answers are equal, apart from rounding."""
         if self != other or len(self.values) != len(other.values):
             return False
         return all(
@@ -89,7 +89,7 @@ class Messages:
     """An endless, seeded stream of messages."""
 
     def __init__(self, targets: Sequence[Target], seed: int) -> None:
-        """Makes messages for these models."""
+        """Creates a stream of messages for these models."""
         self._targets, self._random = targets, random.Random(seed)
         generator = np.random.default_rng(seed)
         self._images = {
@@ -97,7 +97,7 @@ class Messages:
         }
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        """Yields methods and messages; most are plain ones, so that there is something to be confused with."""
+        """Yields methods and messages; most are plain ones, so that the others can be confused with them."""
         pick = self._random
         while True:
             target = pick.choice(self._targets)
@@ -173,10 +173,10 @@ class Messages:
 
 
 class Callers:
-    """Sends pairs of a message and its oracle, and compares what comes back."""
+    """Sends pairs of a message and its oracle, and compares the answers."""
 
     def __init__(self, channel: grpc.Channel, tokens: Sequence[str] = ()) -> None:
-        """Makes callers on a channel, one for each token."""
+        """Creates callers on a channel, one for each token."""
         self._metadata = [[("authorization", f"Bearer {token}")] for token in tokens] or [[]]
         self._calls: dict[str, Any] = {method: channel.unary_unary(method) for method in (CLASSIFY, INFER)}
         self._count = 0
@@ -236,7 +236,7 @@ def _answer(method: str, call: Any) -> Answer:
 
 
 def run(address: str, targets: Sequence[Target], seed: int, tokens: Sequence[str], most: int, seconds: float) -> int:
-    """Fuzzes a server until so many messages were sent or so many seconds have passed. Returns the number sent.
+    """Fuzzes a server until `most` messages were sent or `seconds` have passed. Returns the number sent.
 
     Raises:
         AssertionError: An answer differs from its oracle's.
@@ -262,7 +262,7 @@ def targets_of(address: str, names: Sequence[str], token: str | None) -> list[Ta
 
 
 def main(options: Options) -> int:
-    """Runs for so many minutes; returns the exit code."""
+    """Runs the test for --minutes; returns the exit code."""
     targets = targets_of(options.address, options.model, options.tokens[0] if options.tokens else None)
     try:
         count = run(options.address, targets, options.seed, options.tokens, sys.maxsize, options.minutes * 60)

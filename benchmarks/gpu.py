@@ -1,4 +1,4 @@
-"""What a GPU makes of resprobe, in one command of under five minutes: numbers, speed, serving, memory, training.
+"""Everything about resprobe on a GPU, in one command of under five minutes: numbers, speed, serving, memory, training.
 
     python benchmarks/gpu.py --out results
     python benchmarks/gpu.py --out results --parts numerics --checkpoints ~/checkpoints --data ~/cifar-10-batches-bin
@@ -31,24 +31,24 @@ class Options:
     out: Path
     """Directory to write gpu.md, gpu.json and the log of each part to."""
     device: Device = "cuda"
-    """Where graphs and nets run."""
+    """Device that graphs and nets run on."""
     quick: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Run everything tiny, to see that the benchmark itself works; the figures then say nothing."""
+    """Run every part with tiny settings to check the benchmark itself; the figures then mean nothing."""
     parts: str = ""
-    """Parts to run, a,b: machine, models, numerics, speed, served, cost, memory, training, compiled. Empty: all, but
-    compiled with --quick."""
+    """Parts to run, separated by commas: machine, models, numerics, speed, served, cost, memory, training, compiled. If
+    empty, all, but without compiled if --quick is set."""
     minutes: float = 5.0
-    """Maximum time for all parts together; what does not fit is left out, and says so."""
+    """Maximum minutes for all parts together; the report names the parts that were left out."""
     models: Path | None = None
-    """Model repository to write to, and to use again if the models are there; empty: a temporary one."""
+    """Model repository; models that it holds are used again. If None, a temporary one."""
     checkpoints: Path | None = None
-    """Directory of published weights, resnet20-*.th; without it weights are random."""
+    """Directory of published weights, resnet20-*.th. If None, weights are random."""
     data: Path | None = None
-    """Directory of CIFAR-10 in its binary layout; without it images are noise."""
+    """Directory of CIFAR-10 in its binary layout. If None, images are noise."""
 
 
 def chosen(options: Options) -> list[str]:
-    """The parts to run, in order. Exits where one is unknown."""
+    """Returns the parts to run, in order. Exits if one is unknown."""
     wanted = [part.strip() for part in options.parts.split(",") if part.strip()]
     wanted = wanted or [part for part in PARTS if not (options.quick and part == "compiled")]
     if unknown := [part for part in wanted if part not in PARTS]:
@@ -59,7 +59,7 @@ def chosen(options: Options) -> list[str]:
 
 
 def markdown(name: str, outcome: Outcome) -> str:
-    """What came of a part."""
+    """Returns the results of a part as Markdown."""
     lines = [f"## {PARTS[name].what} (`{name}`, {outcome.seconds:.0f} s)", ""]
     if outcome.failure is not None:
         lines += [f"FAILED: {outcome.failure}", ""]
@@ -69,7 +69,7 @@ def markdown(name: str, outcome: Outcome) -> str:
 
 
 def header(options: Options, outcomes: dict[str, Outcome]) -> str:
-    """What it ran on, in a line, as far as that is known."""
+    """Returns the heading of the report: what the benchmark ran on, as far as that is known."""
     tables = outcomes["machine"].tables if "machine" in outcomes else []
     known = {row[0]: row[1] for table in tables for row in table.rows}
     where = "; ".join(str(known[key]) for key in ("GPU", "CPU", "provider of the server's sessions") if key in known)
@@ -87,7 +87,7 @@ def write(options: Options, outcomes: dict[str, Outcome]) -> None:
 
 
 def main() -> None:
-    """Runs the parts, prints and writes."""
+    """Runs the parts, prints their results and writes the report."""
     options = tyro.cli(Options, description=__doc__)
     parts = chosen(options)
     options.out.mkdir(parents=True, exist_ok=True)

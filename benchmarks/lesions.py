@@ -30,9 +30,9 @@ class Options:
     depth: int = 56
     """Depth of the net, which is untrained: weights do not change the time."""
     images: int = 1000
-    """In each pass; they are noise, 32×32."""
+    """Images in each pass; they are noise, 32×32."""
     passes: int = 0
-    """Lesions, each beside a lean pass; 0: one for every block."""
+    """Number of lesions, each beside a lean pass. If 0, one for every block."""
 
 
 def start(repository: Path) -> tuple[str, threading.Event]:
@@ -51,7 +51,7 @@ def start(repository: Path) -> tuple[str, threading.Event]:
 
 
 def measure(client: resprobe.Client, options: Options) -> np.ndarray:
-    """Seconds of each pass, [passes, 2]: lean, lesion."""
+    """Returns the seconds of each pass, [passes, 2]: lean, lesion."""
     (model,) = client.models()
     shape = (options.images, model.height, model.width, model.channels)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -70,7 +70,7 @@ def measure(client: resprobe.Client, options: Options) -> np.ndarray:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Runs the benchmark and prints its results."""
     options = tyro.cli(Options, description=__doc__)
     with tempfile.TemporaryDirectory() as root:
         write_model(options.depth, 32, Path(root))

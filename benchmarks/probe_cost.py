@@ -1,4 +1,4 @@
-"""What the block statistics cost: the probe graph's time over the lean graph's, on ONNX Runtime, one thread.
+"""Cost of the block statistics: the probe graph's time over the lean graph's, on ONNX Runtime, one thread.
 
     taskset -c 0 python benchmarks/probe_cost.py --depth 110
 
@@ -33,13 +33,13 @@ class Options:
     size: int = 32
     """Height and width of the images, which are noise."""
     seconds: float = 60.0
-    """How long to measure."""
+    """Seconds to measure."""
     batches: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
-    """Batch sizes."""
+    """Batch sizes to measure."""
 
 
 def write_model(depth: int, size: int, root: Path, name: str = "net") -> Path:
-    """An untrained net with calibrated batch norms; the directory of its version."""
+    """Publishes an untrained net with calibrated batch norms. Returns the directory of its version."""
     torch.manual_seed(0)
     net = ResNet(Architecture(depth=depth, height=size, width=size))
     noise = data.Part(torch.randint(0, 256, (64, 3, size, size), dtype=torch.uint8), torch.zeros(64, dtype=torch.int64))
@@ -51,14 +51,14 @@ def write_model(depth: int, size: int, root: Path, name: str = "net") -> Path:
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
-    """One thread, as the published figures use."""
+    """Opens a session with one thread, as for the published figures."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def measure(directory: Path, options: Options) -> dict[tuple[str, int], list[float]]:
-    """Milliseconds an image, by graph and batch size."""
+    """Measures the milliseconds for an image, by graph and batch size."""
     graphs = {name: session(directory / f"{name}.onnx") for name in ("model", "probe")}
     shape = (max(options.batches), options.size, options.size, 3)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -75,7 +75,7 @@ def measure(directory: Path, options: Options) -> dict[tuple[str, int], list[flo
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Runs the benchmark and prints its results."""
     options = tyro.cli(Options, description=__doc__)
     with tempfile.TemporaryDirectory() as root:
         times = measure(write_model(options.depth, options.size, Path(root)), options)

@@ -16,7 +16,7 @@ TICK = os.sysconf("SC_CLK_TCK")  # a second
 
 @dataclass(frozen=True)
 class ServerProcess:
-    """A server that has loaded its models: its port on 127.0.0.1, the id of its process, and its log up to there."""
+    """A server that has loaded its models: its port on 127.0.0.1, its process id, and its log until then."""
 
     port: int
     pid: int
@@ -24,18 +24,18 @@ class ServerProcess:
 
     @property
     def address(self) -> str:
-        """HOST:PORT."""
+        """Address of the server, HOST:PORT."""
         return f"127.0.0.1:{self.port}"
 
     def cpu_seconds(self) -> float:
-        """Seconds that its threads have spent on cores so far."""
+        """Returns the CPU seconds of the server's threads so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICK
 
 
 @contextmanager
 def start(repository: Path, *options: str) -> Iterator[ServerProcess]:
-    """Serves a repository while the context is open.
+    """A context that serves a repository.
 
     Raises:
         RuntimeError: The server ended before it had loaded its models; the text has the last lines of its log.

@@ -31,34 +31,34 @@ class Options:
     address: tyro.conf.Positional[str]
     """HOST:PORT of the server."""
     model: str = ""
-    """Model to ask; empty: the only one."""
+    """Model to ask. If empty, the only model."""
     in_flight: int = 64
-    """Requests of one image in flight."""
+    """Number of requests in flight, of one image each."""
     seconds: float = 4.0
-    """Seconds of each load in a turn, after the warm-up."""
+    """Seconds of each load in a turn that count, after the warm-up."""
     warm_up: float = 1.0
-    """Seconds of each load before it counts."""
+    """Seconds of warm-up of each load in a turn."""
     turns: int = 3
-    """How often each load runs."""
+    """Number of turns of each load."""
 
 
 @dataclass(eq=False)
 class Clock:
-    """Notes the seconds to each answer that came between `begin` and `end`."""
+    """Records the seconds to each response that arrived between `begin` and `end`."""
 
     begin: float
     end: float
     latencies: list[float] = field(default_factory=list)
 
     def note(self, sent: float) -> None:
-        """An answer is there."""
+        """Records a response."""
         now = time.perf_counter()
         if self.begin < now < self.end:
             self.latencies.append(now - sent)
 
 
 def requests_of(model: pb.Model, count: int = 1) -> tuple[pb.ClassifyRequest, pb.ClassifyRequest]:
-    """A request of so many images of noise without and with blocks."""
+    """Returns a request of so many images of noise, without and with blocks."""
     shape = model.image.height, model.image.width, model.image.channels
     data = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8).tobytes()
     images = [pb.Image(pixels=pb.Pixels(height=shape[0], width=shape[1], channels=shape[2], data=data))] * count
@@ -69,13 +69,14 @@ def requests_of(model: pb.Model, count: int = 1) -> tuple[pb.ClassifyRequest, pb
 async def unary(
     stub: "ResidualServiceAsyncStub", clock: Clock, requests: list[pb.ClassifyRequest], in_flight: int
 ) -> None:
-    """The requests over and over, each as a call of its own."""
+    """Repeats the requests, each as a call of its own."""
 
     async def caller(at: int) -> None:
         while (sent := time.perf_counter()) < clock.end:
             at = (at + 1) % len(requests)
             response = await stub.Classify(requests[at])
-            assert len(response.results) == len(requests[at].images)
+            if len(response.results) != len(requests[at].images):
+                raise RuntimeError(f"the server did not answer all images: {response}")
             clock.note(sent)
 
     await asyncio.gather(*(caller(at) for at in range(in_flight)))
@@ -84,7 +85,7 @@ async def unary(
 async def stream(
     stub: "ResidualServiceAsyncStub", clock: Clock, requests: list[pb.ClassifyRequest], in_flight: int
 ) -> None:
-    """The requests over and over on one stream."""
+    """Repeats the requests on one stream."""
     room = asyncio.Semaphore(in_flight)
     sent: dict[str, float] = {}
 
@@ -100,13 +101,14 @@ async def stream(
             yield request
 
     async for response in stub.ClassifyStream(send()):
-        assert len(response.results) == 1, response
+        if len(response.results) != 1:
+            raise RuntimeError(f"the server did not answer one image with one result: {response}")
         clock.note(sent.pop(response.id))
         room.release()
 
 
 async def measure(options: Options) -> dict[str, list[Clock]]:
-    """All loads, by name."""
+    """Returns all loads, by name."""
     async with grpc.aio.insecure_channel(options.address) as channel:
         stub = ResidualServiceStub(channel)
         model = await stub.GetModel(pb.GetModelRequest(name=options.model))
@@ -128,7 +130,7 @@ async def measure(options: Options) -> dict[str, list[Clock]]:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Runs the benchmark and prints its results."""
     options = tyro.cli(Options, description=__doc__)
     first = 0.0
     for name, clocks in asyncio.run(measure(options)).items():

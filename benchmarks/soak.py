@@ -1,4 +1,4 @@
-"""Whether a server's memory stays flat under full load: its resident size over minutes of mixed requests.
+"""Resident memory of a server under full load, over minutes of mixed requests: does it stay flat?
 
     python benchmarks/soak.py models --minutes 10
 
@@ -40,19 +40,19 @@ class Options:
     repository: tyro.conf.Positional[Path]
     """Model repository to serve."""
     model: str = ""
-    """Model to ask; empty: the only one."""
+    """Model to ask. If empty, the only model."""
     minutes: float = 10.0
-    """How long to watch, after the warm-up."""
+    """Minutes to measure, after the warm-up."""
     warm_up: float = 30.0
-    """Seconds of load before the first look."""
+    """Seconds of load before the first measurement."""
     callers: int = 32
-    """Requests in flight."""
+    """Number of requests in flight."""
     interval: float = 1.0
-    """Seconds between two looks."""
+    """Seconds between two measurements."""
 
 
 class Load:
-    """Full load on one channel."""
+    """Full load of mixed requests on one channel."""
 
     def __init__(self, stub: "ResidualServiceAsyncStub", model: pb.Model) -> None:
         shape = model.image.height, model.image.width, model.image.channels
@@ -63,13 +63,13 @@ class Load:
         self.answered = 0
 
     def request(self) -> pb.ClassifyRequest:
-        """The next one: of 1 to 4 images; every tenth with blocks, if the model has any."""
+        """Returns the next request: 1 to 4 images; every tenth asks for blocks, if the model has any."""
         number = next(self._count)
         view = pb.VIEW_BLOCKS if number % 10 == 0 and self._model.serving.has_blocks else pb.VIEW_BASIC
         return pb.ClassifyRequest(model=self._model.name, images=[self._image] * (1 + number % 4), view=view)
 
     async def call(self) -> None:
-        """One request after the other; every fiftieth is cancelled."""
+        """Sends one request after the other, and cancels every fiftieth."""
         for number in itertools.count(1):
             call = self._stub.Classify(self.request())
             if number % 50 == 0:
@@ -80,7 +80,7 @@ class Load:
                 self.answered += len(response.results)
 
     async def stream(self, in_flight: int) -> None:
-        """Requests on one stream."""
+        """Sends requests on one stream."""
         room = asyncio.Semaphore(in_flight)
 
         async def requests() -> AsyncIterator[pb.ClassifyRequest]:
@@ -94,12 +94,12 @@ class Load:
 
 
 def resident(pid: int) -> float:
-    """MiB."""
+    """Returns the resident size of a process in MiB."""
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE / MIB
 
 
 async def measure(options: Options, port: int, look: Callable[[], Seen]) -> tuple[list[Seen], int]:
-    """What is seen at every look under load, and images answered meanwhile."""
+    """Returns the measurements under load, and the number of images answered meanwhile."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = ResidualServiceStub(channel)
         model = await stub.GetModel(pb.GetModelRequest(name=options.model))
@@ -122,7 +122,7 @@ async def measure(options: Options, port: int, look: Callable[[], Seen]) -> tupl
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Runs the benchmark and prints its results."""
     options = tyro.cli(Options, description=__doc__)
     free = ["--metrics-address", "127.0.0.1:0", "--threads", "1"]
     with start(options.repository, *free) as server:

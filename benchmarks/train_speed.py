@@ -28,15 +28,15 @@ class Options:
     size: int = 32
     """Height and width of the images, which are noise."""
     rounds: int = 12
-    """How often each loop gets its turn."""
+    """Number of turns of each loop."""
     steps: int = 3
     """Steps of 128 images in a turn."""
     compile: bool = False
-    """Compile ours."""
+    """Compile the exporter's training with torch.compile."""
 
 
 def plain(net: ResNet, noise: data.Data, recipe: Recipe) -> None:
-    """The loop that one writes first."""
+    """Trains with the loop that one would write first."""
     optimizer = torch.optim.SGD(
         net.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
     )
@@ -52,14 +52,14 @@ def plain(net: ResNet, noise: data.Data, recipe: Recipe) -> None:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Runs the benchmark and prints its results."""
     options = tyro.cli(Options, description=__doc__)
     images = torch.randint(0, 256, (1024, 3, options.size, options.size), dtype=torch.uint8)
     part = data.Part(images, torch.randint(0, 10, (1024,)))
     noise = data.Data("noise", part, part, tuple("0123456789"), (0.5,) * 3, (0.29,) * 3, True)
     recipe = replace(RECIPES["cifar10"], iterations=options.steps, learning_rate=0.01)
     nets = [ResNet(Architecture(depth=options.depth, height=options.size, width=options.size)) for _ in range(2)]
-    how = trainer.Options(compiled=options.compile)
+    how = trainer.TrainingOptions(compiled=options.compile)
     loops: tuple[Callable[[], None], ...] = (
         lambda: plain(nets[0], noise, recipe),
         lambda: trainer.train(nets[1], noise, recipe, 0, lambda _: None, options=how),

@@ -1,6 +1,6 @@
 """The whole path on real input: train ResNet-20 on digits, serve it, classify pictures, see what each block did.
 
-Runs the project's commands as a person would type them, prints them, and leaves what they write in .demo/.
+Runs the project's commands as a person would type them, prints them, and leaves their files in .demo/.
 """
 
 import json
@@ -27,7 +27,7 @@ def run(*command: str) -> None:
 
 @contextmanager
 def server(models: Path) -> Iterator[str]:
-    """A server on a free port; yields its address and stops it with SIGTERM."""
+    """A context with a server on a free port: yields its address, and stops the server with SIGTERM."""
     command = ["resprobe-server", str(models), "--address", "127.0.0.1:0"]
     print(f"\n$ {' '.join(command)} &", flush=True)
     with subprocess.Popen([SCRIPTS / command[0], *command[1:]], stderr=subprocess.PIPE, text=True) as process:
@@ -52,7 +52,7 @@ def _port(log: Iterator[str]) -> int:
 
 
 def write_pictures() -> list[str]:
-    """The first test images of the digits as PNG files."""
+    """Writes the first test images of the digits as PNG files."""
     digits = datasets.load("digits")
     paths: list[str] = []
     for image, label in zip(digits.images[:PICTURES], digits.labels, strict=False):

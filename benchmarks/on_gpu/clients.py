@@ -1,4 +1,4 @@
-"""Load on a server from several processes, because one of them cannot ask as fast as a GPU answers."""
+"""Load on a server from several processes, because one process cannot send as fast as a GPU answers."""
 
 import asyncio
 import multiprocessing
@@ -20,7 +20,7 @@ WARM_UP = 0.3  # seconds of load before it counts
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked of a server: requests in flight, images in each, and from how many processes."""
+    """Load on a server: requests in flight, images in each, and number of client processes."""
 
     name: str
     in_flight: int
@@ -31,7 +31,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of a load: images/s, cores that the server kept busy, and the seconds to each answer."""
+    """Measurements of a load: images/s, cores that the server kept busy, and the seconds to each response."""
 
     rate: float
     cores: float
@@ -39,13 +39,13 @@ class Seen:
 
 
 class Clients:
-    """Processes that ask servers."""
+    """Client processes."""
 
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self._pool = pool
 
     def ask(self, server: ServerProcess, model: str, load: Load, seconds: float) -> Seen:
-        """Puts a load on a server and counts what is answered within so many seconds, after a warm-up."""
+        """Puts a load on a server and measures the responses that arrive within `seconds`, after a warm-up."""
         begin = time.perf_counter() + WARM_UP
         spent, since = server.cpu_seconds(), time.perf_counter()
         share = load.in_flight // load.clients
@@ -60,7 +60,7 @@ class Clients:
 
 @contextmanager
 def started(count: int) -> Iterator[Clients]:
-    """So many clients that are ready to ask."""
+    """A context with so many client processes, ready to send."""
     with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
         ready: set[int] = set()
         while len(ready) < count:
@@ -74,7 +74,7 @@ def _process(_: int) -> int:
 
 
 def _answers(address: str, name: str, load: Load, in_flight: int, begin: float, end: float) -> list[float]:
-    """Seconds to each answer that came between two times on the clock, which all processes share."""
+    """Returns the seconds to each response that arrived between two times on the clock that all processes share."""
 
     async def ask() -> list[float]:
         async with grpc.aio.insecure_channel(address) as channel:

@@ -1,4 +1,4 @@
-"""What is asked of NVIDIA's driver: by nvidia-smi, or by PyTorch where that is not installed."""
+"""Values from NVIDIA's driver: by nvidia-smi, or by PyTorch if nvidia-smi is not installed."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ MIB = 1 << 20
 
 
 def query(*fields: str) -> list[str] | None:
-    """Values of the first GPU, by nvidia-smi's names. If None, there is no nvidia-smi."""
+    """Returns values of the first GPU, by nvidia-smi's names. If None, nvidia-smi is not installed."""
     if shutil.which("nvidia-smi") is None:
         return None
     command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
@@ -16,7 +16,7 @@ def query(*fields: str) -> list[str] | None:
 
 
 def memory_in_use() -> float:
-    """MiB of the first GPU, by all processes."""
+    """Returns the MiB of the first GPU that all processes use."""
     if found := query("memory.used"):
         return float(found[0])
     import torch
@@ -26,7 +26,7 @@ def memory_in_use() -> float:
 
 
 def describe() -> dict[str, str]:
-    """The first GPU and its driver, by what each is called."""
+    """Returns the names of the first GPU and of its driver."""
     if found := query("name", "driver_version", "memory.total", "clocks.max.sm"):
         name, driver, memory, clock = found
         return {"GPU": f"{name}, {memory} MiB, up to {clock} MHz", "driver": driver}

@@ -19,7 +19,7 @@ class Resident:
     """A graph whose inputs are on the device already and whose outputs stay there: the pace of inference alone."""
 
     def __init__(self, path: Path, provider: Provider) -> None:
-        """Opens it. Raises RuntimeError if ONNX Runtime took another provider."""
+        """Opens a session. Raises RuntimeError if ONNX Runtime chose another provider."""
         self._session = open_session(path, provider)
         if (found := self._session.get_providers()[0]) != provider.name:
             raise RuntimeError(f"{path} runs on {found}, not on {provider.name}")
@@ -27,7 +27,7 @@ class Resident:
         self._recorded = provider.cuda_graphs
 
     def at(self, rows: int) -> Callable[[], None]:
-        """A function that runs a batch of so many images of noise, all blocks intact, and waits for it."""
+        """Returns a function that runs a batch of so many images of noise, all blocks intact, and waits for it."""
         binding, options = self._session.io_binding(), onnxruntime.RunOptions()
         if self._recorded:
             options.add_run_config_entry("gpu_graph_id", str(rows))
@@ -42,10 +42,10 @@ class Resident:
 
 
 def as_served(path: Path, provider: Provider) -> Session:
-    """A graph as the server runs it: images are copied from the host, answers back.
+    """Returns a graph as the server runs it: images are copied from the host, and results back.
 
     Raises:
-        RuntimeError: It is to record CUDA graphs and cannot, where the server would go on without.
+        RuntimeError: CUDA graphs are wanted and cannot be recorded; the server would continue without them.
     """
     with structlog.testing.capture_logs() as said:
         session = Session(path, provider)
@@ -56,7 +56,7 @@ def as_served(path: Path, provider: Provider) -> Session:
 
 
 def noise(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Images, the same each time."""
+    """Returns images of noise, the same each time."""
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""The nets in PyTorch: ours, and ResNet-50 of He et al. 2015, Table 1, which the exporter only knows as a file."""
+"""Nets in PyTorch: the exporter's, and ResNet-50 of He et al. 2015, Table 1, which the exporter only imports."""
 
 import copy
 from collections.abc import Callable
@@ -26,12 +26,12 @@ class Bottleneck(nn.Module):
         self.shortcut = nn.Identity() if same else nn.Sequential(*_conv(inputs, outputs, 1, stride))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, inputs, h, w] to [n, 4 · width, h / stride, w / stride]."""
+        """Computes [n, 4 · width, h / stride, w / stride] from [n, inputs, h, w]."""
         return torch.relu(self.branch(x) + self.shortcut(x))
 
 
 class ResNet50(nn.Module):
-    """Normalised images [n, 3, 224, 224] to logits [n, 1000]."""
+    """Computes logits [n, 1000] from normalised images [n, 3, 224, 224]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,13 +45,13 @@ class ResNet50(nn.Module):
         self.linear = nn.Linear(inputs, 1000)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Changes the model as the class says."""
+        """Moves a copy of the net to the memory format."""
         logits: Tensor = self.linear(self.blocks(self.stem(x)).mean((2, 3)))
         return logits
 
 
 class Served(nn.Module):
-    """A net that takes what its graph takes, uint8 [n, height, width, channels], in a memory format of its own."""
+    """A net with the input of its graph, uint8 [n, height, width, channels], and a memory format of its own."""
 
     def __init__(self, net: nn.Module, memory_format: torch.memory_format) -> None:
         super().__init__()
@@ -63,14 +63,14 @@ class Served(nn.Module):
         self.register_buffer("std", 255 * as_image(STD))
 
     def forward(self, image: Tensor) -> Tensor:
-        """To logits [n, classes]."""
+        """Computes logits [n, classes]."""
         pixels = (image.permute(0, 3, 1, 2).float() - self.mean) / self.std
         logits: Tensor = self.net(pixels.contiguous(memory_format=self._format))
         return logits
 
 
 def make(model: Model) -> nn.Module:
-    """A net with random weights, ready for inference, its batch norms calibrated on noise."""
+    """Returns a net with random weights, ready for inference, its batch norms calibrated on noise."""
     torch.manual_seed(0)
     net = ResNet50() if model.depth == 50 else ResNet(Architecture(depth=model.depth))
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -88,14 +88,14 @@ def runner(
     autocast: torch.dtype | None = None,
     compiled: Callable[[nn.Module], Callable[[Tensor], Tensor]] = lambda net: net,
 ) -> Callable[[], None]:
-    """A function that runs images [n, h, w, c] on the device that they are on, and waits for it.
+    """Returns a function that runs a net on the device of its images, and waits for the results.
 
     Args:
-        net: On any device; it is not changed.
-        images: uint8.
-        memory_format: Of the net and what goes through it.
+        net: Net on any device; it is not changed.
+        images: Images, uint8 [n, h, w, c].
+        memory_format: Memory format of the net and its activations.
         autocast: Lower precision to compute in. If None, float32, on CUDA with TF32 in convolutions and matrices.
-        compiled: What to do to the net before it runs.
+        compiled: Function that compiles the net before it runs.
     """
     served = compiled(Served(copy.deepcopy(net), memory_format).to(images.device).eval())
     device = images.device.type

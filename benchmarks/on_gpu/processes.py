@@ -19,9 +19,9 @@ LONGEST_LOG = 1500  # characters of it in the results
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a part: its tables, the seconds it took, and why it failed, with the end of what it printed.
+    """Outcome of a part: its tables, the seconds that it took, and why it failed, with the end of its output.
 
-    If `failure` is None, the tables are complete; else they hold what it had got to.
+    If `failure` is None, the tables are complete; otherwise they hold the rows up to the failure.
     """
 
     tables: list[Table]
@@ -31,9 +31,9 @@ class Outcome:
 
 
 def find_cuda_libraries() -> None:
-    """Names the CUDA and cuDNN that came with PyTorch to the loader of every process that is started from now on.
+    """Tells the loader of every process that is started from now on where PyTorch's CUDA and cuDNN are.
 
-    ONNX Runtime finds them by itself only where it was installed beside them.
+    ONNX Runtime finds them by itself only if it was installed beside them.
     """
     spec = importlib.util.find_spec("nvidia")
     roots = list(spec.submodule_search_locations or []) if spec else []
@@ -44,7 +44,7 @@ def find_cuda_libraries() -> None:
 
 
 def run(name: str, settings: Settings, limit: float, out: Path) -> Outcome:
-    """Runs a part; what it prints goes to NAME.log in the directory `out`."""
+    """Runs a part; its output is written to NAME.log in the directory `out`."""
     path, log = out / f"{name}.json", out / f"{name}.log"
     path.unlink(missing_ok=True)
     begin = time.perf_counter()

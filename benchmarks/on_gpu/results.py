@@ -19,7 +19,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def markdown(self) -> str:
-        """The table."""
+        """Returns the table as Markdown."""
         lines = [f"**{self.title}**", "", *self.notes, *([""] if self.notes else [])]
         lines += [_line(self.columns), _line(["---"] * len(self.columns))]
         lines += [_line([show(cell) for cell in row]) for row in self.rows]
@@ -27,14 +27,14 @@ class Table:
 
 
 class Results:
-    """The tables of one part, in a JSON file that is written anew with every row."""
+    """Tables of one part, in a JSON file that is written anew with every row."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._tables: list[Table] = []
 
     def table(self, title: str, *columns: str, notes: Sequence[str] = ()) -> "Rows":
-        """Begins a table."""
+        """Adds an empty table."""
         self._tables.append(Table(title, columns, notes=list(notes)))
         self._write()
         return Rows(self._tables[-1], self._write)
@@ -58,13 +58,13 @@ class Rows:
         self._write()
 
     def note(self, sentence: str) -> None:
-        """Adds a sentence."""
+        """Adds a sentence on how to read the table."""
         self._table.notes.append(sentence)
         self._write()
 
 
 def read(path: Path) -> list[Table]:
-    """What a part has written; nothing if it got to nothing."""
+    """Reads the tables that a part has written; there are none if it failed before its first row."""
     if not path.is_file():
         return []
     return [
@@ -74,7 +74,7 @@ def read(path: Path) -> list[Table]:
 
 
 def show(cell: Cell) -> str:
-    """A cell in three or more significant digits."""
+    """Returns a number as text, with three or more significant digits."""
     match cell:
         case None:
             return "–"

@@ -1,4 +1,4 @@
-"""What all parts of the benchmark are given."""
+"""Settings of all parts of the benchmark."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ class Model:
 
     @property
     def name(self) -> str:
-        """In the model repository."""
+        """Name in the model repository."""
         return f"resnet{self.depth}"
 
 
@@ -40,12 +40,12 @@ QUICK = (Model(8, 32, (2, 4)),)
 
 @dataclass(frozen=True)
 class Settings:
-    """What to run, and on what.
+    """Settings of all parts of the benchmark.
 
     Attributes:
-        device: Where graphs and nets run.
-        quick: Whether to run everything tiny, to see that it works.
-        repository: Of the models; the part `models` writes it.
+        device: Device that graphs and nets run on.
+        quick: Whether to run every part with tiny settings, to check the benchmark itself.
+        repository: Model repository, which the part `models` writes.
         checkpoints: Directory of published weights, resnet20-*.th. If None, weights are random.
         data: Directory of CIFAR-10 in its binary layout. If None, images are noise.
     """
@@ -58,36 +58,36 @@ class Settings:
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """Those to measure."""
+        """Nets to measure."""
         return QUICK if self.quick else FULL
 
     @property
     def turns(self) -> int:
-        """How often each contender gets its turn."""
+        """Number of turns of each contender."""
         return 2 if self.quick else 3
 
     @property
     def seconds(self) -> float:
-        """Length of a turn."""
+        """Seconds of a turn."""
         return 0.02 if self.quick else 0.1
 
     def directory(self, model: Model) -> Path:
-        """Where a model's graphs are."""
+        """Returns the directory of a model's graphs."""
         return self.repository / model.name / "1"
 
     def written(self) -> list[Model]:
-        """The models that are there. Raises RuntimeError if there are none."""
+        """Returns the models in the repository. Raises RuntimeError if there are none."""
         found = [model for model in self.models if (self.directory(model) / "model.json").is_file()]
         if not found:
             raise RuntimeError(f"no models in {self.repository}: the part `models` writes them")
         return found
 
     def provider(self, cuda_graphs: bool = False) -> Provider:
-        """Where graphs run. Raises StartError if CUDA is wanted and does not work here."""
+        """Returns the provider that graphs run on. Raises StartError if CUDA is wanted and does not work."""
         found = choose(Config(self.repository, device=self.device, threads=1 if self.quick else 0))
         return Provider(found.name, found.threads, cuda_graphs)
 
     @property
     def recordings(self) -> tuple[bool, ...]:
-        """Without and with CUDA graphs, where there is CUDA."""
+        """Whether to run without and with CUDA graphs; with them only on CUDA."""
         return (False, True) if self.device == "cuda" else (False,)

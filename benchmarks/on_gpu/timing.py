@@ -10,19 +10,19 @@ WARM_UP = 3  # calls before the clock runs: kernels are chosen, compiled and rec
 
 
 class Race:
-    """Contenders, each with the seconds a call took in each turn. One that fails drops out, with the reason.
+    """Contenders, each with the seconds that a call took in each turn. One that fails is left out from then on.
 
     Attributes:
-        failures: Reasons, by contender.
+        failures: Reason for the failure of each contender that failed.
     """
 
     def __init__(self, contenders: Mapping[str, Callable[[], Run]], turns: int, seconds: float) -> None:
-        """Makes every contender ready, and runs all of them.
+        """Prepares every contender, and runs all of them by turns.
 
         Args:
-            contenders: What makes each ready, by name: opens a session, compiles, copies to the device.
-            turns: How often each runs.
-            seconds: How long it runs each time; every call is waited for.
+            contenders: Function by name that prepares a contender: opens a session, compiles, copies to the device.
+            turns: Number of turns of each contender.
+            seconds: Seconds of a turn, one call at a time.
         """
         self.failures: dict[str, str] = {}
         self._times: dict[str, list[float]] = {name: [] for name in contenders}
@@ -51,18 +51,18 @@ class Race:
         return median(self._times[name]) if self._times.get(name) else None
 
     def rate(self, name: str, images: int) -> float | None:
-        """Images/s where a call does so many. If None, the contender has failed."""
+        """Returns images/s if a call processes so many images. If None, the contender has failed."""
         seconds = self.seconds(name)
         return None if seconds is None else images / seconds
 
     def ratio(self, name: str, other: str) -> float | None:
-        """How many times as long as another's call one takes, the median of the ratios within each turn."""
+        """Returns the time of one contender's call over another's, the median of the ratios within each turn."""
         ours, theirs = self._times.get(name), self._times.get(other)
         return median(a / b for a, b in zip(ours, theirs, strict=True)) if ours and theirs else None
 
 
 def call_seconds(run: Run, seconds: float) -> float:
-    """Mean seconds of a call, over at least one call and about so many seconds."""
+    """Measures the mean seconds of a call, over at least one call and about so many seconds."""
     begin = time.perf_counter()
     calls = 0
     while (passed := time.perf_counter() - begin) < seconds or not calls:
@@ -72,5 +72,5 @@ def call_seconds(run: Run, seconds: float) -> float:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, in a line that fits into a table's notes."""
+    """Describes an error in a line that fits into a table's notes."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

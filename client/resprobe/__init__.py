@@ -1,14 +1,17 @@
-"""Ask a resprobe server what it sees in an image, and what each residual block did to get there.
+"""Client of resprobe servers: the classes of an image, and what each residual block did to get there.
 
 import resprobe
 
 with resprobe.Client("localhost:50051") as client:
     result = client.classify("cat.jpg", model="resnet56", blocks=True)
     print(result.labels, result.blocks.ratio)
+
+Names are imported when they are first used, so that a command starts at once and Ctrl-C ends it while the rest is
+imported. _public.py lists them; type checkers and `dir` read them there.
 """
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # from typing it would be the slowest part of this file
+if TYPE_CHECKING:  # defined here, because importing typing would take longer than the rest of this file
     from resprobe._public import *  # noqa: F403
     from resprobe._public import __all__ as __all__
 
@@ -22,10 +25,7 @@ else:
         return sorted(__all__)
 
     def __getattr__(name: str) -> object:
-        """Imports a module of this package, or all that it offers, when a name is first used.
-
-        So a command begins in a moment, and hears Ctrl-C while the rest is imported.
-        """
+        """Imports a module of this package, or all public names, when a name is first used."""
         from importlib import import_module
 
         if name == "__version__":

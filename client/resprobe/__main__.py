@@ -1,4 +1,4 @@
-"""The command `resprobe`. What its subcommands do is in commands/."""
+"""The command `resprobe`; cli/commands/ has a file for each subcommand."""
 
 from resprobe import _early
 
@@ -13,7 +13,7 @@ Examples:
 
 
 def main() -> None:
-    """Entry point of the command `resprobe`."""
+    """Runs the command `resprobe`."""
     with _early.Heard("resprobe"):
         from resprobe.cli import app
         from resprobe.cli.commands.blocks import Blocks

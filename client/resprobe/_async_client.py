@@ -1,47 +1,42 @@
-"""AsyncClient: the same surface as Client, for asyncio."""
+"""AsyncClient: the twin of Client for asyncio, with the same methods and arguments."""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Literal, Self, TypeVar, Unpack, overload
 
 import grpc
 import numpy.typing as npt
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
-from resprobe._client import IN_FLIGHT, TIMEOUT
-from resprobe._lesions import Experiment, Lesions
+from resprobe._base import IN_FLIGHT, TIMEOUT, BaseClient, ClassifyOptions, Deadline, StreamOptions, total
+from resprobe._lesion_run import LesionRun
+from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import Images
-from resprobe._wire.address import default
-from resprobe._wire.channel import ClosedStub, Connected, Endpoint, FilePath
-from resprobe._wire.requests import BlockScale, Call, Options, factors, model_request
-from resprobe._wire.responses import Model, Result, read_model, read_result
-from resprobe._wire.status import raise_error
+from resprobe._progress import Progress, shown
+from resprobe._results.lesions import Lesions
+from resprobe._results.model import Model
+from resprobe._results.result import ProbedResult, Result
+from resprobe._wire import health
+from resprobe._wire.channel import Endpoint
+from resprobe._wire.requests import BlockScale, PreparedRequest, RequestOptions, model_request
+from resprobe._wire.responses import read_model, read_result
+from resprobe.errors import ModelNotFound
 
 Item = TypeVar("Item")
 
 
-class AsyncClient(Connected):
-    """The twin of Client for asyncio; see there."""
+class AsyncClient(BaseClient[grpc.aio.Channel]):
+    """Connection to a server for asyncio; Client documents the methods, which are coroutines here."""
 
-    def __init__(
-        self,
-        address: str | None = None,
-        *,
-        tls: bool = False,
-        ca: FilePath | None = None,
-        certificate: tuple[FilePath, FilePath] | None = None,
-        token: str | None = None,
-    ) -> None:
-        """Connects to a server, with the arguments of Client."""
-        self._address = default() if address is None else address
-        self._channel = Endpoint(self._address, tls, ca, certificate, token).open_async()
-        self._stub: Any = resprobe_pb2_grpc.ResidualServiceStub(self._channel)
-        self._models: dict[tuple[str, str], Model] = {}
+    def _open(self, endpoint: Endpoint) -> grpc.aio.Channel:
+        channel = endpoint.open_async()
+        self._stub = resprobe_pb2_grpc.ResidualServiceStub(channel)
+        return channel
 
-    async def __aenter__(self) -> "AsyncClient":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -51,24 +46,38 @@ class AsyncClient(Connected):
 
     async def close(self) -> None:
         """Closes the connection, as Client.close does."""
-        self._stub = ClosedStub()
+        self._closed = True
         await self._channel.close()
 
-    async def models(self, *, timeout: float | None = TIMEOUT) -> list[Model]:  # noqa: ASYNC109  # gRPC's own
-        """Returns the models that the server serves, as Client.models does."""
+    async def health(self, model: str | None = None, *, timeout: float | None = TIMEOUT) -> health.ServingStatus:  # noqa: ASYNC109
+        """Asks whether the server is serving, or one of its models, as Client.health does."""
+        deadline, which = Deadline(timeout), model_request(model or "")
+        check = self._channel.unary_unary(health.METHOD, health.Request.SerializeToString, health.Response.FromString)
         try:
+            with self._calling():
+                response = await check(health.Request(service=which.name), timeout=deadline.left())
+        except ModelNotFound as error:  # the health service does not say what there is
+            raise ModelNotFound(f"{self._address} serves no model {which.name!r}", status=error.status) from error
+        if which.version:
+            await self.model(which.name, which.version, timeout=deadline.left())
+        return health.read_status(response)
+
+    async def models(self, *, timeout: float | None = TIMEOUT) -> list[Model]:  # noqa: ASYNC109  # gRPC's own
+        """Lists every model version that the server serves, as Client.models does."""
+        with self._calling():
             response = await self._stub.ListModels(pb.ListModelsRequest(), timeout=timeout)
-        except grpc.RpcError as error:
-            raise_error(error, self._address)
         return [read_model(message) for message in response.models]
 
     async def model(self, name: str = "", version: str | int = "", *, timeout: float | None = TIMEOUT) -> Model:  # noqa: ASYNC109
-        """Returns the description of a model, as Client.model does."""
-        try:
-            return read_model(await self._stub.GetModel(model_request(name, version), timeout=timeout))
-        except grpc.RpcError as error:
-            raise_error(error, self._address)
+        """Describes one model version, as Client.model does."""
+        return read_model(await self._fetch(name, version, timeout))
 
+    @overload
+    async def classify(
+        self, images: Images, *, blocks: Literal[True], **options: Unpack[ClassifyOptions]
+    ) -> ProbedResult: ...
+    @overload
+    async def classify(self, images: Images, *, blocks: bool = ..., **options: Unpack[ClassifyOptions]) -> Result: ...
     async def classify(
         self,
         images: Images,
@@ -78,12 +87,32 @@ class AsyncClient(Connected):
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
+        layout: Layout = "nhwc",
         timeout: float | None = TIMEOUT,  # noqa: ASYNC109
     ) -> Result:
-        """Classifies images, with the arguments of Client.classify."""
-        call = (await self._options(model, version, blocks, top_k, block_scale, timeout)).call(images)
-        return await self._receive(self._stub.Classify(call.message, timeout=timeout), call, blocks)
+        """Classifies images, as Client.classify does."""
+        deadline = Deadline(timeout)
+        options = RequestOptions(model, version, blocks, top_k, block_scale, layout)
+        request = (await self._resolve(options, timeout)).prepare(images)
+        response = await self._ask(request, deadline.left())
+        return await self._read(response, blocks, deadline.left())
 
+    @overload
+    def stream(
+        self,
+        batches: Iterable[Images] | AsyncIterable[Images],
+        *,
+        blocks: Literal[True],
+        **options: Unpack[StreamOptions],
+    ) -> AsyncIterator[ProbedResult]: ...
+    @overload
+    def stream(
+        self,
+        batches: Iterable[Images] | AsyncIterable[Images],
+        *,
+        blocks: bool = ...,
+        **options: Unpack[StreamOptions],
+    ) -> AsyncIterator[Result]: ...
     def stream(
         self,
         batches: Iterable[Images] | AsyncIterable[Images],
@@ -93,17 +122,20 @@ class AsyncClient(Connected):
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
+        layout: Layout = "nhwc",
         timeout: float | None = TIMEOUT,
         in_flight: int = IN_FLIGHT,
+        progress: Progress = False,
     ) -> AsyncIterator[Result]:
-        """Yields results batch by batch, as Client.stream does; the batches may come from an asynchronous iterable."""
+        """Classifies many batches, as Client.stream does; they may come from an asynchronous iterable."""
 
-        async def calls() -> AsyncIterator[Call]:
-            options = await self._options(model, version, blocks, top_k, block_scale, timeout)
+        async def requests() -> AsyncIterator[PreparedRequest]:
+            options = RequestOptions(model, version, blocks, top_k, block_scale, layout)
+            options = await self._resolve(options, timeout)
             async for images in _iterate(batches):
-                yield options.call(images)
+                yield options.prepare(images)
 
-        return self._stream(calls(), blocks, timeout, in_flight)
+        return self._stream(requests(), blocks, timeout, in_flight, progress, total(batches))
 
     async def lesions(
         self,
@@ -116,64 +148,66 @@ class AsyncClient(Connected):
         random: Sequence[int] = (),
         draws: int = 5,
         seed: int = 0,
-        report: Callable[[int, int], None] | None = None,
+        layout: Layout = "nhwc",
+        progress: bool | Callable[[int, int], object] = False,
         timeout: float | None = TIMEOUT,  # noqa: ASYNC109
         in_flight: int = IN_FLIGHT,
     ) -> Lesions:
-        """Measures what the net loses without its blocks, with the arguments of Client.lesions."""
+        """Removes every single block, and some numbers of random blocks, as Client.lesions does."""
         described = await self.model(model, version, timeout=timeout)
-        experiment = Experiment(described, images, labels, random, draws, seed, classes)
-        async for result in self._stream(_iterate(experiment.calls()), False, timeout, in_flight):
-            experiment.add(result)
-            if report is not None:
-                report(experiment.done, experiment.total)
-        return experiment.finish()
+        run = LesionRun(described, images, labels, classes, random, draws, seed, layout)
+        requests = _iterate(run.requests())
+        async for result in self._stream(requests, False, timeout, in_flight, progress, run.total):
+            run.add(result)
+        return run.finish()
 
-    async def _options(
-        self,
-        model: str,
-        version: str | int,
-        blocks: bool,
-        top_k: int,
-        scale: BlockScale | None,
-        timeout: float | None,  # noqa: ASYNC109
-    ) -> Options:
-        if isinstance(scale, Mapping):
-            described = await self.model(model, version, timeout=timeout)
-            model, version, scale = described.name, described.version, factors(scale, described)
-        return Options(model, version, blocks, top_k, scale)
+    async def _resolve(self, options: RequestOptions, timeout: float | None) -> RequestOptions:  # noqa: ASYNC109
+        if not isinstance(options.block_scale, Mapping):
+            return options
+        return options.resolve(await self.model(options.model, options.version, timeout=timeout))
 
     async def _stream(
         self,
-        calls: AsyncIterable[Call],
+        requests: AsyncIterable[PreparedRequest],
         blocks: bool,
         timeout: float | None,  # noqa: ASYNC109
         in_flight: int,
+        progress: Progress | Callable[[int, int], object],
+        images: int | None,
     ) -> AsyncIterator[Result]:
         waiting: deque[asyncio.Task[Result]] = deque()
-        try:
-            async for call in calls:
-                answer = self._receive(self._stub.Classify(call.message, timeout=timeout), call, blocks)
-                waiting.append(asyncio.create_task(answer))
-                if len(waiting) >= in_flight:
-                    yield await waiting.popleft()
-            while waiting:
-                yield await waiting.popleft()
-        finally:
-            for task in waiting:
-                task.cancel()
+        done = 0
+        with shown(progress, "images") as report:
+            try:
+                async for request in _and_none(requests):
+                    if request is not None:
+                        waiting.append(asyncio.create_task(self._ask_and_read(request, blocks, timeout)))
+                    while waiting and (request is None or len(waiting) >= in_flight):
+                        result = await waiting.popleft()
+                        done += len(result)
+                        report(done, images)
+                        yield result
+            finally:
+                for task in waiting:
+                    task.cancel()
 
-    async def _receive(self, future: Any, call: Call, blocks: bool) -> Result:
-        try:
-            response: pb.ClassifyResponse = await future
-        except grpc.RpcError as error:
-            raise_error(error, self._address, call.sources)
-        return read_result(response, await self._describe(response.model, response.version) if blocks else None)
+    async def _ask(self, request: PreparedRequest, timeout: float | None) -> pb.ClassifyResponse:  # noqa: ASYNC109
+        with self._calling(request.sources):
+            return await self._stub.Classify(request.message, timeout=timeout)
 
-    async def _describe(self, name: str, version: str) -> Model:
-        if (name, version) not in self._models:
-            self._models[name, version] = await self.model(name, version)
-        return self._models[name, version]
+    async def _ask_and_read(self, request: PreparedRequest, blocks: bool, timeout: float | None) -> Result:  # noqa: ASYNC109
+        return await self._read(await self._ask(request, timeout), blocks, timeout)
+
+    async def _read(self, response: pb.ClassifyResponse, blocks: bool, timeout: float | None) -> Result:  # noqa: ASYNC109
+        model = self._known(response) if blocks else None
+        if blocks and model is None:
+            model = self._keep(response, await self._fetch(response.model, response.version, timeout))
+        return read_result(response, model)
+
+    async def _fetch(self, name: str, version: str | int, timeout: float | None) -> pb.Model:  # noqa: ASYNC109
+        request = model_request(name, version)
+        with self._calling():
+            return await self._stub.GetModel(request, timeout=timeout)
 
 
 async def _iterate(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
@@ -183,3 +217,9 @@ async def _iterate(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator
     else:
         for item in items:
             yield item
+
+
+async def _and_none(items: AsyncIterable[Item]) -> AsyncIterator[Item | None]:
+    async for item in items:
+        yield item
+    yield None

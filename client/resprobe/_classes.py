@@ -1,9 +1,9 @@
-"""Which of a model's classes each class of a data set is: by name, in the one place that decides it.
+"""Matches the classes of a data set with those of a model: by name, in the one place that decides it.
 
-A data set may hold some of the model's classes, in any order. A name is looked for as it is; if the model has no such
-class, without regard to case, to spaces, `_` and `-`, and to zeros before a number. Where one side has numbers instead
-of names, place counts, and that is said: class 3 of a data set whose classes are numbers is the model's class 3, and
-the classes of a data set are those of a model without names, one for one, if there are as many.
+A data set may hold some of the model's classes, in any order. First the exact name is searched; if the model does not
+have it, case, spaces, `_` and `-`, and zeros before a number are ignored. Where one side has numbers instead of names,
+its order counts, and a note says so: class 3 of a data set whose classes are numbers is the model's class 3, and the
+classes of a data set are those of a model without names, one for one, if there are equally many.
 """
 
 import difflib
@@ -25,8 +25,8 @@ class Match:
     """Classes of a data set among those of a model.
 
     Attributes:
-        indices: int64 [k]: for each class of the data set, its index among the model's classes.
-        note: Sentence on how they were matched, if not by equal names; empty otherwise.
+        indices: Index of each class of the data set among the model's classes, int64 [k].
+        note: Sentence on how they were matched. Empty if their names are equal.
     """
 
     indices: npt.NDArray[np.int64]
@@ -34,13 +34,13 @@ class Match:
 
 
 def match(data: Sequence[str], model: Sequence[str], whose: str = "the data set", of: str = "the model") -> Match:
-    """Finds the classes of a data set, or of a second model, among those of a model; see the top of this module.
+    """Finds the classes of a data set, or of a second model, among those of a model, by the rule of this module.
 
     Args:
         data: Names of the classes to find.
         model: Names of the model's classes, in the order of its outputs.
-        whose: What to call the first in an error.
-        of: What to call the second in an error.
+        whose: Owner of the classes to find, for errors.
+        of: Owner of the classes that they are found among, for errors.
 
     Raises:
         InvalidRequest: The model has no such class, or more than one could be meant, or one is meant twice.
@@ -60,7 +60,7 @@ def match(data: Sequence[str], model: Sequence[str], whose: str = "the data set"
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
-    """Names that are most like this one, at most three, the most like it first."""
+    """Returns the names that are most similar to this one, maximum three, the most similar first."""
     by_key = {_key(one): one for one in names}
     return [by_key[key] for key in difflib.get_close_matches(_key(name), by_key, n=3, cutoff=0.5)]
 
@@ -102,7 +102,7 @@ def _numbered(data: Sequence[str], model: Sequence[str], whose: str, of: str) ->
             f"{of} has {len(model)} classes, numbers 0 to {len(model) - 1}, and {whose} has a class {data[wrong[0]]!r}"
         )
     _check_once(data, indices, model, whose, of)
-    return Match(indices, f"the classes of {whose} are numbers, which were taken as places among {of}'s classes")
+    return Match(indices, f"the classes of {whose} are numbers, which count as places among {of}'s classes")
 
 
 def _in_order(data: Sequence[str], model: Sequence[str], whose: str, of: str) -> Match:
@@ -111,9 +111,7 @@ def _in_order(data: Sequence[str], model: Sequence[str], whose: str, of: str) ->
             f"{of}'s {len(model)} classes have numbers instead of names, so the {len(data)} classes of {whose} cannot "
             f"be found among them; expected {len(model)} classes, in {of}'s order, or such numbers as names"
         )
-    note = (
-        f"{of}'s classes have no names; those of {whose} were taken in their order: {data[0]!r} is number 0, and so on"
-    )
+    note = f"{of}'s classes have no names; those of {whose} keep their order: {data[0]!r} is number 0, and so on"
     return Match(np.arange(len(data)), note)
 
 

@@ -1,58 +1,40 @@
-"""Client: what a server offers, as blocking calls. Its twin is in _async_client.py; what does no I/O is elsewhere."""
+"""Client: what a server offers, as blocking calls. AsyncClient is its twin; what does not wait is in _base.py."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from types import TracebackType
-from typing import Any
+from typing import Literal, Self, Unpack, overload
 
 import grpc
 import numpy.typing as npt
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
-from resprobe._lesions import Experiment, Lesions
+from resprobe._base import IN_FLIGHT, TIMEOUT, BaseClient, ClassifyOptions, Deadline, StreamOptions, total
+from resprobe._lesion_run import LesionRun
+from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import Images
-from resprobe._wire.address import default
-from resprobe._wire.channel import ClosedStub, Connected, Endpoint, FilePath
-from resprobe._wire.requests import BlockScale, Call, Options, factors, model_request
-from resprobe._wire.responses import Model, Result, read_model, read_result
-from resprobe._wire.status import raise_error
+from resprobe._progress import Progress, shown
+from resprobe._results.lesions import Lesions
+from resprobe._results.model import Model
+from resprobe._results.result import ProbedResult, Result
+from resprobe._wire import health
+from resprobe._wire.channel import Endpoint
+from resprobe._wire.requests import BlockScale, PreparedRequest, RequestOptions, model_request
+from resprobe._wire.responses import read_model, read_result
+from resprobe.errors import ModelNotFound
 
-TIMEOUT = 30.0  # seconds for a request
-IN_FLIGHT = 4  # requests of a stream that are under way at a time
 
+class Client(BaseClient[grpc.Channel]):
+    """Connection to a server. Use it as a context, or call `close`. Threads may share it."""
 
-class Client(Connected):
-    """A connection to a server. Use it as a context, or call `close`. Threads may share it."""
+    def _open(self, endpoint: Endpoint) -> grpc.Channel:
+        channel = endpoint.open()
+        self._stub = resprobe_pb2_grpc.ResidualServiceStub(channel)
+        return channel
 
-    def __init__(
-        self,
-        address: str | None = None,
-        *,
-        tls: bool = False,
-        ca: FilePath | None = None,
-        certificate: tuple[FilePath, FilePath] | None = None,
-        token: str | None = None,
-    ) -> None:
-        """Connects when the first request is sent.
-
-        Args:
-            address: HOST:PORT. If None, what the environment variable RESPROBE_ADDRESS says, or localhost:50051.
-            tls: Encrypt, and check the server's certificate against the authorities that come with gRPC.
-            ca: PEM file of the authorities to check it against instead. Implies TLS.
-            certificate: PEM files of this caller's own certificate and its key, for mutual TLS. Implies TLS.
-            token: Sent with every request; over plaintext only where it stays on this machine.
-
-        Raises:
-            InvalidRequest: This is not an address, a file cannot be read, or the token would cross the network in
-                plaintext.
-        """
-        self._address = default() if address is None else address
-        self._channel = Endpoint(self._address, tls, ca, certificate, token).open()
-        self._stub: Any = resprobe_pb2_grpc.ResidualServiceStub(self._channel)
-        self._models: dict[tuple[str, str], Model] = {}
-
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -61,25 +43,53 @@ class Client(Connected):
         self.close()
 
     def close(self) -> None:
-        """Ends the connection."""
-        self._stub = ClosedStub()
+        """Closes the connection; what is under way is cancelled."""
+        self._closed = True
         self._channel.close()
 
-    def models(self, *, timeout: float | None = TIMEOUT) -> list[Model]:
-        """Every model version that the server serves, by name and version."""
+    def health(self, model: str | None = None, *, timeout: float | None = TIMEOUT) -> health.ServingStatus:
+        """Asks whether the server is serving, or one of its models.
+
+        Args:
+            model: NAME or NAME/VERSION. If None, the server as a whole.
+            timeout: Seconds. If None, no limit.
+
+        Raises:
+            ModelNotFound: The server has no model of this name or version.
+        """
+        deadline, which = Deadline(timeout), model_request(model or "")
+        check = self._channel.unary_unary(health.METHOD, health.Request.SerializeToString, health.Response.FromString)
         try:
+            with self._calling():
+                response = check(health.Request(service=which.name), timeout=deadline.left())
+        except ModelNotFound as error:  # the health service does not say what there is
+            raise ModelNotFound(f"{self._address} serves no model {which.name!r}", status=error.status) from error
+        if which.version:
+            self.model(which.name, which.version, timeout=deadline.left())
+        return health.read_status(response)
+
+    def models(self, *, timeout: float | None = TIMEOUT) -> list[Model]:
+        """Lists every model version that the server serves, by name and version."""
+        with self._calling():
             response = self._stub.ListModels(pb.ListModelsRequest(), timeout=timeout)
-        except grpc.RpcError as error:
-            raise_error(error, self._address)
         return [read_model(message) for message in response.models]
 
     def model(self, name: str = "", version: str | int = "", *, timeout: float | None = TIMEOUT) -> Model:
-        """One model version; empty: the only model there is, and its default version."""
-        try:
-            return read_model(self._stub.GetModel(model_request(name, version), timeout=timeout))
-        except grpc.RpcError as error:
-            raise_error(error, self._address)
+        """Describes one model version.
 
+        Args:
+            name: NAME or NAME/VERSION. If empty, the only model that is served.
+            version: Version. If empty, the one in `name`, or the default version.
+            timeout: Seconds. If None, no limit.
+        """
+        return read_model(self._fetch(name, version, timeout))
+
+    @overload
+    def classify(
+        self, images: Images, *, blocks: Literal[True], **options: Unpack[ClassifyOptions]
+    ) -> ProbedResult: ...
+    @overload
+    def classify(self, images: Images, *, blocks: bool = ..., **options: Unpack[ClassifyOptions]) -> Result: ...
     def classify(
         self,
         images: Images,
@@ -89,28 +99,41 @@ class Client(Connected):
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
+        layout: Layout = "nhwc",
         timeout: float | None = TIMEOUT,
     ) -> Result:
         """Classifies images.
 
         Args:
-            images: uint8 array [n, height, width, channels] or [height, width, channels], a path, a PIL image, the
-                bytes of a JPEG, PNG, WebP or BMP file, or a list of these. Images of another size than the model's
-                are resized by the server; Result.resized_from says which.
-            model: Name; empty: the only one there is.
-            version: Empty: the default.
+            images: uint8 array or torch tensor [n, height, width, channels] or [height, width, channels], a path, a PIL
+                image, the bytes of a JPEG, PNG, WebP or BMP file, or a list of them. Images of another size than the
+                model's are resized by the server; Result.resized_from says which.
+            model: NAME or NAME/VERSION. If empty, the only model that is served.
+            version: Version such as 1 or "1". If empty, the one in `model`, or the default version.
             blocks: Whether to return the statistics of every residual block.
-            top_k: Classes to return for each image, at least 1; more than there are means all.
+            top_k: Number of classes to return for each image, at least 1; more than there are means all.
             block_scale: Factor on the branch of each block, [blocks] or [n, blocks]: 1 intact, 0 removed. Or a dict
-                of the factors of some blocks by their names, the others being intact.
-            timeout: Seconds. If None, no limit.
+                such as {"stage1.block0": 0} of the factors of some blocks by their names, the others being intact.
+            layout: Order of the axes of arrays and tensors: "nhwc", or "nchw" if channels come first.
+            timeout: Seconds for the whole call. If None, no limit.
 
         Raises:
-            Error: See the tree in resprobe.errors.
+            Error: A request failed; resprobe.errors has the tree.
         """
-        call = self._options(model, version, blocks, top_k, block_scale, timeout).call(images)
-        return self._receive(self._stub.Classify.future(call.message, timeout=timeout), call, blocks)
+        deadline = Deadline(timeout)
+        options = RequestOptions(model, version, blocks, top_k, block_scale, layout)
+        request = self._resolve(options, timeout).prepare(images)
+        response = self._receive(self._send(request, deadline.left()), request)
+        return self._read(response, blocks, deadline.left())
 
+    @overload
+    def stream(
+        self, batches: Iterable[Images], *, blocks: Literal[True], **options: Unpack[StreamOptions]
+    ) -> Iterator[ProbedResult]: ...
+    @overload
+    def stream(
+        self, batches: Iterable[Images], *, blocks: bool = ..., **options: Unpack[StreamOptions]
+    ) -> Iterator[Result]: ...
     def stream(
         self,
         batches: Iterable[Images],
@@ -120,25 +143,31 @@ class Client(Connected):
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
+        layout: Layout = "nhwc",
         timeout: float | None = TIMEOUT,
         in_flight: int = IN_FLIGHT,
+        progress: Progress = False,
     ) -> Iterator[Result]:
-        """Classifies a data set: one request for each batch, several at a time, results in the order of the batches.
+        """Classifies many batches: one request for each, several at a time, results in the order of the batches.
 
-        Each request is sent again by itself if the server was unavailable for a moment.
+        A request is sent again if the server was unavailable for a moment. The arguments that `classify` has too mean
+        the same here.
 
         Args:
-            batches: Each is what `classify` takes; taken as results are consumed.
-            model: As in `classify`, like all that follow.
-            version: …
-            blocks: …
-            top_k: …
-            block_scale: …
-            timeout: Of one request.
-            in_flight: Requests under way at a time.
+            batches: Images of each request; the next one is read when a result is consumed.
+            model: Model to ask.
+            version: Version to ask.
+            blocks: Whether to return the statistics of every residual block.
+            top_k: Number of classes to return for each image.
+            block_scale: Factors on the branches of blocks.
+            layout: Order of the axes of arrays and tensors.
+            timeout: Seconds for each request. If None, no limit.
+            in_flight: Number of requests under way at a time.
+            progress: If True, a bar on standard error; or a function that is called after each response with the number
+                of images that are done and of all images, None if `batches` is not a sequence.
         """
-        options = self._options(model, version, blocks, top_k, block_scale, timeout)
-        return self._stream(map(options.call, batches), blocks, timeout, in_flight)
+        options = self._resolve(RequestOptions(model, version, blocks, top_k, block_scale, layout), timeout)
+        return self._stream(map(options.prepare, batches), blocks, timeout, in_flight, progress, total(batches))
 
     def lesions(
         self,
@@ -151,78 +180,83 @@ class Client(Connected):
         random: Sequence[int] = (),
         draws: int = 5,
         seed: int = 0,
-        report: Callable[[int, int], None] | None = None,
+        layout: Layout = "nhwc",
+        progress: bool | Callable[[int, int], object] = False,
         timeout: float | None = TIMEOUT,
         in_flight: int = IN_FLIGHT,
     ) -> Lesions:
-        """Removes every single block, and some numbers of random blocks, and sees what a model is worth then.
-
-        Every image is sent once for each of these lesions, so arrays are better than files, which the server would
-        decode each time.
+        """Measures the accuracy without every single block, and without random blocks. Arrays are faster than files.
 
         Args:
-            images: As in `classify`.
+            images: Images, as for `classify`.
             labels: Integers [n], the index of each image's class in `classes`.
             classes: Names of the classes, which are found among the model's by name. If None, the model's own.
-            model: As in `classify`.
-            version: As in `classify`.
+            model: NAME or NAME/VERSION. If empty, the only model that is served.
+            version: Version. If empty, the one in `model`, or the default version.
             random: Numbers of blocks to remove at random, for example range(1, 11).
-            draws: Random choices of blocks for each of these numbers.
-            seed: Of these choices.
-            report: Told after each answer how many images were answered, and of how many.
-            timeout: Of one request.
-            in_flight: Requests under way at a time.
+            draws: Random choices of blocks for each number in `random`.
+            seed: Seed of the random choices.
+            layout: Order of the axes of arrays and tensors: "nhwc", or "nchw" if channels come first.
+            progress: As for `stream`; every image counts once for each lesion.
+            timeout: Seconds for each request. If None, no limit.
+            in_flight: Number of requests under way at a time.
 
         Raises:
             StatisticsUnavailable: The model has no blocks, or no graph that can scale them.
-            Error: See the tree in resprobe.errors.
         """
-        experiment = Experiment(
-            self.model(model, version, timeout=timeout), images, labels, random, draws, seed, classes
-        )
-        for result in self._stream(experiment.calls(), False, timeout, in_flight):
-            experiment.add(result)
-            if report is not None:
-                report(experiment.done, experiment.total)
-        return experiment.finish()
+        described = self.model(model, version, timeout=timeout)
+        run = LesionRun(described, images, labels, classes, random, draws, seed, layout)
+        for result in self._stream(run.requests(), False, timeout, in_flight, progress, run.total):
+            run.add(result)
+        return run.finish()
 
-    def _options(
+    def _resolve(self, options: RequestOptions, timeout: float | None) -> RequestOptions:
+        """Looks names of blocks up in the model's description; the very version that is described is asked then."""
+        if not isinstance(options.block_scale, Mapping):
+            return options
+        return options.resolve(self.model(options.model, options.version, timeout=timeout))
+
+    def _stream(
         self,
-        model: str,
-        version: str | int,
+        requests: Iterable[PreparedRequest],
         blocks: bool,
-        top_k: int,
-        scale: BlockScale | None,
         timeout: float | None,
-    ) -> Options:
-        """Names of blocks are looked up in the model's description, and that very version is asked."""
-        if isinstance(scale, Mapping):
-            described = self.model(model, version, timeout=timeout)
-            model, version, scale = described.name, described.version, factors(scale, described)
-        return Options(model, version, blocks, top_k, scale)
+        in_flight: int,
+        progress: Progress | Callable[[int, int], object],
+        images: int | None,
+    ) -> Iterator[Result]:
+        waiting: deque[tuple[grpc.Future[pb.ClassifyResponse], PreparedRequest]] = deque()
+        done = 0
+        with shown(progress, "images") as report:
+            try:
+                for request in chain(requests, [None]):  # None: no more to send
+                    if request is not None:
+                        waiting.append((self._send(request, timeout), request))
+                    while waiting and (request is None or len(waiting) >= in_flight):
+                        result = self._read(self._receive(*waiting.popleft()), blocks, timeout)
+                        done += len(result)
+                        report(done, images)
+                        yield result
+            finally:
+                for future, _ in waiting:
+                    future.cancel()
 
-    def _stream(self, calls: Iterable[Call], blocks: bool, timeout: float | None, in_flight: int) -> Iterator[Result]:
-        waiting: deque[tuple[Any, Call]] = deque()
-        try:
-            for call in calls:
-                waiting.append((self._stub.Classify.future(call.message, timeout=timeout), call))
-                if len(waiting) >= in_flight:
-                    yield self._receive(*waiting.popleft(), blocks)
-            while waiting:
-                yield self._receive(*waiting.popleft(), blocks)
-        finally:
-            for future, _ in waiting:
-                future.cancel()
+    def _send(self, request: PreparedRequest, timeout: float | None) -> "grpc.Future[pb.ClassifyResponse]":
+        with self._calling():
+            return self._stub.Classify.future(request.message, timeout=timeout)
 
-    def _receive(self, future: Any, call: Call, blocks: bool) -> Result:
-        try:
-            response: pb.ClassifyResponse = future.result()
-        except grpc.RpcError as error:
-            raise_error(error, self._address, call.sources)
-        return read_result(response, self._describe(response.model, response.version) if blocks else None)
+    def _receive(self, future: "grpc.Future[pb.ClassifyResponse]", request: PreparedRequest) -> pb.ClassifyResponse:
+        with self._calling(request.sources):
+            return future.result()
 
-    def _describe(self, name: str, version: str) -> Model:
-        """Descriptions do not change, so each is fetched once."""
-        if (name, version) not in self._models:
-            self._models[name, version] = self.model(name, version)
-        return self._models[name, version]
+    def _read(self, response: pb.ClassifyResponse, blocks: bool, timeout: float | None) -> Result:
+        """Reads a response; block statistics need the description of the version that answered."""
+        model = self._known(response) if blocks else None
+        if blocks and model is None:
+            model = self._keep(response, self._fetch(response.model, response.version, timeout))
+        return read_result(response, model)
+
+    def _fetch(self, name: str, version: str | int, timeout: float | None) -> pb.Model:
+        request = model_request(name, version)
+        with self._calling():
+            return self._stub.GetModel(request, timeout=timeout)

@@ -1,7 +1,6 @@
-"""Ctrl-C while a command still imports what it needs ends it in one line; there is nothing to tidy up yet.
+"""Ends a command in one line if Ctrl-C is pressed while it still imports: there is nothing to clean up yet.
 
-A command's file imports nothing else before, so this imports next to nothing: until it is there, a press is answered by
-Python itself.
+A command imports this module first, so it imports as little as it can: until then, Python itself handles Ctrl-C.
 """
 
 import os
@@ -14,11 +13,11 @@ class Heard:
     """A context in which Ctrl-C ends the process at once, unless SIGINT is ignored or has a handler of its own."""
 
     def __init__(self, prog: str) -> None:
-        """Makes it; `prog` is the name of the command."""
+        """Creates the context; `prog` is the name of the command."""
         self._prog = prog
 
     def __enter__(self) -> None:
-        """Begins to listen, on the main thread."""
+        """Sets the handler, on the main thread."""
         if is_free():
             try:
                 signal.signal(signal.SIGINT, self._leave)

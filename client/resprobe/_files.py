@@ -59,7 +59,7 @@ def replacing(path: Path) -> Iterator[Path]:
     After a crash or a power cut there is the old or the new file, whole. A device or a pipe is written to directly.
 
     Raises:
-        Error: It cannot be written.
+        Error: The file cannot be written.
     """
     special = _is_special(path)
     target = path if special else path.resolve()  # the file behind a link, not the link

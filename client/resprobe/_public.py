@@ -1,11 +1,13 @@
-"""What `import resprobe` offers, imported when something of it is first used; see __init__.py."""
+"""Names that `import resprobe` offers. __init__.py imports this module when the first of them is used."""
 
 from resprobe import analysis
 from resprobe._async_client import AsyncClient
 from resprobe._client import Client
-from resprobe._lesions import Lesions
-from resprobe._statistics import BlockStatistics
-from resprobe._wire.responses import Baseline, Block, Model, Result, Timings
+from resprobe._results.lesions import Lesions
+from resprobe._results.model import Baseline, Block, Model
+from resprobe._results.result import Prediction, ProbedPrediction, ProbedResult, Result, Timings
+from resprobe._results.statistics import BlockStatistics
+from resprobe._wire.health import ServingStatus
 from resprobe.analysis.compare import Comparison, compare
 from resprobe.analysis.dataset_result import Frame
 from resprobe.analysis.drift import Drift, drift
@@ -15,6 +17,7 @@ from resprobe.errors import (
     Error,
     InvalidImage,
     InvalidRequest,
+    MissingPackage,
     ModelNotFound,
     RequestTooLarge,
     ServerBusy,
@@ -39,13 +42,18 @@ __all__ = [
     "InvalidImage",
     "InvalidRequest",
     "Lesions",
+    "MissingPackage",
     "Model",
     "ModelNotFound",
+    "Prediction",
+    "ProbedPrediction",
+    "ProbedResult",
     "RequestTooLarge",
     "Result",
     "ServerBusy",
     "ServerError",
     "ServerUnavailable",
+    "ServingStatus",
     "StatisticsUnavailable",
     "Timings",
     "Unauthorized",

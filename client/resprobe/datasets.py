@@ -1,4 +1,4 @@
-"""Labelled images from the user's disk, or scikit-learn's digits: what to train on and what to ask a server about.
+"""Labelled images from the user's disk, or scikit-learn's digits, to train on or to classify. None of this needs torch.
 
 CIFAR is read in its official binary layout (https://www.cs.toronto.edu/~kriz/cifar.html), never from pickles.
 """
@@ -14,12 +14,12 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from resprobe._pictures import folders
+from resprobe._pictures.folders import Split
 from resprobe._pictures.formats import ALL, NAMES
 from resprobe._pictures.images import Fitted, fitted
-from resprobe.errors import DatasetError
+from resprobe.errors import DatasetError, MissingPackage
 
 Name = Literal["digits", "cifar10", "cifar100", "folder"]
-Split = Literal["train", "test"]
 DIGITS_TEST_IMAGES = 360
 
 
@@ -28,11 +28,11 @@ class Dataset:
     """Labelled images.
 
     Attributes:
-        name: Which data set.
+        name: Name of the data set.
         images: uint8 [n, height, width, channels], or paths of n picture files.
         labels: int64 [n], each an index into `classes`.
         classes: Names of the classes.
-        index: int64 [n]: place of each image in its part of the data set as it is on disk.
+        index: Place of each image in its part of the data set on disk, int64 [n].
         notes: Sentences on what was read and what was left out.
     """
 
@@ -47,21 +47,21 @@ class Dataset:
         return len(self.labels)
 
     def take(self, rows: npt.NDArray[np.int64]) -> "Dataset":
-        """Some of the images, by their places in this object."""
+        """Returns some of the images, by their places in this object."""
         images = self.images[rows] if isinstance(self.images, np.ndarray) else [self.images[row] for row in rows]
         return replace(self, images=images, labels=self.labels[rows], index=self.index[rows])
 
     def head(self, count: int | None) -> "Dataset":
-        """The first `count` images, or all of them."""
+        """Returns the first `count` images. If None, all of them."""
         return self.window(count)
 
     def window(self, limit: int | None = None, offset: int = 0, seed: int | None = None) -> "Dataset":
-        """A part of the images: those from `offset` on, or a random sample of them.
+        """Returns a part of the images: those from `offset` on, or a random sample of them.
 
         Args:
             limit: Maximum images. If None, all.
-            offset: Images to skip.
-            seed: Of a sample without replacement, in the order on disk. If None, the first ones.
+            offset: Number of images to skip.
+            seed: Seed of a sample without replacement, in the order on disk. If None, the first images are taken.
 
         Raises:
             DatasetError: No image is left.
@@ -81,12 +81,13 @@ def load(name: Name, directory: str | PathLike[str] | None = None, split: Split 
     Args:
         name: digits (embedded in scikit-learn), cifar10 or cifar100 (binary files in `directory`) or folder (one
             sub-directory of pictures for each class).
-        directory: Where the files are. For CIFAR, the directory of the .bin files or its parent.
-        split: Which part. A folder is read as `folders.read` says: the part that it has for this, or all of it if it
-            has no parts. A damaged picture in it is named when it is decoded, and ends what reads it.
+        directory: Directory of the files. For CIFAR, that of the .bin files or its parent.
+        split: Part to read. Of a folder without parts, all is read. Damaged pictures raise when they are decoded, not
+            here.
 
     Raises:
         DatasetError: A file is missing, truncated or unreadable, a label is out of range or a class is empty.
+        MissingPackage: scikit-learn, which holds the digits, is not installed.
     """
     if name == "digits":
         return _digits(split)
@@ -103,8 +104,13 @@ def load(name: Name, directory: str | PathLike[str] | None = None, split: Split 
 
 
 def _digits(split: Split) -> Dataset:
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
+    try:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+    except ModuleNotFoundError as error:
+        if error.name != "sklearn":
+            raise
+        raise MissingPackage("the digits come with scikit-learn: pip install 'resprobe[digits]'") from error
 
     digits = load_digits()
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]  # 0…16 in the source
@@ -181,7 +187,7 @@ def _folder(directory: Path, split: Split) -> Dataset:
 
 
 def read_picture(path: Path, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
-    """Returns what `read_fitted` does, without the size: uint8 [height, width, channels]."""
+    """Reads a picture file as `read_fitted` does: uint8 [height, width, channels]."""
     return read_fitted(path, height, width, channels).pixels
 
 
@@ -189,7 +195,7 @@ def read_fitted(path: Path, height: int, width: int, channels: int) -> Fitted:
     """Reads a picture file at a given size (bilinear), grey or colour.
 
     Raises:
-        DatasetError: The file is missing or is no readable picture.
+        DatasetError: The file is missing or is not a readable picture.
     """
     try:
         with Image.open(path, formats=tuple(ALL)) as picture:
@@ -201,7 +207,7 @@ def read_fitted(path: Path, height: int, width: int, channels: int) -> Fitted:
 
 
 def read_pictures(paths: Sequence[Path], height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
-    """Reads picture files of any sizes as one array, uint8 [n, height, width, channels]; see `read_picture`."""
+    """Reads picture files of any sizes at a given size as one array, uint8 [n, height, width, channels]."""
     return np.stack([read_picture(path, height, width, channels) for path in paths])
 
 

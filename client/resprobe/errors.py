@@ -1,4 +1,4 @@
-"""What can go wrong, as a tree of exceptions under Error.
+"""Exceptions of resprobe, as a tree under Error.
 
     ├── InvalidRequest          INVALID_ARGUMENT
     │   └── InvalidImage        INVALID_ARGUMENT that names an image; also raised before anything is sent
@@ -7,17 +7,18 @@
     ├── ServerBusy              RESOURCE_EXHAUSTED with a time to wait
     ├── RequestTooLarge         RESOURCE_EXHAUSTED for a message over the limit
     ├── DeadlineExceeded        DEADLINE_EXCEEDED
-    ├── ServerUnavailable       UNAVAILABLE: no server there, still loading, or draining
+    ├── ServerUnavailable       UNAVAILABLE: no server, or it is still loading or shutting down
     ├── Unauthorized            UNAUTHENTICATED, PERMISSION_DENIED
     ├── ServerError             any other status: the fault is the server's
-    └── DatasetError            images on this machine that cannot be read
+    ├── DatasetError            images on this machine that cannot be read
+    └── MissingPackage          an optional package is not installed
 
 Each carries `status`, the name of the gRPC status, or None if no server was involved.
 """
 
 
 class Error(Exception):
-    """Base of everything that resprobe raises on purpose. Its text is one sentence for a person."""
+    """Base of all exceptions of resprobe. Its text is one sentence for a person."""
 
     def __init__(self, message: str, *, status: str | None = None) -> None:
         super().__init__(message)
@@ -25,7 +26,7 @@ class Error(Exception):
 
 
 class InvalidRequest(Error):
-    """The request cannot be answered as it is; sending it again will not help."""
+    """The request is wrong; sending it again will not help."""
 
 
 class InvalidImage(InvalidRequest):
@@ -53,19 +54,19 @@ class ServerBusy(Error):
 
 
 class RequestTooLarge(Error):
-    """The request or its answer is larger than the other side accepts: send fewer images at a time."""
+    """The request or its response is larger than the other side accepts: send fewer images at a time."""
 
 
 class DeadlineExceeded(Error):
-    """No answer came within the time given."""
+    """No response arrived within the timeout."""
 
 
 class ServerUnavailable(Error):
-    """No server answered at this address, or it is still loading its models or shutting down."""
+    """No server answered at this address, or it is still loading models or shutting down. Sending again may help."""
 
 
 class Unauthorized(Error):
-    """The server does not know this caller, or does not let it do this."""
+    """The server does not know this client, or does not allow it this request."""
 
 
 class ServerError(Error):
@@ -74,3 +75,7 @@ class ServerError(Error):
 
 class DatasetError(Error):
     """A data set cannot be read: the text names the file and what was expected."""
+
+
+class MissingPackage(Error):
+    """An optional package is not installed: the text says how to install it."""

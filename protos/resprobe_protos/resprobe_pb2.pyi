@@ -198,6 +198,7 @@ class ClassifyResponse(_message.Message):
     BATCH_SIZE_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     model: _builtins.str
     version: _builtins.str
@@ -205,6 +206,10 @@ class ClassifyResponse(_message.Message):
     """Images in the largest batch that a part of this request was run in."""
     provider: _builtins.str
     """The ONNX Runtime execution provider that ran it, for example CPUExecutionProvider."""
+    digest: _builtins.str
+    """Serving.digest of the version that answered. A version that is loaded again under its number with another
+    description has another digest, so clients know when the description that they keep is stale.
+    """
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageResult]:
         """One for each image, in the order of the request."""
@@ -226,10 +231,11 @@ class ClassifyResponse(_message.Message):
         batch_size: _builtins.int = ...,
         provider: _builtins.str = ...,
         error: _status_pb2.Status | None = ...,
+        digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "error", b"error", "id", b"id", "model", b"model", "provider", b"provider", "results", b"results", "timings", b"timings", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "digest", b"digest", "error", b"error", "id", b"id", "model", b"model", "provider", b"provider", "results", b"results", "timings", b"timings", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1028,6 +1034,7 @@ class Serving(_message.Message):
     HAS_BLOCKS_FIELD_NUMBER: _builtins.int
     HAS_BLOCK_SCALE_FIELD_NUMBER: _builtins.int
     MAX_BATCH_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """The ONNX Runtime execution provider in use, for example CUDAExecutionProvider."""
     is_default: _builtins.bool
@@ -1037,7 +1044,9 @@ class Serving(_message.Message):
     has_block_scale: _builtins.bool
     """Whether block_scale is answered."""
     max_batch: _builtins.int
-    """Images in a batch at the most."""
+    """Maximum images in a batch."""
+    digest: _builtins.str
+    """Digest of this description without `serving`, in hexadecimal."""
     def __init__(
         self,
         *,
@@ -1046,10 +1055,11 @@ class Serving(_message.Message):
         has_blocks: _builtins.bool = ...,
         has_block_scale: _builtins.bool = ...,
         max_batch: _builtins.int = ...,
+        digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_block_scale", b"has_block_scale", "has_blocks", b"has_blocks", "is_default", b"is_default", "max_batch", b"max_batch", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "has_block_scale", b"has_block_scale", "has_blocks", b"has_blocks", "is_default", b"is_default", "max_batch", b"max_batch", "provider", b"provider"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

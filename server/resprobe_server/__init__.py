@@ -2,6 +2,6 @@
 
 import os
 
-# gRPC reads this when it is imported. Without its own threads for reading from connections, that is done by the thread
-# that asks for reports (rpc/server.py), which goes on with what it has read: a change of threads less for each call.
+# gRPC reads this when it is imported. It then starts no threads of its own that read from connections: the thread that
+# polls for events (rpc/server.py) reads, and handles what it has read, which saves a change of threads for each call.
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")

@@ -1,10 +1,10 @@
-"""The command `resprobe-server`. What it does is in command.py."""
+"""Entry point of the command `resprobe-server`; command.py has its options."""
 
 from resprobe import _early
 
 
 def main() -> None:
-    """Entry point of the command `resprobe-server`."""
+    """Runs the command `resprobe-server`."""
     with _early.Heard("resprobe-server"):
         from resprobe_server import command
 

@@ -1,10 +1,10 @@
-"""Puts the server together. The only file that imports all of it; `serve` is what the command and the tests call."""
+"""Puts the server together. The only file that imports all of it; the command and the tests call `serve`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -21,7 +21,8 @@ from resprobe_server.models.registry import Models
 from resprobe_server.models.watcher import watching
 from resprobe_server.observability import prometheus
 from resprobe_server.rpc.admission import arrivals, options
-from resprobe_server.rpc.server import Gate, Server
+from resprobe_server.rpc.context import Gate
+from resprobe_server.rpc.server import Server
 from resprobe_server.rpc.status_counts import Calls
 from resprobe_server.scheduling.budget import Budget
 from resprobe_server.scheduling.worker import Device
@@ -29,10 +30,8 @@ from resprobe_server.security.tokens import Authorization, log_open, revoking
 from resprobe_server.services import message_limits
 from resprobe_server.services.health import Health
 from resprobe_server.services.open_inference.service import OpenInferenceService
-from resprobe_server.services.resprobe_v1 import ResidualService
-
-if TYPE_CHECKING:
-    from resprobe_server.observability.traces import Tracing
+from resprobe_server.services.resprobe_v1.service import ResidualService
+from resprobe_server.tracer import NullTracer, Tracer
 
 RESIDUAL = resprobe_pb2.DESCRIPTOR.services_by_name["ResidualService"].full_name
 INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -44,75 +43,85 @@ log = structlog.get_logger()
 async def serve(config: Config) -> AsyncIterator[int]:
     """Runs a server while the context is open.
 
-    It listens at once and answers UNAVAILABLE until the models are loaded; the context is entered when they are.
-    Leaving it finishes what was accepted, for up to `config.drain` seconds.
+    It listens at once and answers UNAVAILABLE until the models are loaded; then the context is entered. When it is
+    left, requests that were accepted are answered, for up to `config.drain` seconds.
 
     Yields:
         The port that it listens on.
 
     Raises:
-        StartError: It cannot listen at this address, or has nothing to serve.
+        StartError: It cannot listen at this address, or no model can be served.
     """
+    async with AsyncExitStack() as stack:
+        parts = await _assemble(config, stack)
+        port, first_call = listen(parts.server, config)
+        await parts.server.start()
+        started = False
+        try:
+            await first_call.make()
+            await parts.models.start()
+            started = True
+            for name in ("", RESIDUAL, INFERENCE):
+                parts.health.show(name, True)
+            log.info("started", address=config.address, port=port, models=parts.models.table.names())
+            log_open(config)
+            with parts.fatal:
+                async with watching(config, parts.models), revoking(parts.gates), giving_back():
+                    yield port
+        finally:
+            parts.health.end()
+            parts.inference.drain()
+            parts.server.drain()
+            await parts.server.stop(config.drain)
+            if started:
+                log.info("stopped")
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Parts of a server that its start and its end need."""
+
+    server: Server
+    models: Models
+    health: Health
+    inference: OpenInferenceService
+    gates: Sequence[Gate]
+    fatal: "_Fatal"
+
+
+async def _assemble(config: Config, stack: AsyncExitStack) -> _Parts:
+    """Creates the parts of a server; those that must be closed are entered into the stack."""
     health = Health(config.max_watchers)
 
     async def show(name: str, serving: bool) -> None:
         health.show(name, serving)
 
-    await show("", False)
+    health.show("", False)
     waiting = Budget(config.waiting_bytes, "of images and tensors are waiting")
-    async with _traces(config) as tracing, Device(tracing, waiting) as device, probes(config, health):
-        models = Models(config, device, show)
-        calls = Calls()
-        collector = prometheus.ServerCollector(models, calls)
-        with _decoders(config) as decoders, prometheus.listen(config, collector):
-            fatal = _Fatal(health)
-            gates = [*_gates(config), health]
-            reader = message_limits.Readers(config.max_images)
-            server = Server(options(config), gates, calls, tracing, device, arrivals(config), fatal.stop, reader)
-            collaborators = models, decoders, config, tracing
-            service, open_inference = ResidualService(*collaborators), OpenInferenceService(*collaborators)
-            server.add(
-                resprobe_pb2_grpc.add_ResidualServiceServicer_to_server,
-                service,
-                {f"{RESIDUAL}/Classify": service.classify_directly, f"{RESIDUAL}/ClassifyStream": service.each()},
-            )
-            server.add(
-                open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server,
-                open_inference,
-                {
-                    f"{INFERENCE}/ModelInfer": open_inference.infer_directly,
-                    f"{INFERENCE}/ModelStreamInfer": open_inference.each(),
-                },
-            )
-            server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
-            names = RESIDUAL, INFERENCE, HEALTH, reflection.SERVICE_NAME
-            server.add(
-                reflection_pb2_grpc.add_ServerReflectionServicer_to_server, reflection_aio.ReflectionServicer(names)
-            )
-            port = listen(server, config)
-            await server.start()
-            started = False
-            try:
-                await models.start()
-                started = True
-                for name in ("", RESIDUAL, INFERENCE):
-                    await show(name, True)
-                log.info("started", address=config.address, port=port, models=models.names())
-                log_open(config)
-                with fatal:
-                    async with watching(config, models), revoking(gates), giving_back():
-                        yield port
-            finally:
-                health.end()
-                open_inference.drain()
-                server.drain()
-                await server.stop(config.drain)
-                if started:
-                    log.info("stopped")
+    tracer = await stack.enter_async_context(_tracer(config))
+    device = await stack.enter_async_context(Device(tracer, waiting))
+    await stack.enter_async_context(probes(config, health))
+    models, calls = Models(config, device, show), Calls()
+    decoders = stack.enter_context(_decoders(config))
+    stack.enter_context(prometheus.listen(config, prometheus.ServerCollector(models, calls)))
+    gates: list[Gate] = [] if config.tokens is None else [Authorization(config.tokens)]
+    fatal, reader = _Fatal(health), message_limits.Readers(config.max_images)
+    server = Server(options(config), [*gates, health], calls, tracer, device, arrivals(config), fatal.stop, reader)
+    inference = OpenInferenceService(models, decoders, config, tracer)
+    _add_services(server, ResidualService(models, decoders, config, tracer), inference, health)
+    return _Parts(server, models, health, inference, gates, fatal)
+
+
+def _add_services(server: Server, residual: ResidualService, inference: OpenInferenceService, health: Health) -> None:
+    server.add(resprobe_pb2_grpc.add_ResidualServiceServicer_to_server, residual)
+    server.add(open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server, inference)
+    server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
+    names = RESIDUAL, INFERENCE, HEALTH, reflection.SERVICE_NAME
+    server.add(reflection_pb2_grpc.add_ServerReflectionServicer_to_server, reflection_aio.ReflectionServicer(names))
 
 
 class _Fatal:
-    """Breaks the serving task off when core has failed: a server that answers nobody must not go on looking alive."""
+    """Cancels the serving task when gRPC's core has failed: a server that answers no calls must not stay alive."""
 
     def __init__(self, health: Health) -> None:
         self._health, self._failed = health, False
@@ -125,17 +134,21 @@ class _Fatal:
             self._task.cancel()
 
     def __enter__(self) -> None:
+        self._raise_if_failed()
         self._task = asyncio.current_task()
 
     def __exit__(self, *_: object) -> None:
         self._task = None
+        self._raise_if_failed()
+
+    def _raise_if_failed(self) -> None:
         if self._failed:
             raise StartError("gRPC's core failed, and no more calls could be served; the log has the reason")
 
 
 @contextmanager
 def _decoders(config: Config) -> Iterator[Decoders]:
-    """Threads that decode. Nobody waits for what they are at when the server has stopped."""
+    """Runs threads that decode. Pictures that are being decoded when the context is left are given up."""
     threads = ThreadPoolExecutor(config.decode_threads, "decode")
     decoders = Decoders(threads, config)
     try:
@@ -146,18 +159,14 @@ def _decoders(config: Config) -> Iterator[Decoders]:
 
 
 @asynccontextmanager
-async def _traces(config: Config) -> "AsyncIterator[Tracing | None]":
+async def _tracer(config: Config) -> AsyncIterator[Tracer]:
     if config.traces == "off":
-        yield None
+        yield NullTracer()
         return
-    from resprobe_server.observability.traces import Tracing
+    from resprobe_server.observability.opentelemetry import OpenTelemetryTracer  # not needed otherwise
 
-    tracing = Tracing()
+    tracer = OpenTelemetryTracer()
     try:
-        yield tracing
+        yield tracer
     finally:
-        await asyncio.to_thread(tracing.close)
-
-
-def _gates(config: Config) -> list[Gate]:
-    return [] if config.tokens is None else [Authorization(config.tokens)]
+        await asyncio.to_thread(tracer.close)

@@ -1,4 +1,4 @@
-"""Where the server listens: no plaintext where others can read it, unless that is wished; and a port for probes."""
+"""Makes the server listen, in plaintext only where others cannot read it unless that is wished; a port for probes."""
 
 import errno
 import socket
@@ -17,24 +17,26 @@ from resprobe_server.rpc.arrivals import Arrivals
 from resprobe_server.rpc.server import Server
 from resprobe_server.security.tls import server_credentials
 from resprobe_server.services.health import Health
+from resprobe_server.start_check import FirstCall, at_port, at_private_socket
 
 log = structlog.get_logger()
 
 
-def listen(server: Server, config: Config) -> int:
+def listen(server: Server, config: Config) -> tuple[int, FirstCall]:
     """Makes a server listen as configured.
 
     Returns:
-        The port.
+        The port, and the call that is to be made when the server has started.
 
     Raises:
-        StartError: It cannot listen there, it would talk plaintext with other machines, or there is something wrong
-            with its certificate.
+        StartError: It cannot listen there, it would talk plaintext with other machines, or its certificate cannot be
+            used.
     """
     address = parse_listening(config.address)
     if config.tls_cert is not None and config.tls_key is not None:
         credentials = server_credentials(config.tls_cert, config.tls_key, config.tls_client_ca)
-        return _bind(address, lambda: server.add_secure_port(address, credentials))
+        port = _bind(address, lambda: server.add_secure_port(address, credentials))
+        return port, at_private_socket(address, server.add_insecure_port)
     if config.tls_cert or config.tls_key or config.tls_client_ca:
         raise StartError("TLS needs both --tls-cert and --tls-key; --tls-client-ca goes with them")
     if not is_loopback(address):
@@ -45,16 +47,17 @@ def listen(server: Server, config: Config) -> int:
                 "--insecure-plaintext"
             )
         log.warning("plaintext on the network", address=address)
-    return _bind(address, lambda: server.add_insecure_port(address))
+    port = _bind(address, lambda: server.add_insecure_port(address))
+    return port, at_port(address, port)
 
 
 @asynccontextmanager
 async def probes(config: Config, health: Health) -> AsyncIterator[None]:
-    """Answers health checks, and nothing else, in plaintext: those of Kubernetes can neither TLS nor tokens.
+    """Answers health checks, and nothing else, in plaintext: those of Kubernetes have neither TLS nor tokens.
 
     Args:
-        config: Its health_address says where to listen; nowhere if it is empty.
-        health: Answers.
+        config: Its health_address is the address to listen at. If it is empty, nothing listens.
+        health: Answers the checks.
 
     Raises:
         StartError: It cannot listen there.
@@ -75,7 +78,7 @@ async def probes(config: Config, health: Health) -> AsyncIterator[None]:
 
 
 def parse_listening(address: str) -> str:
-    """Returns an address to listen at. Raises StartError if it is not one."""
+    """Returns an address to listen at. Raises StartError if it is not an address."""
     try:
         return parse(address, listening=True)
     except InvalidRequest as error:
@@ -83,7 +86,7 @@ def parse_listening(address: str) -> str:
 
 
 def check_free(address: str) -> None:
-    """Raises StartError if nothing can listen there: gRPC says why in a line of its own, and to us not at all."""
+    """Raises StartError if nothing can listen at an address: gRPC logs the reason and does not return it."""
     host, _, port = address.rpartition(":")
     if address.startswith(SCHEMES) or int(port) == 0:
         return

@@ -1,4 +1,4 @@
-"""What the command `resprobe-server` does."""
+"""The command `resprobe-server`: its options, its signals and its log."""
 
 import asyncio
 import json
@@ -21,10 +21,10 @@ from resprobe_server.config import Config
 PROG = "resprobe-server"
 DESCRIPTION = """Serves the models of a repository over gRPC: classes of images, and what each residual block did.
 
-Stops on SIGTERM or Ctrl-C after finishing what was accepted; a second signal stops it at once.
+Stops on SIGTERM or Ctrl-C after it has answered the requests that it accepted; a second signal stops it at once.
 
-Each option of the server can also be set in the environment (RESPROBE_SERVER_MAX_BATCH=64) or in a TOML file
-(max_batch = 64); a flag goes before the environment, and the environment before the file.
+Each option can also be set in the environment (RESPROBE_SERVER_MAX_BATCH=64) or in a TOML file (max_batch = 64). A flag
+overrides the environment, and the environment overrides the file.
 
 Examples:
   resprobe-server models
@@ -38,19 +38,19 @@ Examples:
 
 @dataclass(frozen=True)
 class Serve(Config):
-    """Options of the command."""
+    """Options of the command `resprobe-server`."""
 
     config: Path | None = None
-    """TOML file with values for these options; the environment variable RESPROBE_SERVER_CONFIG names one too."""
+    """TOML file that sets options, such as max_batch = 64. Default: the environment variable RESPROBE_SERVER_CONFIG."""
     print_config: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print the configuration as such a file, and exit."""
+    """Print the configuration as a TOML file for --config, and exit."""
     self_test: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Load every version, run each of its graphs, print what it took, and exit: with 1 if a version failed."""
+    """Load every version, run its graphs, print their times, and exit: with 1 if a version failed, else 0."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print the self-test as JSON."""
+    """Print the result of --self-test as JSON."""
 
     def run(self) -> None:
-        """Serves until a signal comes."""
+        """Serves until a signal arrives, or does what an option asks for and returns."""
         if self.print_config:
             print(config_sources.to_toml(self), end="")
             return
@@ -58,9 +58,11 @@ class Serve(Config):
         import uvloop
 
         from resprobe_server.errors import StartError
+        from resprobe_server.start_check import check_version
 
         try:
             self.check()
+            check_version(self.untested_grpcio)
             uvloop.run(_self_test(self) if self.self_test else _serve(self))
             _leave_threads()
         except StartError as error:
@@ -97,7 +99,7 @@ async def _serve(config: Config) -> None:
 
 
 def _leave_threads() -> None:
-    """Ends the process without waiting for threads that are still at something nobody waits for, such as a picture."""
+    """Ends the process without waiting for threads whose result is no longer needed, such as a picture."""
     if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -105,16 +107,16 @@ def _leave_threads() -> None:
 
 
 def _configure_log() -> None:
-    """Lines for people in a terminal, JSON elsewhere; on standard error."""
+    """Writes the log to standard error: lines for people in a terminal, JSON elsewhere."""
     import structlog
 
-    person = sys.stderr.isatty()
+    in_terminal = sys.stderr.isatty()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer() if person else structlog.processors.dict_tracebacks,
-            *([] if person else [structlog.processors.JSONRenderer()]),
+            structlog.dev.ConsoleRenderer() if in_terminal else structlog.processors.dict_tracebacks,
+            *([] if in_terminal else [structlog.processors.JSONRenderer()]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -1,4 +1,4 @@
-"""What can be configured: one frozen dataclass; its fields are the options of the command."""
+"""Configuration of the server: one frozen dataclass; its fields are the options of the command."""
 
 import math
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from resprobe_server.errors import StartError
 
 Mode = Literal["watch", "explicit", "once"]
 DeviceName = Literal["auto", "cpu", "cuda", "tensorrt"]
-_FROM_0 = (
+_AT_LEAST_0 = (
     *("threads", "max_wait", "max_calls", "max_calls_per_peer", "request_timeout"),
     *("max_connection_age", "min_ping_interval", "drain"),
 )
-_FROM_1 = (
+_AT_LEAST_1 = (
     *("decode_threads", "max_batch", "max_queue", "max_message", "max_images", "max_pixels", "max_watchers"),
     *("max_streams", "max_in_stream", "keepalive", "keepalive_timeout"),
 )
 RANGES: Mapping[str, tuple[float, float]] = {
-    **dict.fromkeys(_FROM_0, (0, math.inf)),
-    **dict.fromkeys(_FROM_1, (1, math.inf)),
+    **dict.fromkeys(_AT_LEAST_0, (0, math.inf)),
+    **dict.fromkeys(_AT_LEAST_1, (1, math.inf)),
     **dict.fromkeys(("max_request_pixels", "max_large_pictures", "max_decode", "max_waiting"), (1, math.inf)),
     "decode_seconds": (0.1, math.inf),
     "poll": (0.01, math.inf),
@@ -35,91 +35,99 @@ class Config:
     """Configuration of a server."""
 
     repository: tyro.conf.Positional[Path] = Path("models")
-    """Model repository: NAME/VERSION/model.onnx."""
+    """Directory of the model repository, which holds NAME/VERSION/model.onnx."""
     mode: Mode = "watch"
-    """watch: follow the repository. explicit: load and unload by request. once: load all at the start and no more."""
+    """When models load. watch: when the repository changes. explicit: by request. once: at the start only."""
     load: tuple[str, ...] = ()
-    """Models to load at the start in explicit mode; * means all."""
+    """Models to load at the start with --mode explicit; * loads all models."""
     allow_incompatible: bool = False
-    """Serve a new version of a model though it takes other inputs or has other classes than the one that serves."""
+    """Serve a new version of a model even if its inputs or classes differ from those of the version that serves."""
     poll: float = 5.0
-    """Seconds between looks at the repository where the system notifies of no change, as on network file systems."""
+    """Maximum seconds between scans of the repository with --mode watch; reported changes are loaded at once."""
     address: str = "127.0.0.1:50051"
-    """HOST:PORT to listen on; port 0 takes a free one. Other machines reach 0.0.0.0:PORT; that needs TLS."""
+    """HOST:PORT to listen on; port 0 picks a free port.
+    If other machines can reach it, as they reach 0.0.0.0:50051, it needs --tls-cert or --insecure-plaintext."""
     tls_cert: Path | None = None
-    """PEM file of the server's certificate, read again when it changes. With --tls-key it turns TLS on."""
+    """PEM file with the certificate of the server, read again when it changes; needs --tls-key.
+    Without a certificate, connections are plaintext."""
     tls_key: Path | None = None
-    """PEM file of the certificate's key."""
+    """PEM file with the key of --tls-cert, read again when it changes."""
     tls_client_ca: Path | None = None
-    """PEM file of the authorities that clients' certificates must come from: mutual TLS."""
+    """PEM file with the authorities of client certificates; every client must then present one (mutual TLS)."""
     insecure_plaintext: bool = False
-    """Listen without TLS where other machines can reach it."""
+    """Allow an --address that other machines can reach without TLS."""
     tokens: Path | None = None
-    """TOML file of callers, the SHA-256 of their tokens and their rights, read again when it changes."""
+    """TOML file with the name, SHA-256 and rights of each client token, read again when it changes.
+    Without the file, clients need no token."""
     health_address: str = ""
-    """HOST:PORT for health checks alone, without TLS and tokens, which those of Kubernetes cannot."""
+    """HOST:PORT of a second port for health checks alone, without TLS and tokens, as Kubernetes needs it.
+    Without an address, there is no such port."""
     device: DeviceName = "auto"
-    """auto: CUDA where there is a GPU, else the CPU. cuda, tensorrt: refuse to start without."""
+    """Device that runs the graphs. auto: CUDA if there is a GPU, else the CPU. Others fail if it cannot be used."""
     cuda_graphs: bool = False
-    """Record on CUDA what each batch size takes, and play it back: less work for each batch of a small net."""
+    """Record the work of CUDA for each batch size and replay it: faster for small nets. Needs --device cuda."""
     engines: Path | None = None
-    """Directory in which TensorRT keeps its engines from one start to the next; building them takes minutes."""
+    """Directory that keeps the engines of TensorRT. Without one, every start builds them, which can last minutes."""
     threads: int = 0
-    """Inference threads of each session on the CPU; 0: all cores."""
+    """Inference threads of each session on the CPU; 0 means one for each core."""
     decode_threads: int = 2
     """Threads that decode and resize pictures."""
     max_batch: int = 32
     """Maximum images in a batch; larger requests are split."""
     max_queue: int = 4096
-    """Maximum images waiting for a graph; more are refused with RESOURCE_EXHAUSTED."""
+    """Maximum images that wait for a graph; further requests are refused with RESOURCE_EXHAUSTED."""
     max_waiting: int = 256
-    """Maximum MiB of images and tensors that wait for graphs, all models together; more are refused with
-    RESOURCE_EXHAUSTED."""
+    """Maximum MiB that wait for graphs, all models together.
+    Further requests are refused with RESOURCE_EXHAUSTED."""
     max_wait: float = 0.0
-    """Milliseconds that a batch waits to be filled while the device is idle."""
+    """Maximum milliseconds that a batch that is not full waits for more requests while the device is idle."""
     max_message: int = 64
-    """Maximum MiB in a message."""
+    """Maximum MiB of a request or response."""
     max_images: int = 4096
     """Maximum images in a request."""
     max_pixels: int = 50
-    """Maximum megapixels in an encoded picture; a larger one is refused unread."""
+    """Maximum megapixels of an encoded picture; a larger picture is refused before it is decoded."""
     max_request_pixels: int = 200
-    """Maximum megapixels in all encoded pictures of a request together."""
+    """Maximum megapixels of all encoded pictures in a request together."""
     max_large_pictures: int = 16
-    """Maximum number of pictures of over a megapixel or a MiB that wait to be decoded, in processes of their own."""
+    """Maximum large pictures (over one megapixel or one MiB) that wait for a process that decodes them."""
     decode_seconds: float = 5.0
-    """Maximum seconds that decoding one large picture may take."""
+    """Maximum seconds to decode one large picture; a picture that needs longer is refused."""
     max_decode: int = 256
-    """Maximum MiB of encoded pictures that are being decoded, and of tensors that are being converted."""
+    """Maximum MiB of encoded pictures and of tensors that are being decoded or converted."""
     max_calls: int = 1024
-    """Maximum calls under way, health checks aside; more are refused with RESOURCE_EXHAUSTED. 0: no limit."""
+    """Maximum calls under way, not counting health checks; 0 means no limit.
+    Further calls are refused with RESOURCE_EXHAUSTED."""
     max_calls_per_peer: int = 0
-    """Maximum calls under way of one caller: the holder of a token, or else an IP address. 0: a share of --max-calls
-    that leaves places for others, 7/8 for a caller that is alone."""
+    """Maximum calls under way of one client: the holder of a token, or else an IP address.
+    0 leaves places for other clients: a client that is alone may have 7/8 of --max-calls."""
     request_timeout: float = 20.0
-    """Seconds that the request of a call, or the first of a stream, may take to come; 0: no limit."""
+    """Maximum seconds from the start of a call, or of a stream, to its first request. 0 means no limit."""
     max_watchers: int = 256
-    """Maximum streams of health changes (Health/Watch); one IP address may have a quarter of them."""
+    """Maximum streams that watch health (Health/Watch); one IP address may open a quarter of them."""
     max_streams: int = 100
-    """Maximum calls under way on one connection; gRPC keeps more waiting in the client."""
+    """Maximum calls under way on one connection; further calls wait in the client."""
     max_in_stream: int = 256
-    """Requests of one stream that are worked on at a time; more are not read yet."""
+    """Maximum requests of one stream that are worked on at a time; further requests are not yet read."""
     keepalive: float = 60.0
-    """Seconds of silence after which a connection is tested with a ping."""
+    """Seconds without traffic after which the server sends a ping on a connection."""
     keepalive_timeout: float = 20.0
-    """Seconds without an answer to that ping after which the connection is closed."""
+    """Maximum seconds until a client answers a ping; then the connection is closed."""
     min_ping_interval: float = 10.0
-    """Seconds between a client's own pings at the least; who pings more often is disconnected."""
+    """Minimum seconds between client pings; clients that ping more often are disconnected."""
     max_connection_age: float = 0.0
-    """Seconds after which a client is asked to connect again, so that load spreads over new replicas. 0: never."""
+    """Seconds after which clients are asked to connect again, to spread load over new replicas. 0 means never."""
     metrics_address: str = ""
-    """HOST:PORT of Prometheus metrics over HTTP, for example 127.0.0.1:9091; port 0 takes a free one. Empty: none."""
+    """HOST:PORT of Prometheus metrics over HTTP, for example 127.0.0.1:9091; port 0 picks a free port.
+    Without an address, there are no metrics."""
     ratio_sample: float = 0.01
-    """Share of the images whose ratio ‖F(x)‖/‖s(x)‖ per block goes into the metrics, if there are any; 0: none."""
+    """Share of the images whose block ratios ‖F(x)‖/‖s(x)‖ are sampled for the metrics, from 0 to 1."""
     traces: Literal["off", "otlp"] = "off"
-    """otlp: OpenTelemetry traces over gRPC; OTEL_EXPORTER_OTLP_ENDPOINT and its like say where to."""
+    """Traces of requests. off: none. otlp: OpenTelemetry over gRPC, sent to OTEL_EXPORTER_OTLP_ENDPOINT."""
+    untested_grpcio: bool = False
+    """Start with a version of grpcio that was not tested with this server."""
     drain: float = 30.0
-    """Seconds to finish what was accepted when told to stop."""
+    """Maximum seconds to finish the accepted requests when the server shuts down."""
 
     @property
     def pixel_limit(self) -> int:
@@ -133,18 +141,18 @@ class Config:
 
     @property
     def decode_bytes(self) -> int:
-        """Maximum bytes of what is being decoded or converted."""
+        """Maximum bytes that are being decoded or converted."""
         return self.max_decode << 20
 
     @property
     def waiting_bytes(self) -> int:
-        """Maximum bytes of what waits for graphs."""
+        """Maximum bytes that wait for graphs."""
         return self.max_waiting << 20
 
     def check(self) -> None:
-        """Raises StartError for a number out of its range."""
-        for name, (least, most) in RANGES.items():
+        """Checks the ranges of all numbers. Raises StartError for a number out of its range."""
+        for name, (minimum, maximum) in RANGES.items():
             value = getattr(self, name)
-            if not least <= value <= most:
-                expected = f"{least} or more" if most == math.inf else f"{least} to {most}"
+            if not minimum <= value <= maximum:
+                expected = f"{minimum} or more" if maximum == math.inf else f"{minimum} to {maximum}"
                 raise StartError(f"{name} is {value}; expected {expected}")

@@ -1,7 +1,10 @@
-"""Where the configuration comes from: flags before environment before file before defaults.
+"""Reads the configuration: flags override the environment, the environment overrides a file, a file the defaults.
 
-All follows from the fields of Config: a field `max_batch` is the flag --max-batch, the key `max_batch` of a TOML file
-and the environment variable RESPROBE_SERVER_MAX_BATCH.
+The names follow from the fields of Config: a field `max_batch` is the flag --max-batch, the key `max_batch` of a TOML
+file and the environment variable RESPROBE_SERVER_MAX_BATCH.
+
+pydantic-settings is not used: it ignores misspelled variables, names the field of a wrong value but not its file or
+variable, and its import adds three quarters to that of this module.
 """
 
 import argparse
@@ -19,8 +22,8 @@ from resprobe.errors import Error
 from resprobe_server.config import Config
 
 PREFIX = "RESPROBE_SERVER_"
-FILE = "config"  # --config and RESPROBE_SERVER_CONFIG name the file
-# What Kubernetes puts into the environment for a service that happens to be called resprobe-server.
+FILE = "config"  # option --config and variable RESPROBE_SERVER_CONFIG
+# Variables that Kubernetes sets for a service that happens to be called resprobe-server.
 KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_.*)?")
 KINDS = get_type_hints(Config)
 PARSERS: dict[Any, Callable[[str], object]] = {int: int, float: float, bool: {"true": True, "false": False}.__getitem__}
@@ -28,18 +31,18 @@ EXPECTED = {int: "a whole number", float: "a number", bool: "true or false", str
 
 
 def read(arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
-    """What the environment and the file say: the defaults of the flags.
+    """Reads the environment and the file: the defaults of the flags.
 
     Args:
-        arguments: Of the command line; only --config is looked at.
-        environment: Variables by name.
+        arguments: Arguments of the command line, of which only --config is read.
+        environment: Environment variables by name.
 
     Returns:
-        Values by the name of the field, of its type; fields that neither names are left out.
+        Values by the name of the field, of its type; fields that neither source sets are left out.
 
     Raises:
-        Error: The file cannot be read; a key is not known or its value is not of the field's type. The text names
-            the key, where it stands, and what would be right.
+        Error: The file cannot be read, a key is unknown, or a value is not of the field's type. The text names the
+            source, the key, and what would be right.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument(f"--{FILE}", nargs="?", default=environment.get(PREFIX + FILE.upper()))
@@ -48,7 +51,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, 
 
 
 def to_toml(config: Config) -> str:
-    """As a file that --config reads. A field that is None is left out: TOML has no such value."""
+    """Returns a configuration as a file for --config. A field that is None is left out: TOML has no such value."""
     import tomli_w
 
     values = {field.name: getattr(config, field.name) for field in fields(Config)}
@@ -61,7 +64,7 @@ def _file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise Error(f"--config {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Error(f"--config {path} is no TOML: {error}") from error
+        raise Error(f"--config {path} is not TOML: {error}") from error
     return {key: _value(key, value, f"{path}: {key}", str) for key, value in content.items()}
 
 
@@ -78,7 +81,7 @@ def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _value(name: str, value: object, where: str, spell: Callable[[str], str]) -> Any:
-    """A value as the field has it. `where` is for the error; `spell` says how a field is written there."""
+    """Converts a value to the type of its field. `where` names its source; `spell` writes a field's name as it does."""
     if name not in KINDS:
         close = difflib.get_close_matches(name, KINDS, 1)
         hint = f"did you mean {spell(close[0])}?" if close else f"known are {', '.join(map(spell, KINDS))}"
@@ -90,7 +93,7 @@ def _value(name: str, value: object, where: str, spell: Callable[[str], str]) ->
 
 
 def _convert(kind: Any, value: object) -> Any:
-    """A value of TOML as a field of this type has it. Raises TypeError if it cannot be."""
+    """Converts a value of TOML to the type of a field. Raises TypeError if it cannot be converted."""
     kind = _without_none(kind)
     if get_origin(kind) is tuple and isinstance(value, list):
         return tuple(_convert(get_args(kind)[0], one) for one in value)
@@ -108,7 +111,7 @@ def _convert(kind: Any, value: object) -> Any:
 
 
 def _parse(kind: Any, text: str) -> object:
-    """The value of an environment variable as TOML would have it; lists are written with commas."""
+    """Parses an environment variable to a value as TOML has it; lists are written with commas."""
     kind = _without_none(kind)
     if get_origin(kind) is tuple:
         return [_parse(get_args(kind)[0], one.strip()) for one in text.split(",") if one.strip()]
@@ -128,7 +131,7 @@ def _expected(kind: Any) -> str:
 
 
 def _without_none(kind: Any) -> Any:
-    """`T` for `T | None`."""
+    """Returns T for a type `T | None`, and other types as they are."""
     return next(one for one in get_args(kind) if one is not NoneType) if NoneType in get_args(kind) else kind
 
 

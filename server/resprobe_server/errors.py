@@ -1,14 +1,17 @@
-"""What the server refuses and why. The class says whose fault it is; STATUS says what goes over the wire."""
+"""Reasons why the server refuses a request. The class says whose fault it is; STATUS has the status that is sent."""
 
 import grpc
 
+MAX_BYTES = 1024  # bytes of an error's text or of a field of the log: gRPC's trailers must stay under 8 KiB
+MARK = " … "
+
 
 class RequestError(Exception):
-    """A request that is not answered. Its text is for the caller: what was wrong, and what would be right."""
+    """Request that is not answered. Its text is for the client: what was wrong, and what would be right."""
 
 
 class InvalidRequest(RequestError):
-    """The request's fault. `field` names the part of it, for example images[3]."""
+    """Request that is wrong. `field` names the part of it, for example images[3]."""
 
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)
@@ -16,7 +19,7 @@ class InvalidRequest(RequestError):
 
 
 class Unreadable(InvalidRequest):
-    """The bytes of a request are not its message, or there are none."""
+    """The bytes of a request are not its message, or there are no bytes."""
 
 
 class NotFound(RequestError):
@@ -24,7 +27,7 @@ class NotFound(RequestError):
 
 
 class UnknownMethod(RequestError):
-    """Nobody serves this method."""
+    """There is no such method."""
 
 
 class NotSupported(RequestError):
@@ -32,19 +35,19 @@ class NotSupported(RequestError):
 
 
 class LoadFailed(RequestError):
-    """A model's files are not fit to be served."""
+    """The files of a model are not fit to be served."""
 
 
 class Unauthenticated(RequestError):
-    """The caller sent no token that is known here."""
+    """The client sent no token, or one that the server does not know."""
 
 
 class Forbidden(RequestError):
-    """The caller has not the right to this."""
+    """The client's token does not have the right that the request needs."""
 
 
 class QueueFull(RequestError):
-    """Too much is waiting or under way. `retry_after` is when there should be room, in seconds."""
+    """Too many requests wait or are under way. `retry_after` is the seconds until there should be room."""
 
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
@@ -74,4 +77,15 @@ STATUS: dict[type[RequestError], grpc.StatusCode] = {
 
 
 class StartError(Exception):
-    """The server cannot start as it is configured; its text says why."""
+    """The server cannot start with its configuration; the text says why."""
+
+
+def shorten(text: str, maximum: int = MAX_BYTES) -> str:
+    """Returns a text of at most `maximum` bytes in UTF-8; the middle of a longer one is left out."""
+    if len(text) * 4 <= maximum:
+        return text
+    data = text.encode(errors="replace")
+    if len(data) <= maximum:
+        return text
+    half = (maximum - len(MARK.encode())) // 2
+    return data[:half].decode(errors="ignore") + MARK + data[-half:].decode(errors="ignore")

@@ -1,7 +1,7 @@
-"""Gives memory back to the system that was freed after something large: the C library keeps it otherwise.
+"""Returns freed memory to the system after large requests; the C library keeps it otherwise.
 
-Messages and pictures of tens of MiB come through gRPC's small buffers, so that what is freed of them lies among what is
-still used, and stays resident (https://man7.org/linux/man-pages/man3/malloc_trim.3.html).
+Messages and pictures of tens of MiB arrive in gRPC's small buffers. When they are freed, they lie between buffers that
+are still used, and stay resident (https://man7.org/linux/man-pages/man3/malloc_trim.3.html).
 """
 
 import asyncio
@@ -11,20 +11,20 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-EVERY = 2.0  # seconds between looks
-GROWN = 16 << 20  # bytes of growth that are worth it: it takes some milliseconds
-LOOKS = 15  # looks at which it is done after such a growth, since part of it may be in use for a while
+EVERY = 2.0  # seconds between checks
+GROWN = 16 << 20  # minimum growth in bytes: returning memory costs some milliseconds
+CHECKS = 15  # checks after such a growth that return memory, since part of it may be in use for a while
 STATM, PAGE = Path("/proc/self/statm"), os.sysconf("SC_PAGE_SIZE")
 
 
 @asynccontextmanager
 async def giving_back(every: float = EVERY) -> AsyncIterator[None]:
-    """Gives freed memory back while the context is open, where the C library can (glibc)."""
+    """Returns freed memory while the context is open, if the C library can (glibc)."""
     trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is None:
         yield
         return
-    task = asyncio.create_task(_look(trim, every))
+    task = asyncio.create_task(_check(trim, every))
     try:
         yield
     finally:
@@ -36,13 +36,13 @@ def resident() -> int:
     return int(STATM.read_text().split()[1]) * PAGE
 
 
-async def _look(trim: Callable[[int], int], every: float) -> None:
+async def _check(trim: Callable[[int], int], every: float) -> None:
     last, left = resident(), 0
     while True:
         await asyncio.sleep(every)
         now = resident()
         if now > last + GROWN:
-            left = LOOKS
+            left = CHECKS
         if left:
             left -= 1
             await asyncio.to_thread(trim, 0)  # ctypes lets other threads run

@@ -1,4 +1,4 @@
-"""`--self-test`: loads all that the server would, and says what each graph took to load and to run."""
+"""`--self-test`: loads every version as the server would, and measures the load and the first runs of each graph."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,17 +12,17 @@ from resprobe_server.scheduling.worker import Device
 
 @dataclass(frozen=True)
 class Row:
-    """A graph that was run, or a version that failed to load.
+    """Row of the result: a graph that was run, or a version that failed to load.
 
     Attributes:
-        model: Its name.
-        version: Its number.
-        graph: File; empty for a version that failed.
-        provider: That the graph ran on.
-        load: Seconds.
-        runs: Seconds of the first run of each batch size; none for a graph whose inputs are not known.
+        model: Name of the model.
+        version: Number of the version.
+        graph: File of the graph; empty for a version that failed.
+        provider: Execution provider that ran the graph.
+        load: Seconds to load the graph.
+        runs: Seconds of the first run of each batch size; empty for a graph that no made-up inputs fit.
         failure: Why the version did not load; empty if it did.
-        note: What its operator should know of the version; empty if nothing.
+        note: What an operator should know of the version; empty if nothing.
     """
 
     model: str
@@ -36,14 +36,14 @@ class Row:
 
 
 async def self_test(config: Config) -> list[Row]:
-    """Loads, runs and checks every version, whatever the mode.
+    """Loads, runs and checks every version, in whatever mode the server would run.
 
     Raises:
-        StartError: There is nothing to test, nothing loads, or the device cannot be used.
+        StartError: The repository holds no version, none loads, or the device cannot be used.
     """
 
     async def show(name: str, serving: bool) -> None:
-        """Nobody asks for the health of a test."""
+        """Does nothing: a self-test answers no health checks."""
 
     models = Models(replace(config, mode="once", load=()), Device(), show)
     await models.start()
@@ -58,7 +58,7 @@ async def self_test(config: Config) -> list[Row]:
             "",
             "; ".join(version.notes),
         )
-        for version in models.all()
+        for version in models.table.all()
         for model in [version.description]
         for file, times in version.times.items()
     ]
@@ -67,7 +67,7 @@ async def self_test(config: Config) -> list[Row]:
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """For a person; why a version failed is in the log."""
+    """Returns the rows as a table for a terminal; the log says why a version failed."""
     shown = Table(box=None, pad_edge=False)
     for header in ("model", "version", "graph", "provider", "load ms", "run ms (batch)"):
         shown.add_column(header, overflow="fold")

@@ -1,31 +1,56 @@
-"""Docstrings and help begin as one would say them: with a verb, or with the name of the thing."""
+"""Docstrings, help and messages read as one would say them: a verb or a noun first, and the field's words."""
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
-FOLDERS = "client", "server", "exporter", "benchmarks", "protos"
-BANNED = re.compile(r"\b[Ss]omebody\b")  # the field has a word for everyone: caller, client, operator, exporter
-OPENINGS = re.compile(r"(Of|That|Whose|See|The same)\b")  # each leaves the reader to look for what is meant
+FOLDERS = "client", "server", "exporter", "benchmarks", "protos", "examples"
+OPENINGS = re.compile(
+    r"(Of|That|Whose|See|The same|Takes it|Makes it|None:)\b"
+)  # each leaves the reader to look for what is meant
+BANNED = {  # what to write instead
+    r"\b(?:[Ss]omebody|[Aa]nybody|[Ww]hoever)\b": "the field's word: client, caller, operator, author",
+    r"at the (most|least)": "maximum, minimum, at most, at least",
+    r"(?<![Tt]here )is no (?!longer|more|one\b)\w+": "is not a …",
+    r"(?<!Returns )None: ": "If None, …",
+}
 
 
-def docstrings(path: Path) -> Iterator[tuple[int, str]]:
+def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Docstrings of a file and of what it defines, those of fields among them, with their lines."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         for one in getattr(node, "body", ()) if not isinstance(node, ast.Lambda | ast.IfExp) else ():
-            if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) and isinstance(one.value.value, str):
-                yield one.lineno, one.value.value.strip()
+            if isinstance(one, ast.Expr):
+                yield from texts(one.value) if isinstance(one.value, ast.Constant) else ()
 
 
-def test_docstrings_begin_with_a_verb_or_a_noun_and_name_who_is_meant() -> None:
-    paths = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "_pb2" not in path.name]
-    found = {path: list(docstrings(path)) for path in paths}
-    assert sum(map(len, found.values())) > 1000
-    assert [
-        f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
-        for path, texts in found.items()
-        for line, text in texts
-        if OPENINGS.match(text) or BANNED.search(text)
-    ] == []
+def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Every text in a file with its line, the parts of f-strings among them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value.strip()
+
+
+def found(pick: Callable[[ast.AST], Iterator[tuple[int, str]]], pattern: str) -> list[str]:
+    """Places in the project's code where a text has a pattern."""
+    seen, places = 0, []
+    for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if "_pb2" not in path.name):
+        for line, text in pick(ast.parse(path.read_text(encoding="utf-8"))):
+            seen += 1
+            if match := re.search(pattern, text):
+                places.append(f"{path.relative_to(ROOT)}:{line}: {match[0]} … {text[:60]!r}")
+    assert seen > 1000
+    return places
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
+    assert found(docstrings, rf"\A{OPENINGS.pattern}") == []
+
+
+@pytest.mark.parametrize("pattern", BANNED)
+def test_words_that_are_not_used(pattern: str) -> None:
+    assert found(texts, pattern) == [], BANNED[pattern]

@@ -12,7 +12,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def length(text: bytes) -> bytes:
-    """HPACK's length of a string, and the string."""
+    """Encodes a string as HPACK does: its length, and its bytes."""
     if len(text) < 127:
         return bytes([len(text)]) + text
     rest, digits = len(text) - 127, b""
@@ -28,7 +28,7 @@ def headers(path: bytes) -> bytes:
 
 
 def connect(address: str, source: str = "127.0.0.1") -> socket.socket:
-    """A connection, from one of this machine's addresses, that has sent its preface."""
+    """Connects from one of this machine's addresses and sends the preface."""
     host, _, port = address.rpartition(":")
     made = socket.create_connection((host, int(port)), 30, (source, 0))
     made.sendall(PREFACE + frame(SETTINGS, 0, 0))
@@ -36,12 +36,12 @@ def connect(address: str, source: str = "127.0.0.1") -> socket.socket:
 
 
 def calls(path: str, count: int) -> bytes:
-    """So many calls whose request does not come."""
+    """Encodes so many calls whose request does not arrive."""
     return b"".join(frame(HEADERS, END_HEADERS, 2 * number + 1, headers(path.encode())) for number in range(count))
 
 
 def read_until(connection: socket.socket, text: bytes) -> bytes:
-    """What comes, up to and with a text; fails if it does not."""
+    """Reads up to and with a text; fails if the connection is closed without it."""
     found = b""
     while text not in found:
         more = connection.recv(65536)

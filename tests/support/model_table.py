@@ -11,7 +11,7 @@ from resprobe_server.scheduling.worker import Device
 
 
 class Health:
-    """What the table says of its models."""
+    """Health of the models, as the table reports it."""
 
     def __init__(self) -> None:
         self.serving: dict[str, bool] = {}

@@ -1,4 +1,4 @@
-"""Models that were made elsewhere, node by node, as they stand in a repository."""
+"""Models made elsewhere, node by node, in a repository."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,11 +19,11 @@ def write(
 
     Args:
         model: Directory of the model.
-        nodes: See `node`.
+        nodes: Nodes, made by `node`.
         inputs: Type and shape by name.
-        outputs: The same.
-        number: Of the version.
-        constants: By name, as NumPy takes them.
+        outputs: Type and shape by name.
+        number: Number of the version.
+        constants: Values by name, for NumPy.
 
     Returns:
         The directory of the version.

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 from resprobe_server.rpc.server import Server
 
+SECONDS = 60  # maximum for all that a test asks of a server: far more than any takes
 Serve = Callable[..., AbstractContextManager[str]]
 
 
@@ -30,7 +31,7 @@ class Loop:
 def run_server(
     add: Callable[[Server], None], ask: Callable[[Any, Server], Awaitable[None]], stops: bool = True, gates: Any = ()
 ) -> Server:
-    """Serves what `add` adds to what `ask` does with a channel; returns the server."""
+    """Serves what `add` adds to what `ask` does with a channel, for a minute at most; returns the server."""
 
     async def main() -> Server:
         server = Server(gates=gates)
@@ -39,11 +40,12 @@ def run_server(
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             try:
-                await ask(channel, server)
+                async with asyncio.timeout(SECONDS):
+                    await ask(channel, server)
             finally:
                 if stops:
                     await server.stop(10)
-        assert not server.running
+        assert not server.state.running
         return server
 
     return asyncio.run(main())

@@ -4,8 +4,8 @@ from types import MappingProxyType
 
 import numpy as np
 import resprobe
-from resprobe._statistics import STATISTICS
-from resprobe._wire.responses import Baseline, Block, Model
+from resprobe._results.model import Baseline, Block, Model
+from resprobe._results.statistics import STATISTICS
 from resprobe.analysis import Frame
 
 

@@ -1,4 +1,4 @@
-"""Runs Triton's own client against a server and prints what it got as JSON; test_tritonclient.py says what is right.
+"""Runs Triton's own client against a server and prints its answers as JSON, which test_tritonclient.py checks.
 
 A program and not a module of the tests: the client's environment is one of its own, see constraints-triton.txt.
 Arguments: HOST:PORT of a server with the model `digits`, HOST:PORT of one in explicit mode, a folder with images.npy
@@ -30,7 +30,7 @@ def image(values: Any, datatype: str, module: Any = sync) -> Any:
 
 
 def failure(call: Callable[[], Any]) -> list[str | None]:
-    """Status and message of a call that is to fail."""
+    """Status and message of a call that must fail."""
     try:
         call()
     except InferenceServerException as error:

@@ -24,4 +24,4 @@ PARTS: Mapping[str, Part] = {
     "memory": Part("Memory under load", 130),
     "compiled": Part("torch.compile", 90),
 }
-"""In the order in which they run: what takes longest for the least comes last."""
+"""Parts in the order in which they run: those that take longest for the least are last."""

@@ -1,4 +1,4 @@
-"""What block statistics and a block scale cost: each graph beside the lean one, by turns."""
+"""Cost of block statistics and of a block scale: each graph beside the lean one, by turns."""
 
 from on_gpu.graphs import GRAPHS, Resident
 from on_gpu.results import Results

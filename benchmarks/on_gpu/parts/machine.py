@@ -1,4 +1,4 @@
-"""What the benchmark ran on, and which provider a session of the server really uses."""
+"""Hardware and versions that the benchmark ran on, and the provider that a session of the server really uses."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ CUDA = re.compile(r"nvidia-(cudnn|cublas|cuda-runtime)")
 
 
 def run(settings: Settings, results: Results) -> None:
-    """Adds a table of names and versions. Raises StartError where CUDA is wanted and cannot be used."""
+    """Adds a table of names and versions. Raises StartError if CUDA is wanted and cannot be used."""
     table = results.table("Machine and versions", "what", "value")
     for name, value in (driver.describe() if settings.device == "cuda" else {}).items():
         table.add(name, value)

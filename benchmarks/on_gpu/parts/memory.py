@@ -20,14 +20,14 @@ NOTES = (
 
 @dataclass(frozen=True)
 class Look:
-    """MiB in use: on the host by the server, and on the GPU by all. If None, there is no GPU."""
+    """Returns the MiB in use on the host by the server, and on the GPU by all processes. If None, there is no GPU."""
 
     host: float
     gpu: float | None
 
 
 def run(settings: Settings, results: Results) -> None:
-    """Adds a row for each quarter."""
+    """Adds a row for each quarter of the load."""
     seconds, warm_up, callers = (1.0, 0.2, 4) if settings.quick else (60.0, 5.0, 32)
     model = settings.written()[0]
     flags = ["--cuda-graphs"] if settings.device == "cuda" else ["--threads", "1"]

@@ -23,7 +23,7 @@ PREPROCESSING = ("--mean", *map(str, nets.MEAN), "--std", *map(str, nets.STD))
 
 
 def run(settings: Settings, results: Results) -> None:
-    """Adds a row for each model. Raises RuntimeError where none could be written."""
+    """Adds a row for each model. Raises RuntimeError if none could be written."""
     table = results.table("Models", "model", "image", "weights", "written in, s", "failure")
     missing = [model for model in settings.models if not (settings.directory(model) / "model.json").is_file()]
     context = multiprocessing.get_context("spawn")
@@ -45,7 +45,7 @@ def run(settings: Settings, results: Results) -> None:
 
 
 def _write(model: Model, settings: Settings) -> float:
-    """Writes a model. Returns the seconds it took."""
+    """Writes a model. Returns the seconds that it took."""
     begin = time.perf_counter()
     where = "--repository", str(settings.repository), "--name", model.name
     if model.depth == 50:
@@ -65,7 +65,7 @@ def _published(model: Model, settings: Settings) -> Path | None:
 
 
 def _export(model: Model, path: Path) -> Path:
-    """Exports the net to ONNX with a free batch size, as people do without resprobe."""
+    """Exports a net to ONNX with a free batch size by torch alone."""
     images = torch.zeros(1, 3, model.size, model.size)
     names: dict[str, Any] = {"input_names": ["data"], "output_names": ["scores"], "dynamic_axes": {"data": {0: "n"}}}
     with warnings.catch_warnings():

@@ -51,7 +51,7 @@ def run(settings: Settings, results: Results) -> None:
 
 
 def _ways(path: Path, settings: Settings) -> Iterator[tuple[str, Callable[[], Callable[[Arrays], Arrays]]]]:
-    """Ways to run a graph: what each is called, and what makes a function of inputs."""
+    """Returns ways to run a graph: their names, and functions that return a function of inputs."""
     for recorded in settings.recordings:
         provider = settings.provider(recorded)
         what = "CPU" if provider.name == CPU else "TF32, CUDA graphs" if recorded else "TF32"
@@ -97,7 +97,7 @@ def _join(parts: list[Arrays]) -> Arrays:
 
 
 def _compare(found: Arrays, expected: Arrays) -> tuple[float, float | None, float]:
-    """Largest difference of logits and of statistics, and the share of images with the same best class."""
+    """Returns the largest difference of logits and of statistics, and the share of images with the same best class."""
     logits, right = found[LOGITS], expected[LOGITS]
     difference = float((np.abs(logits - right).max(1) / np.abs(right).max(1)).max())
     agree = float((logits.argmax(1) == right.argmax(1)).mean())

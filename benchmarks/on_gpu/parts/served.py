@@ -64,7 +64,7 @@ def run(settings: Settings, results: Results) -> None:
 
 
 def _start(settings: Settings, stack: ExitStack, table: Rows) -> dict[bool, ServerProcess]:
-    """Servers, at the same time: each takes its time to load and warm the models."""
+    """Starts several servers at the same time, because each needs time to load and warm the models."""
     servers = {}
     with ThreadPoolExecutor() as threads:
         starting = {one: threads.submit(stack.enter_context, _serve(settings, one)) for one in settings.recordings}

@@ -1,4 +1,4 @@
-"""Images/s of ONNX Runtime and of PyTorch in eager mode, one batch after the other, each waited for."""
+"""Images/s of ONNX Runtime and of PyTorch in eager mode, one batch at a time."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -39,7 +39,7 @@ def run(settings: Settings, results: Results) -> None:
 
 
 def _contenders(model: Model, settings: Settings) -> dict[str, Callable[[int], Run]]:
-    """What makes each ready for a batch size. Sessions and nets are opened once, when they are first wanted."""
+    """Returns functions that prepare each contender for a batch size. Sessions and nets are opened when first used."""
     path, shape = settings.directory(model) / LEAN, (model.size, model.size, 3)
     resident = cache(lambda recorded: Resident(path, settings.provider(recorded)))
     copying, net = cache(lambda: as_served(path, settings.provider())), cache(lambda: nets.make(model))

@@ -1,4 +1,4 @@
-"""Images/s of training with our trainer: bfloat16 and float32, compiled and not."""
+"""Images/s of the exporter's training: bfloat16 and float32, compiled and not."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ NOTES = (
 
 @dataclass(frozen=True)
 class Way:
-    """How to train: whether convolutions are in bfloat16, and whether the net is compiled first."""
+    """A way to train: whether convolutions are in bfloat16, and whether the net is compiled first."""
 
     low: bool
     compiled: bool = False
@@ -32,7 +32,7 @@ TOGETHER = ((Way(low=True), Way(low=False)), (Way(low=True, compiled=True),))
 
 @dataclass(frozen=True)
 class Size:
-    """How much to train: the depth of the net, images in a step, steps in a turn, and turns."""
+    """Amount of training: the depth of the net, images in a step, steps in a turn, and turns."""
 
     depth: int = 20
     batch: int = 128
@@ -41,7 +41,7 @@ class Size:
 
 
 def run(settings: Settings, results: Results) -> None:
-    """Adds a row for each way, those first that need no compiler."""
+    """Adds a row for each way to train, first those that need no compiler."""
     torch.backends.cudnn.deterministic = True
     size = Size(8, 8, 1, 1) if settings.quick else Size()
     loaded = _data(settings).to(torch.device(settings.device))
@@ -62,7 +62,7 @@ def _loop(size: Size, loaded: data.Data, way: Way) -> Callable[[], None]:
         RECIPES["cifar10"], batch_size=size.batch, iterations=size.steps, learning_rate=0.01, autocast=way.low
     )
     net = ResNet(Architecture(depth=size.depth)).to(loaded.train.images.device)
-    options = trainer.Options(compiled=way.compiled, report_every=20)  # as `exporter build` has it on a GPU
+    options = trainer.TrainingOptions(compiled=way.compiled, report_every=20)  # as `exporter build` has it on a GPU
     return lambda: trainer.train(net, loaded, recipe, 0, lambda _: None, options=options)
 
 

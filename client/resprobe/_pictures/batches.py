@@ -1,14 +1,14 @@
-"""How many picture files go into one request: no more than a server takes at a time."""
+"""Divides picture files into requests that a server accepts."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 BATCH = 128  # images
-BYTES = 16 << 20  # of files; a server takes messages of 64 MiB if nothing else was configured
+BYTES = 16 << 20  # of files; a server accepts messages of 64 MiB by default
 
 
 def batches(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
-    """Yields files in order, in parts of at most BATCH files and of BYTES, or of one file that alone has more."""
+    """Yields files in order, in parts of maximum BATCH files and BYTES bytes, or of one file that alone has more."""
     start, size = 0, 0
     for place, path in enumerate(paths):
         one = _size(path)
@@ -21,7 +21,7 @@ def batches(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
 
 
 def _size(path: Path) -> int:
-    """Returns the bytes in a file; 0 for one that is not there, which is said by whoever reads it."""
+    """Returns the bytes in a file; 0 for one that does not exist, which reading it will report."""
     try:
         return path.stat().st_size
     except OSError:

@@ -1,6 +1,6 @@
-"""Folders with one directory of pictures for each class, as they lie about on disks: what is a class, and what is not.
+"""Folders with one directory of pictures for each class: which directories are classes, and which files are pictures.
 
-Left out is what file managers, notebooks and archives leave behind: names that begin with a dot, and `__MACOSX`. A
+Names that begin with a dot, and `__MACOSX`, are left out: file managers, notebooks and archives leave them behind. A
 folder that holds nothing but parts (`train`, `val`, `test`) has its classes in them.
 """
 
@@ -12,6 +12,7 @@ from typing import Literal
 from resprobe._pictures.formats import SUFFIXES
 from resprobe.errors import DatasetError
 
+Split = Literal["train", "test"]
 _PARTS = {
     "train": "train",
     "training": "train",
@@ -21,7 +22,7 @@ _PARTS = {
     "test": "test",
     "testing": "test",
 }
-_WANTED = {"train": ("train",), "test": ("test", "val", "train")}
+_WANTED: dict[Split, tuple[str, ...]] = {"train": ("train",), "test": ("test", "val", "train")}
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class Folder:
     notes: tuple[str, ...]
 
 
-def read(directory: Path, split: Literal["train", "test"]) -> Folder:
+def read(directory: Path, split: Split) -> Folder:
     """Lists the pictures of a folder.
 
     Args:
-        directory: With a directory for each class, or with nothing but parts that are such folders.
-        split: To train on: the part `train`. To evaluate with: `test`, or else `val`, or else `train`.
+        directory: Folder with a directory for each class, or with nothing but parts that are such folders.
+        split: "train" reads the part `train`; "test" reads `test`, or else `val`, or else `train`.
 
     Raises:
         DatasetError: There are fewer than two classes, a class has no pictures, or there is no part to train on.
@@ -68,8 +69,8 @@ def read(directory: Path, split: Literal["train", "test"]) -> Folder:
     return Folder(files, labels, tuple(classes), tuple(notes))
 
 
-def _part(directory: Path, split: Literal["train", "test"]) -> tuple[Path, list[str]]:
-    """Where the classes are, and a note if that is a part of the folder."""
+def _part(directory: Path, split: Split) -> tuple[Path, list[str]]:
+    """Returns the directory that holds the classes, and a note if it is a part of the folder."""
     names = [path.name for path in _visible(directory) if path.is_dir()]
     parts = {_PARTS[name.casefold()]: name for name in names if name.casefold() in _PARTS}
     if not parts or (len(parts) < len(names) and not parts.keys() >= {"train", "test"}):

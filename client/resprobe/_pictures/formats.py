@@ -1,7 +1,7 @@
-"""Which picture files are read: the one list for folders, for training, for the commands and for servers.
+"""Formats of picture files: the one list for folders, for training, for the commands and for servers.
 
-A server decodes few formats, because each is a door for whoever sends it bytes. The others are read where they lie, and
-sent to a server as PNG, which loses nothing.
+A server decodes few formats, because each decoder is a risk. Clients read the others themselves and send them as PNG,
+which loses nothing.
 """
 
 SERVED = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "WEBP": (".webp",)}  # Pillow's names, and suffixes of files

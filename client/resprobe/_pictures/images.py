@@ -1,6 +1,6 @@
-"""What users call an image, turned into what travels: a file's bytes, or raw pixels. No protobuf here."""
+"""Turns what users call an image into what travels: the bytes of a file, or raw pixels. No protobuf here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from os import PathLike
@@ -12,16 +12,17 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from resprobe._pictures import formats
+from resprobe._pictures.arrays import Layout, Tensor, as_array, channels_last, check_layout
 from resprobe.errors import InvalidImage, InvalidRequest
 
-ImageLike: TypeAlias = "npt.NDArray[np.uint8] | str | PathLike[str] | bytes | Image.Image"
+ImageLike: TypeAlias = "npt.NDArray[np.uint8] | Tensor | str | PathLike[str] | bytes | Image.Image"
 Images: TypeAlias = "ImageLike | Sequence[ImageLike]"
 Size: TypeAlias = tuple[int, int]  # height and width, in pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The bytes of a JPEG, PNG or WebP file; `source` is what to call it in an error."""
+    """Bytes of a JPEG, PNG or WebP file; `source` is what to call it in an error."""
 
     data: bytes
     source: str
@@ -29,7 +30,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """height × width × channels bytes, row by row, channels last, 1 (grey) or 3 (RGB) of them."""
+    """Raw pixels, row by row, channels last: height × width × channels bytes, 1 channel (grey) or 3 (RGB)."""
 
     height: int
     width: int
@@ -40,12 +41,12 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """A picture as a model takes it.
+    """Picture of the size and the channels that a model expects.
 
     Attributes:
         pixels: uint8 [height, width, channels].
-        resized_from: Height and width of the picture as one sees it, which is after its EXIF orientation was applied.
-            None if it had the model's size.
+        resized_from: Height and width of the picture after its EXIF orientation was applied. If None, it had the
+            model's size.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -53,17 +54,17 @@ class Fitted:
 
 
 def fit(picture: Image.Image, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
-    """Returns what `fitted` does, without the size: uint8 [height, width, channels]."""
+    """Converts and resizes a picture as `fitted` does: uint8 [height, width, channels]."""
     return fitted(picture, height, width, channels).pixels
 
 
 def fitted(picture: Image.Image, height: int, width: int, channels: int) -> Fitted:
     """Converts a picture to grey or colour and, where its size differs, resizes it (bilinear).
 
-    The one rule for it: the exporter trains on pictures that went through here, and the server classifies them so.
+    The exporter trains on pictures that were converted here, and the server converts them here too.
 
     Raises:
-        ValueError: See `to_8_bits`.
+        ValueError: `to_8_bits` cannot convert it.
     """
     picture = to_8_bits(picture).convert("L" if channels == 1 else "RGB")
     size = None
@@ -74,16 +75,16 @@ def fitted(picture: Image.Image, height: int, width: int, channels: int) -> Fitt
 
 
 def to_8_bits(picture: Image.Image) -> Image.Image:
-    """Makes a picture grey or RGB as a person would see it.
+    """Converts a picture to grey or RGB, as a person would see it.
 
-    Its EXIF orientation is applied, 16 bits are scaled to 8, and what is transparent is laid over white. Of several
-    frames the first is used.
+    Its EXIF orientation is applied, 16 bits are scaled to 8, and transparent pixels are laid over white. The first of
+    several frames is used.
 
     Returns:
         A picture of mode L if it has no colours, else of mode RGB.
 
     Raises:
-        ValueError: Its pixels are floating-point numbers, or 32-bit numbers whose range is not that of 16 bits.
+        ValueError: Its pixels are floating-point numbers, or 32-bit numbers outside the range of 16 bits.
     """
     if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         picture = ImageOps.exif_transpose(picture)
@@ -113,48 +114,55 @@ def _from_16_bits(picture: Image.Image) -> Image.Image:
     return Image.fromarray(grey)
 
 
-def collect(images: Images) -> list[Encoded | Pixels]:
-    """Everything that `Client.classify` takes, as a list with one entry for each image.
+def collect(images: Images, layout: Layout = "nhwc") -> list[Encoded | Pixels]:
+    """Reads everything that `Client.classify` accepts: returns one entry for each image.
 
     Args:
-        images: uint8 array [n, h, w, c] or [h, w, c], a path, a PIL image, encoded bytes, or a list of these. Files
-            and bytes are of the formats in formats.py.
+        images: uint8 array or torch tensor [n, h, w, c] or [h, w, c], a path, a PIL image, encoded bytes, or a list of
+            these. Files and bytes are of the formats in formats.py.
+        layout: Order of the axes of arrays and tensors.
 
     Raises:
         InvalidImage: An image has another shape or dtype, or its file cannot be read.
-        InvalidRequest: There are no images.
+        InvalidRequest: There are no images, or no such layout.
     """
-    found = [entry for index, image in enumerate(_each(images)) for entry in _one(image, index)]
+    check_layout(layout)
+    each: Sequence[Any]
+    if isinstance(images, list | tuple):
+        each = images
+    elif getattr(images, "ndim", 0) == 4 and (array := as_array(images, None)) is not None:
+        each, layout = list(channels_last(array, layout, None)), "nhwc"
+    else:
+        each = [images]
+    found = [_one(image, index, layout) for index, image in enumerate(each)]
     if not found:
         raise InvalidRequest("no images were given; expected at least one")
     return found
 
 
-def _each(images: Images) -> Iterator[Any]:
-    if isinstance(images, np.ndarray) and images.ndim == 4:
-        _check(images, None)
-        yield from images
-    elif isinstance(images, list | tuple):
-        yield from images
-    else:
-        yield images
+def count(images: Images) -> int:
+    """Counts what `collect` would return, without reading it."""
+    if isinstance(images, list | tuple):
+        return len(images)
+    shape: tuple[int, ...] = getattr(images, "shape", ())
+    return shape[0] if len(shape) == 4 else 1
 
 
-def _one(image: Any, index: int) -> Iterator[Encoded | Pixels]:
+def _one(image: Any, index: int, layout: Layout) -> Encoded | Pixels:
+    array = as_array(image, index)
+    if array is not None:
+        return _pixels(channels_last(array, layout, index), f"image {index}")
     match image:
-        case np.ndarray():
-            _check(image, index)
-            yield _pixels(image, f"image {index}")
         case bytes() | bytearray() | memoryview():
-            yield _encoded(bytes(image), f"image {index}", index)
+            return _encoded(bytes(image), f"image {index}", index)
         case str() | PathLike():
-            yield _file(Path(image), index)
+            return _file(Path(image), index)
         case Image.Image():
-            yield _picture(image, index)
+            return _picture(image, index)
         case _:
             raise InvalidImage(
                 f"image {index} is a {type(image).__name__}; "
-                "expected a uint8 array, a path, a PIL image or the bytes of a picture file",
+                "expected a uint8 array or torch tensor, a path, a PIL image or the bytes of a picture file",
                 index=index,
             )
 
@@ -165,17 +173,6 @@ def _picture(image: Image.Image, index: int) -> Pixels:
     except Exception as error:  # a picture that is read only now may be damaged in any way
         raise InvalidImage(f"image {index}: {str(error) or type(error).__name__}", index=index) from error
     return _pixels(pixels[..., None] if pixels.ndim == 2 else pixels, f"image {index}")
-
-
-def _check(image: npt.NDArray[Any], index: int | None) -> None:
-    what = "images" if index is None else f"image {index}"
-    if image.dtype != np.uint8:
-        hint = "; scale to 0…255 and cast" if image.dtype.kind == "f" else ""
-        raise InvalidImage(f"{what}: dtype {image.dtype}; expected uint8 pixels{hint}", index=index)
-    shape = image.shape[-3:]
-    if image.ndim - (index is None) != 3 or shape[-1] not in (1, 3) or 0 in shape:
-        expected = "[n, height, width, 1 or 3]" if index is None else "[height, width, 1 or 3]"
-        raise InvalidImage(f"{what}: shape {list(image.shape)}; expected {expected}", index=index)
 
 
 def _pixels(image: npt.NDArray[np.uint8], source: str) -> Pixels:

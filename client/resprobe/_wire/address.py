@@ -1,4 +1,4 @@
-"""Addresses as gRPC takes them: which are right, which is the default, and which stay on this machine."""
+"""Addresses of servers: their syntax, the default, and which of them stay on this machine."""
 
 import ipaddress
 import os
@@ -13,19 +13,19 @@ SCHEMES = (*UNIX, "dns:", "ipv4:", "ipv6:")  # of gRPC's resolvers
 
 
 def default() -> str:
-    """Where clients look for a server: what the environment variable RESPROBE_ADDRESS says, or DEFAULT."""
+    """Returns the address in the environment variable RESPROBE_ADDRESS, or DEFAULT."""
     return os.environ.get("RESPROBE_ADDRESS") or DEFAULT
 
 
 def parse(address: str, *, listening: bool = False) -> str:
-    """Returns an address if it is one; gRPC itself guesses ports where they are missing or out of range.
+    """Checks an address and returns it; gRPC itself would guess ports that are missing or out of range.
 
     Args:
         address: HOST:PORT, [IPV6]:PORT, unix:PATH, unix-abstract:NAME, or these behind dns:, ipv4: or ipv6:.
-        listening: Whether a server is to listen there: port 0 is then any free one.
+        listening: Whether a server will listen there: port 0 then means any free port.
 
     Raises:
-        InvalidRequest: It is none of these, or its port is missing or out of range.
+        InvalidRequest: It is not an address, or its port is missing or out of range.
     """
     if address.startswith(UNIX):
         if not address.partition(":")[2].strip("/"):
@@ -75,11 +75,11 @@ def _is_host(host: str) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether what is sent to this address, or accepted at it, stays on this machine.
+    """Returns whether what is sent to this address, or accepted at it, stays on this machine.
 
     Args:
-        address: As gRPC takes it: HOST:PORT, unix:PATH, or with a scheme of its resolvers. A host name other than
-            localhost counts as the network's, wherever it leads today.
+        address: HOST:PORT, unix:PATH, or with a scheme of gRPC's resolvers. A host name other than localhost counts as
+            the network, whatever it resolves to today.
     """
     if address.startswith(UNIX):
         return True
@@ -88,7 +88,7 @@ def is_loopback(address: str) -> bool:
         address = rest.removeprefix("//").partition("/")[2] if rest.startswith("//") else rest  # dns://RESOLVER/HOST
     elif scheme in ("ipv4", "ipv6"):
         address = rest
-    # Only the ip schemes take several addresses; % begins an escape, behind which anything can hide.
+    # Only the ip schemes accept several addresses; % begins an escape, behind which anything can hide.
     return "%" not in address and all(_is_loopback_host(_host(one)) for one in address.split(","))
 
 

@@ -1,10 +1,10 @@
-"""How a channel to a server is made: options, retries, TLS, and the token that says who asks."""
+"""Opens channels to a server: options, retries, TLS, and the token that names the caller."""
 
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import TypeAlias
 
 import grpc
 
@@ -24,14 +24,14 @@ _OPTIONS = [
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server, and how to reach it.
+    """Address of a server, and what is needed to reach it.
 
     Attributes:
         address: HOST:PORT.
-        tls: Encrypt, and check the server's certificate.
-        ca: PEM file of the authorities to check it against, instead of those that come with gRPC. Implies TLS.
-        certificate: PEM files of the caller's own certificate and its key, for mutual TLS. Implies TLS.
-        token: Sent with every call. Over plaintext gRPC sends it only where the connection is to this machine.
+        tls: Whether to encrypt, and to check the server's certificate.
+        ca: PEM file of the authorities to check it against. If None, those that come with gRPC. Implies TLS.
+        certificate: PEM files of the client's own certificate and its key, for mutual TLS. Implies TLS.
+        token: Token to send with every call; in plaintext only to this machine. If None, none is sent.
     """
 
     address: str
@@ -41,32 +41,36 @@ class Endpoint:
     token: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises InvalidRequest for what is not an address."""
+        """Checks the address. Raises InvalidRequest if it is not one."""
         parse(self.address)
 
     def open(self) -> grpc.Channel:
-        """A channel, which connects with the first call. Raises InvalidRequest, see `_credentials`."""
+        """Opens a channel, which connects with the first call.
+
+        Raises:
+            InvalidRequest: A file cannot be read, or the token would cross the network in plaintext.
+        """
         credentials = self._credentials()
         if credentials is None:
             return grpc.insecure_channel(self.address, _OPTIONS)
         return grpc.secure_channel(self.address, credentials, _OPTIONS)
 
     def open_async(self) -> grpc.aio.Channel:
-        """Returns the same for asyncio. Raises InvalidRequest also where there is no event loop."""
+        """Opens a channel for asyncio, which connects with the first call.
+
+        Raises:
+            InvalidRequest: As above, or no event loop runs in this thread.
+        """
         credentials = self._credentials()
         try:
             if credentials is None:
                 return grpc.aio.insecure_channel(self.address, _OPTIONS)
             return grpc.aio.secure_channel(self.address, credentials, _OPTIONS)
-        except RuntimeError as error:  # gRPC looks for the loop of this thread
+        except RuntimeError as error:  # gRPC needs the event loop of this thread
             raise InvalidRequest(f"an AsyncClient is made inside a coroutine, where its loop runs: {error}") from error
 
     def _credentials(self) -> grpc.ChannelCredentials | None:
-        """Returns the credentials. If None, plaintext.
-
-        Raises:
-            InvalidRequest: A file cannot be read, or a token could be overheard.
-        """
+        """Returns the credentials, or None for plaintext."""
         if self.tls or self.ca or self.certificate:
             own, key = map(_read, self.certificate) if self.certificate else (None, None)
             credentials = grpc.ssl_channel_credentials(_read(self.ca) if self.ca else None, key, own)
@@ -84,23 +88,6 @@ class Endpoint:
         if self.token is None:
             return credentials
         return grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(self.token))
-
-
-class Connected:
-    """Base of what holds a connection."""
-
-    def __reduce__(self) -> NoReturn:
-        """Raises InvalidRequest: pickle and copy cannot take a connection along."""
-        raise InvalidRequest(
-            "a client cannot be copied or sent to another process: open one there with the same address"
-        )
-
-
-class ClosedStub:
-    """Stands for the methods of a server once the client is closed."""
-
-    def __getattr__(self, name: str) -> NoReturn:
-        raise InvalidRequest("the client is closed; expected an open one, as inside its `with` block")
 
 
 def _read(path: FilePath) -> bytes:

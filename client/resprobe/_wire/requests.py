@@ -1,7 +1,7 @@
-"""What goes to a server: the one place that writes request messages."""
+"""Writes request messages: the one place that does."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -9,16 +9,18 @@ import numpy.typing as npt
 from resprobe_protos import resprobe_pb2 as pb
 
 from resprobe._classes import nearest
+from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import Encoded, Images, Pixels, collect
-from resprobe._wire.responses import Model
+from resprobe._results.model import Model
 from resprobe.errors import InvalidRequest, ModelNotFound
 
 LONGEST_NAME = 255  # bytes; models are directories
+SHOWN = 12  # names of blocks in an error
 BlockScale: TypeAlias = npt.ArrayLike | Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Call:
+class PreparedRequest:
     """A request that is ready to be sent, and what its images are called in errors."""
 
     message: pb.ClassifyRequest
@@ -26,21 +28,28 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Options:
-    """What `classify` and `stream` take beside the images."""
+class RequestOptions:
+    """Arguments of `classify` and `stream` beside the images."""
 
     model: str
     version: str | int
     blocks: bool = False
     top_k: int = 5
     block_scale: BlockScale | None = None
+    layout: Layout = "nhwc"
 
-    def call(self, images: Images) -> Call:
-        """The request for these images. Raises InvalidImage or InvalidRequest."""
-        return self.call_collected(collect(images))
+    def resolve(self, model: Model) -> "RequestOptions":
+        """Replaces names of blocks by factors for this model. Raises InvalidRequest for names that it does not have."""
+        if not isinstance(self.block_scale, Mapping):
+            return self
+        return replace(self, model=model.name, version=model.version, block_scale=factors(self.block_scale, model))
 
-    def call_collected(self, images: Sequence[Encoded | Pixels]) -> Call:
-        """Makes requests from what `collect` returned."""
+    def prepare(self, images: Images) -> PreparedRequest:
+        """Creates the request for these images. Raises InvalidImage or InvalidRequest."""
+        return self.prepare_collected(collect(images, self.layout))
+
+    def prepare_collected(self, images: Sequence[Encoded | Pixels]) -> PreparedRequest:
+        """Creates the request for images that `collect` returned."""
         which = model_request(self.model, self.version)
         try:
             message = pb.ClassifyRequest(
@@ -49,46 +58,60 @@ class Options:
                 images=[_image(image) for image in images],
                 top_k=self.top_k,
                 view=pb.VIEW_BLOCKS if self.blocks else pb.VIEW_BASIC,
-                block_scale=_scale(self.block_scale),
+                block_scale=_flat(self.block_scale),
             )
         except (TypeError, ValueError) as error:
             raise InvalidRequest(f"top_k {self.top_k!r}: expected a whole number from 1 to 2147483647") from error
-        return Call(message, [image.source for image in images])
+        return PreparedRequest(message, [image.source for image in images])
 
 
-def model_request(name: str, version: str | int) -> pb.GetModelRequest:
-    """The request for a model's description.
+def model_request(name: str, version: str | int = "") -> pb.GetModelRequest:
+    """Creates the request for a model's description.
+
+    Args:
+        name: NAME or NAME/VERSION. If empty, the only model that is served.
+        version: Version such as 1 or "1". If empty, the one in `name`, or the default version.
 
     Raises:
-        InvalidRequest: The name or the version cannot be one.
-        ModelNotFound: It is longer than any name, so that a server's answer could not repeat it.
+        InvalidRequest: The name or the version cannot be one, or they name two versions.
+        ModelNotFound: Either is longer than any name.
     """
     if not isinstance(name, str) or not isinstance(version, str | int) or isinstance(version, bool):
         raise InvalidRequest(f"model {name!r} version {version!r}: expected a name, and a version such as 1 or '1'")
-    for what, word in (("model", name), ("version", str(version))):
+    model, slash, named = name.partition("/")
+    if slash and not (model and named):
+        raise InvalidRequest(f"model {name!r}: expected NAME or NAME/VERSION")
+    if named and version != "" and str(version) != named:
+        raise InvalidRequest(f"model {name!r} and version {version!r} contradict each other: expected one version")
+    wanted = named or str(version)
+    for what, word in (("model", model), ("version", wanted)):
         if len(word.encode(errors="replace")) > LONGEST_NAME:
             raise ModelNotFound(f"no {what} {word[:20]!r}…: no name has {len(word):,} characters")
     try:
-        return pb.GetModelRequest(name=name, version=str(version))
+        return pb.GetModelRequest(name=model, version=wanted)
     except ValueError as error:
         raise InvalidRequest(f"model {name!r} version {version!r} is not text: {error}") from error
 
 
 def factors(scale: Mapping[str, float], model: Model) -> npt.NDArray[np.float32]:
-    """Factors on some blocks by their names, as factors on all blocks of a model, [blocks]: 1 where none is given.
+    """Converts factors on some blocks by their names to factors on all blocks of a model, [blocks]: 1 for the others.
 
     Raises:
         InvalidRequest: The model has no block of this name, or a factor is not a number.
     """
     names = [block.name for block in model.blocks]
-    for name in scale:
-        if name not in names:
-            near = ", ".join(nearest(str(name), names)) or ", ".join(names[:3]) or "none"
-            raise InvalidRequest(f"block_scale: model {model.name} has no block {name!r}; nearest: {near}")
+    if unknown := [name for name in scale if name not in names]:
+        near = nearest(str(unknown[0]), names)
+        hint = f"nearest: {', '.join(near)}; " if near else ""
+        some = ", ".join(names[:SHOWN]) or "none"
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        raise InvalidRequest(
+            f"block_scale: model {model.name} has no block {unknown[0]!r}; {hint}its blocks are {some}{more}"
+        )
     return _numbers([scale.get(name, 1) for name in names])
 
 
-def _scale(scale: BlockScale | None) -> Sequence[float]:
+def _flat(scale: BlockScale | None) -> Sequence[float]:
     flat: list[float] = [] if scale is None else _numbers(scale).ravel().tolist()
     return flat
 
@@ -96,11 +119,11 @@ def _scale(scale: BlockScale | None) -> Sequence[float]:
 def _numbers(scale: BlockScale) -> npt.NDArray[np.float32]:
     try:
         array = np.asarray(scale)
-        if array.dtype.kind in "biuf":
-            return array.astype(np.float32)
     except (TypeError, ValueError):  # rows of different lengths
-        pass
-    raise InvalidRequest("block_scale: expected numbers [blocks] or [n, blocks], or a dict of them by block")
+        array = np.array(None)
+    if array.dtype.kind not in "biuf":
+        raise InvalidRequest("block_scale: expected numbers [blocks] or [n, blocks], or a dict of them by block")
+    return array.astype(np.float32)
 
 
 def _image(source: Encoded | Pixels) -> pb.Image:

@@ -1,27 +1,28 @@
-"""Many images, in a notebook: what the commands blocks, report, compare and drift do, as functions on frames.
+"""Many images, in a notebook: what the commands blocks, compare and drift do, as functions on frames.
 
 from resprobe import analysis, datasets
 
 with resprobe.Client() as client:
     frame = analysis.sweep(client, datasets.load("digits"), "resnet20")  # or analysis.read("stats.parquet")
-analysis.summarise(frame.blocks.ratio).mean  # [blocks]
-frame.table().to_pandas()                    # one row for each image
-resprobe.drift(frame).table()                # one row for each block; resprobe.compare(a, b) likewise
+analysis.summarise(frame.blocks.ratio).mean  # mean ratio of each block
+frame.to_pandas()                            # one row for each image
+resprobe.drift(frame).to_pandas()            # one row for each block
+resprobe.compare(frame, other).to_arrow()    # one row for each depth
+resprobe.report.report(frame)                # the page of `resprobe report` as HTML, after `import resprobe.report`
 """
 
 from os import PathLike
 from pathlib import Path
 
-from resprobe._statistics import Summary, summarise
+from resprobe._results.statistics import Summary, summarise
 from resprobe.analysis.collect import sweep
 from resprobe.analysis.dataset_result import Frame
-from resprobe.datasets import Dataset
 
-__all__ = ["Frame", "Summary", "read", "report", "summarise", "sweep", "write"]
+__all__ = ["Frame", "Summary", "read", "summarise", "sweep", "write"]
 
 
 def read(path: str | PathLike[str]) -> Frame:
-    """Reads the Parquet file that `write` or `resprobe blocks --out` wrote. Raises Error."""
+    """Reads a Parquet file that `write` or `resprobe blocks --out` wrote. Raises Error."""
     from resprobe.analysis import arrow
 
     return arrow.read(Path(path))
@@ -32,10 +33,3 @@ def write(frame: Frame, path: str | PathLike[str]) -> None:
     from resprobe.analysis import arrow
 
     arrow.write(frame, Path(path))
-
-
-def report(frame: Frame, dataset: Dataset | None = None) -> str:
-    """The page of `resprobe report` as HTML; with the whole data set, it shows images. report/pages.py has the rest."""
-    from resprobe.report.pages import report
-
-    return report(frame, dataset)

@@ -1,6 +1,6 @@
-"""Frames as Parquet files and Arrow tables: one row for each image, the model's description beside them. Needs pyarrow.
+"""Frames as Parquet files: one row for each image, the model's description beside them. Needs pyarrow.
 
-Whoever has the file needs no server: what is known of the model (blocks, closed forms, baseline) is in it.
+A file can be read without a server: what is known of the model (blocks, closed forms, baseline) is in it.
 """
 
 import json
@@ -14,60 +14,59 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resprobe import _files
-from resprobe._statistics import STATISTICS, BlockStatistics
-from resprobe._wire.responses import Baseline, Block, Model
+from resprobe._results.model import Baseline, Block, Model
+from resprobe._results.statistics import STATISTICS, BlockStatistics
 from resprobe.analysis.dataset_result import Frame
 from resprobe.errors import Error
 
+# 1: resprobe 0.1, whose files name no format; each statistic is list<float> in the order of the model's blocks.
+# 2: each statistic is a struct with a field for each block.
+FORMAT = 2
+
 
 def schema(model: Model, dataset: str, notes: Sequence[str] = ()) -> pa.Schema:
-    """Columns of a frame, and what is known of it as JSON in the schema's metadata.
+    """Returns the columns of a file, and what is known of them as JSON in the schema's metadata.
 
     Columns: `index` of the image in the data set; `file`, null unless it is a picture file; `label`, null if it is
     not known, and `predicted`, both indices into the model's classes; `probability` of the predicted class; then each
-    statistic as list<float>, in the order of the model's blocks. Metadata: `dataset`, its name; `notes`, sentences on
-    what was assumed; `model`, the fields of resprobe.Model.
+    statistic as a struct of floats with the names of the model's blocks. Metadata: `format`, its version; `dataset`,
+    its name; `notes`, sentences on what was assumed; `model`, the fields of resprobe.Model.
     """
+    blocks = pa.struct([pa.field(block.name, pa.float32(), nullable=False) for block in model.blocks])
     fields = [
         pa.field("index", pa.int64(), nullable=False),
         pa.field("file", pa.string()),
         pa.field("label", pa.int32()),
         pa.field("predicted", pa.int32(), nullable=False),
         pa.field("probability", pa.float32(), nullable=False),
-        *(pa.field(name, pa.list_(pa.float32()), nullable=False) for name in STATISTICS),
+        *(pa.field(name, blocks, nullable=False) for name in STATISTICS),
     ]
-    known = {"dataset": json.dumps(dataset), "notes": json.dumps(notes), "model": json.dumps(model, default=_plain)}
-    return pa.schema(fields, metadata=known)
+    known = {"format": FORMAT, "dataset": dataset, "notes": notes, "model": model}
+    return pa.schema(fields, metadata={name: json.dumps(value, default=_plain) for name, value in known.items()})
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    """Mappings that JSON does not know, and dataclasses."""
+    """Converts what json does not know: mappings and dataclasses."""
     return dict(value) if isinstance(value, Mapping) else vars(value)
 
 
-def table(frame: Frame) -> pa.Table:
-    """A frame as an Arrow table; see `schema`."""
-    count = len(frame)
+def to_table(frame: Frame) -> pa.Table:
+    """Returns what a file of a frame holds."""
+    count, written = len(frame), schema(frame.model, frame.dataset, frame.notes)
     columns = [
         pa.array(frame.index),
         pa.nulls(count, pa.string()) if frame.files is None else pa.array(frame.files, pa.string()),
         pa.nulls(count, pa.int32()) if frame.labels is None else pa.array(frame.labels.astype(np.int32)),
         pa.array(frame.predicted.astype(np.int32)),
         pa.array(frame.probability),
-        *(_lists(getattr(frame.blocks, name)) for name in STATISTICS),
+        *(_struct(getattr(frame.blocks, name), written.field(name).type) for name in STATISTICS),
     ]
-    return pa.Table.from_arrays(columns, schema=schema(frame.model, frame.dataset, frame.notes))
+    return pa.Table.from_arrays(columns, schema=written)
 
 
-def columns(**arrays: Any) -> pa.Table:
-    """Arrays or lists of one length as an Arrow table: how every result of an analysis is handed on."""
-    return pa.table({name: pa.array(values) for name, values in arrays.items()})
-
-
-def _lists(values: npt.NDArray[np.float32]) -> pa.Array:
-    """[n, L] as n lists."""
-    n, length = values.shape
-    return pa.ListArray.from_arrays(np.arange(0, n * length + 1, length, dtype=np.int32), pa.array(values.ravel()))
+def _struct(values: npt.NDArray[np.float32], kind: pa.StructType) -> pa.StructArray:
+    """Returns [n, L] as n structs of L fields."""
+    return pa.StructArray.from_arrays([pa.array(column) for column in values.T], fields=list(kind))
 
 
 def write(frame: Frame, path: Path) -> None:
@@ -78,14 +77,14 @@ def write(frame: Frame, path: Path) -> None:
     """
     # pyarrow is given no path, because it removes what it cannot write, be it a device.
     with _files.replacing(path) as part, part.open("wb") as file:
-        pq.write_table(table(frame), file)
+        pq.write_table(to_table(frame), file)
 
 
 def read(path: Path) -> Frame:
-    """Reads what `write` wrote.
+    """Reads a file that `write` wrote, of this format or an older one.
 
     Raises:
-        Error: It cannot be read, or is no such file.
+        Error: It cannot be read, is not such a file, or has a newer format.
     """
     try:
         with path.open("rb") as file:  # the system's reasons are clearer than pyarrow's
@@ -93,20 +92,20 @@ def read(path: Path) -> Frame:
     except OSError as error:
         raise Error(f"{path} cannot be read: {error.strerror or error}") from error
     except pa.ArrowInvalid as error:
-        raise Error(f"{path} is no Parquet file") from error
+        raise Error(f"{path} is not a Parquet file") from error
     try:
         known = {key.decode(): json.loads(value) for key, value in (found.schema.metadata or {}).items()}
-        return _frame(found, _model(known["model"]), known["dataset"], tuple(known.get("notes", ())))
+        if (version := int(known.get("format", 1))) <= FORMAT:
+            return _frame(found, _model(known["model"]), known["dataset"], tuple(known.get("notes", ())))
     except (KeyError, TypeError, ValueError) as error:
-        raise Error(f"{path} is not what `resprobe blocks --out` writes: {error!r}") from error
+        raise Error(f"{path} is not a file that `resprobe blocks --out` wrote: {error!r}") from error
+    raise Error(f"{path} has format {version}, and this resprobe reads formats 1 to {FORMAT}: upgrade resprobe")
 
 
 def _frame(found: pa.Table, model: Model, dataset: str, notes: tuple[str, ...]) -> Frame:
     if not found.num_rows:
         raise ValueError("it holds no images")
     names = [block.name for block in model.blocks]
-    shape = (found.num_rows, len(names))
-    arrays = [found[name].combine_chunks().flatten().to_numpy().reshape(shape) for name in STATISTICS]
     labels, files = found["label"], found["file"]
     return Frame(
         model,
@@ -116,9 +115,17 @@ def _frame(found: pa.Table, model: Model, dataset: str, notes: tuple[str, ...]) 
         None if labels.null_count else labels.to_numpy().astype(np.int64),
         found["predicted"].to_numpy().astype(np.int64),
         found["probability"].to_numpy(),
-        BlockStatistics(names, *arrays),
+        BlockStatistics(names, *(_matrix(found[name].combine_chunks(), names) for name in STATISTICS)),
         notes,
     )
+
+
+def _matrix(column: pa.Array, names: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Returns a statistic as [n, L]: structs of format 2, or lists of format 1."""
+    if pa.types.is_struct(column.type):
+        return np.stack([column.field(name).to_numpy() for name in names], axis=1)
+    values: npt.NDArray[np.float32] = column.flatten().to_numpy().reshape(len(column), len(names))
+    return values
 
 
 def _model(fields: dict[str, Any]) -> Model:

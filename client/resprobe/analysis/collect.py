@@ -9,72 +9,103 @@ import numpy.typing as npt
 from resprobe._classes import match
 from resprobe._client import Client
 from resprobe._pictures.batches import BATCH, batches
-from resprobe._statistics import BlockStatistics
-from resprobe._wire.responses import Model
+from resprobe._progress import shown
+from resprobe._results.model import Model
+from resprobe._results.result import ProbedResult
+from resprobe._results.statistics import BlockStatistics
+from resprobe.analysis import resized
 from resprobe.analysis.dataset_result import Frame
-from resprobe.cli import resized
 from resprobe.datasets import Dataset
 from resprobe.errors import InvalidRequest
 
-FILES = "picture files"  # what a frame calls images that belong to no data set
+FILES = "picture files"  # name of images that belong to no data set
 
 
 def sweep(
     client: Client,
     source: Dataset | Sequence[Path],
     model: Model | str = "",
-    report: Callable[[int, int], object] = max,
     *,
+    progress: bool | Callable[[int, int], object] = False,
     resize: bool = False,
 ) -> Frame:
     """Sends all images of a data set, or picture files.
 
     Args:
-        client: Connected to the server.
-        source: What to send. Its classes are found among the model's by name, see resprobe.classes.
-        model: To ask: a description that `Client.model` returned, or NAME or NAME/VERSION; empty: the only one.
-        report: Told after each answer how many images were answered, and of how many.
+        client: Client of the server.
+        source: Images to send. The classes of a data set are matched with the model's by name.
+        model: Description that `Client.model` returned, or NAME or NAME/VERSION. If empty, the only model.
+        progress: If True, a bar on standard error; or a function that is called after each response with the number of
+            images that are done and of all images.
         resize: Whether the images of a data set may have another size or other channels than the model's. Picture
-            files may always, and are resized.
+            files always may. The server resizes them.
 
     Raises:
-        InvalidRequest: The data set is of another kind than the model's: its images or its classes do not fit.
-        Error: See the tree in resprobe.errors.
+        InvalidRequest: There are no images, or the images or classes of the data set do not fit the model.
+        Error: Any of resprobe.errors.
     """
+    if not len(source):
+        raise InvalidRequest("no images were given; expected at least one")
     if isinstance(model, str):
-        model = find(client, model)
+        model = client.model(model)
     labels, notes = fitted(source, model, resize) if isinstance(source, Dataset) else (None, ())
-    paths = source.images if isinstance(source, Dataset) else source
-    files = None if isinstance(paths, np.ndarray) else tuple(str(path) for path in paths)
-    results, done = [], 0
-    for result in client.stream(_parts(paths), model=model.name, version=model.version, blocks=True, top_k=1):
-        results.append(result)
-        done += len(result)
-        report(done, len(source))
+    images = source.images if isinstance(source, Dataset) else source
+    results = _ask(client, images, model, progress)
+    files = None if isinstance(images, np.ndarray) else tuple(str(path) for path in images)
     if files is not None:
         sizes = [size for result in results for size in result.resized_from]
         notes += resized.notes(files, sizes, (model.height, model.width))
+    name, index = (source.name, source.index) if isinstance(source, Dataset) else (FILES, np.arange(len(source)))
+    return _frame(results, model, name, index, files, labels, notes)
+
+
+def _ask(
+    client: Client,
+    images: npt.NDArray[np.uint8] | Sequence[Path],
+    model: Model,
+    progress: bool | Callable[[int, int], object],
+) -> list[ProbedResult]:
+    """Sends the images in parts and returns the results in their order."""
+    results: list[ProbedResult] = []
+    done = 0
+    with shown(progress, f"{model.name} version {model.version}") as report:
+        for result in client.stream(_parts(images), model=model.name, version=model.version, blocks=True, top_k=1):
+            results.append(result)
+            done += len(result)
+            report(done, len(images))
+    return results
+
+
+def _frame(
+    results: Sequence[ProbedResult],
+    model: Model,
+    name: str,
+    index: npt.NDArray[np.int64],
+    files: tuple[str, ...] | None,
+    labels: npt.NDArray[np.int64] | None,
+    notes: tuple[str, ...],
+) -> Frame:
     return Frame(
         model=model,
-        dataset=source.name if isinstance(source, Dataset) else FILES,
-        index=source.index if isinstance(source, Dataset) else np.arange(len(source)),
+        dataset=name,
+        index=index,
         files=files,
         labels=labels,
         predicted=np.concatenate([result.classes[:, 0] for result in results]),
         probability=np.concatenate([result.probabilities[:, 0] for result in results]),
-        blocks=BlockStatistics.concatenate([result.blocks for result in results if result.blocks is not None]),
+        blocks=BlockStatistics.concatenate([result.blocks for result in results]),
         notes=notes,
     )
 
 
 def fitted(source: Dataset, model: Model, resize: bool = False) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
-    """Checks that a data set is of the model's kind.
+    """Checks that the images and classes of a data set fit a model.
 
     Returns:
-        Its labels as indices into the model's classes, int64 [n], and sentences on what was assumed.
+        The labels as indices of the model's classes, int64 [n], and sentences on what was assumed.
 
     Raises:
-        InvalidRequest: It is not.
+        InvalidRequest: They do not fit.
     """
     wanted = (model.height, model.width, model.channels)
     notes = [*source.notes]
@@ -82,8 +113,8 @@ def fitted(source: Dataset, model: Model, resize: bool = False) -> tuple[npt.NDA
         sizes = f"images of {source.name} are {_times(source.images.shape[1:])}"
         if not resize:
             raise InvalidRequest(
-                f"{sizes}, and model {model.name} is for {_times(wanted)}: expected a data set of the model's kind, or "
-                "--resize (resize=True), which sends them all the same"
+                f"{sizes}, and model {model.name} is for {_times(wanted)}: expected a data set of this size, or "
+                "--resize (resize=True) to resize the images"
             )
         notes.append(f"{sizes} and were resized to {_times(wanted)}")
     found = match(source.classes, model.classes, f"data set {source.name}", f"model {model.name}")
@@ -91,13 +122,8 @@ def fitted(source: Dataset, model: Model, resize: bool = False) -> tuple[npt.NDA
     return found.indices[source.labels], tuple(notes)
 
 
-def find(client: Client, name: str) -> Model:
-    """The description of NAME or NAME/VERSION. Raises ModelNotFound."""
-    return client.model(*name.partition("/")[::2])
-
-
 def _parts(images: npt.NDArray[np.uint8] | Sequence[Path]) -> Iterator[npt.NDArray[np.uint8] | list[Path]]:
-    """Yields what goes into each request."""
+    """Yields the images of each request."""
     if isinstance(images, np.ndarray):
         yield from (images[start : start + BATCH] for start in range(0, len(images), BATCH))
     else:

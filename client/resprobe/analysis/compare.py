@@ -1,56 +1,46 @@
 """Two models, or two versions of one, on the same images: their classes, and their ratio by relative depth.
 
 Nets with equally many stages are compared stage by stage, and within a stage by relative depth: the first block with
-the first, the last with the last; a stage's only block stands for its first, since both change size and channels. Where
-the numbers of stages differ, relative depth is over the whole net: block k of L is at (k + 1/2) / L. The deeper net's
-ratio is interpolated linearly at the blocks of the shallower one. Intervals are percentile bootstrap (Efron 1979) over
-images, paired: both nets see each resampled image.
+the first, the last with the last; a stage's only block is compared with the first, since both change size and channels.
+Where the numbers of stages differ, relative depth is over the whole net: block k of L is at (k + 1/2) / L. The deeper
+net's ratio is interpolated linearly at the blocks of the shallower one. Intervals are percentile bootstrap over images,
+paired: both nets see each resampled image.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from resprobe._classes import Match, match
-from resprobe._wire.responses import Model
+from resprobe._results.tabular import Column, Tabular
 from resprobe.analysis.dataset_result import Frame
+from resprobe.analysis.depth import positions, ratio_at, stages
+from resprobe.analysis.intervals import CONFIDENCE, RESAMPLES, Difference, bootstrap_mean
 from resprobe.errors import InvalidRequest
 
-RESAMPLES = 1000
-CONFIDENCE = 0.95
-CHUNK = 100  # resamples at a time, so that memory stays small
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Difference:
-    """B minus A with its bootstrap interval: float64 arrays of one shape."""
-
-    value: Floats
-    low: Floats
-    high: Floats
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Two models on the same n images.
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Tabular):
+    """Two models on the same n images. As a table it has one row for each of P depths.
 
     Attributes:
-        a: What the first did.
-        b: What the second did.
-        confidence: Of each interval. Over depth they are pointwise: 5 % of them miss by chance.
+        a: Result of the first model.
+        b: Result of the second model.
+        confidence: Confidence of each interval. Over depth they are pointwise: 5 % of them miss by chance.
         agreement: Share of images that both put into the same class.
-        accuracy: Difference of accuracies, B − A; None without labels. Its arrays have no axes.
-        depth: float64 [P], relative, in (0, 1); see `positions`.
+        accuracy: Difference of accuracies, B − A. Its arrays have no axes. If None, the images have no labels.
+        depth: Relative depths in (0, 1), float64 [P]; depth.positions says how they are counted.
         by_stage: Whether stage is compared with stage.
-        names: Of the blocks of the shallower net, which are at these depths.
-        ratio_a: float64 [P], mean over images.
-        ratio_b: float64 [P].
+        names: Names of the blocks of the shallower net, which are at these depths.
+        ratio_a: Mean ratio of the first model over images, float64 [P].
+        ratio_b: Mean ratio of the second model over images, float64 [P].
         ratio: Difference of mean ratios, B − A, [P].
-        images: That the ratios are over: the others have a shortcut of zero in some block.
+        images: Number of images that the ratios are over: the others have a shortcut of zero in some block.
         notes: Sentences on what was assumed.
     """
 
@@ -70,21 +60,39 @@ class Comparison:
 
     @cached_property
     def outcomes(self) -> dict[str, int]:
-        """Images by who is right: `both`, `only_a`, `only_b`, `neither`; empty without labels."""
+        """Images by which model is right: `both`, `only_a`, `only_b`, `neither`; empty without labels."""
         a, b = self.a.correct, self.b.correct
         if a is None or b is None:
             return {}
         counts = {"both": a & b, "only_a": a & ~b, "only_b": ~a & b, "neither": ~a & ~b}
         return {name: int(count.sum()) for name, count in counts.items()}
 
+    def __repr__(self) -> str:
+        """Returns one line: the models, the images and how often both agree."""
+        a, b = (f"{one.model.name}/{one.model.version}" for one in (self.a, self.b))
+        return (
+            f"Comparison({a!r}, {b!r}, images={len(self.a)}, agreement={self.agreement:.4f}, blocks={len(self.names)})"
+        )
+
+    def _columns(self) -> Mapping[str, Column]:
+        return {
+            "block": self.names,
+            "depth": self.depth,
+            "ratio_a": self.ratio_a,
+            "ratio_b": self.ratio_b,
+            "difference": self.ratio.value,
+            "low": self.ratio.low,
+            "high": self.ratio.high,
+        }
+
     def rows(self) -> list[tuple[str, float, float, float, float, float, float]]:
-        """Returns for each place its block, depth, ratio of A and of B, their difference, and its interval's ends."""
+        """Returns for each depth its block, depth, ratio of A and of B, their difference, and its interval's ends."""
         ratio = self.ratio
         columns = (self.depth, self.ratio_a, self.ratio_b, ratio.value, ratio.low, ratio.high)
         return list(zip(self.names, *(column.tolist() for column in columns), strict=True))
 
     def sentences(self) -> list[str]:
-        """What was found, for a person."""
+        """Returns the findings as sentences."""
         a, b = self.a, self.b
         names = " and ".join(f"{one.model.name} version {one.model.version}" for one in (a, b))
         found = [f"{names} agree on {self.agreement:.2%} of {len(a):,} images of {a.dataset}."]
@@ -106,129 +114,63 @@ class Comparison:
         found += [f"Note: {note}." for note in self.notes]
         return found
 
-    def table(self) -> Any:
-        """As a pyarrow.Table, one row for each depth."""
-        from resprobe.analysis import arrow
-
-        return arrow.columns(
-            block=self.names,
-            depth=self.depth,
-            ratio_a=self.ratio_a,
-            ratio_b=self.ratio_b,
-            difference=self.ratio.value,
-            low=self.ratio.low,
-            high=self.ratio.high,
-        )
-
 
 def compare(
     a: Frame, b: Frame, *, confidence: float = CONFIDENCE, resamples: int = RESAMPLES, seed: int = 0
 ) -> Comparison:
-    """Compares what two models did; see the top of this module.
+    """Compares the results of two models on the same images.
 
     Args:
-        a: Of the first model.
-        b: Of the second, on the same images in the same order.
-        confidence: Of each interval.
-        resamples: Bootstrap samples.
-        seed: Of the bootstrap.
+        a: Result of the first model.
+        b: Result of the second model, on the same images in the same order.
+        confidence: Confidence of each interval.
+        resamples: Number of bootstrap samples.
+        seed: Seed of the bootstrap.
 
     Raises:
         InvalidRequest: The images or the classes are not the same, or one of the nets has no blocks.
     """
-    names = _check(a, b)
+    classes = _check(a, b)
+    generator = np.random.default_rng(seed)
+    accuracy = _accuracy(a, b, confidence, resamples, generator)
     short = min((a, b), key=lambda frame: len(frame.blocks.names))
     by_stage = stages(a.model) == stages(b.model)
-    profile_a, profile_b = (_at(frame, short.model, by_stage) for frame in (a, b))
-    whole = np.isfinite(profile_a).all(axis=1) & np.isfinite(profile_b).all(axis=1)
-    profile_a, profile_b = profile_a[whole], profile_b[whole]
-    if not len(profile_a):
-        raise InvalidRequest("no image has a finite ratio in every block of both models")
-    generator = np.random.default_rng(seed)
-    right_a, right_b = a.correct, b.correct
-    accuracy = None
-    if right_a is not None and right_b is not None:
-        gained = right_b.astype(np.float64) - right_a
-        accuracy = _bootstrap(gained[:, None], confidence, resamples, generator)
-        accuracy = Difference(accuracy.value[0], accuracy.low[0], accuracy.high[0])
+    ratio_a, ratio_b = _finite_ratios(*(ratio_at(frame, short.model, by_stage) for frame in (a, b)))
     return Comparison(
         a=a,
         b=b,
         confidence=confidence,
-        agreement=float((a.predicted == names.indices[b.predicted]).mean()),
+        agreement=float((a.predicted == classes.indices[b.predicted]).mean()),
         accuracy=accuracy,
         depth=positions(short.model, by_stage),
         by_stage=by_stage,
         names=short.blocks.names,
-        ratio_a=profile_a.mean(axis=0),
-        ratio_b=profile_b.mean(axis=0),
-        ratio=_bootstrap(profile_b - profile_a, confidence, resamples, generator),
-        images=len(profile_a),
-        notes=tuple(dict.fromkeys([*a.notes, *b.notes, *([names.note] if names.note else [])])),
+        ratio_a=ratio_a.mean(axis=0),
+        ratio_b=ratio_b.mean(axis=0),
+        ratio=bootstrap_mean(ratio_b - ratio_a, confidence, resamples, generator),
+        images=len(ratio_a),
+        notes=tuple(dict.fromkeys([*a.notes, *b.notes, *([classes.note] if classes.note else [])])),
     )
 
 
-def stages(model: Model) -> int:
-    """How many stages a model has."""
-    return len({block.stage for block in model.blocks})
+def _accuracy(
+    a: Frame, b: Frame, confidence: float, resamples: int, generator: np.random.Generator
+) -> Difference | None:
+    """Returns the difference of accuracies, B − A. If None, the images have no labels."""
+    right_a, right_b = a.correct, b.correct
+    if right_a is None or right_b is None:
+        return None
+    gained = right_b.astype(np.float64) - right_a
+    found = bootstrap_mean(gained[:, None], confidence, resamples, generator)
+    return Difference(found.value[0], found.low[0], found.high[0])
 
 
-def positions(model: Model, by_stage: bool) -> Floats:
-    """Relative depth of each block, float64 [L], in (0, 1).
-
-    Args:
-        model: Whose blocks they are.
-        by_stage: Whether each stage has an equal part, with its first block at 0.1 and its last at 0.9 of it, so that
-            first and last blocks of all nets fall on each other. If not, block k is at (k + 1/2) / L.
-    """
-    count = len(model.blocks)
-    if not by_stage:
-        return (np.arange(count) + 0.5) / count
-    names = np.array([block.stage for block in model.blocks])
-    order = list(dict.fromkeys(names.tolist()))
-    found = np.empty(count)
-    for place, stage in enumerate(order):
-        members = np.flatnonzero(names == stage)
-        within = np.arange(len(members)) / max(1, len(members) - 1)
-        found[members] = (place + 0.1 + 0.8 * within) / len(order)
-    return found
-
-
-def _at(frame: Frame, short: Model, by_stage: bool) -> Floats:
-    """The ratio of every image at the depths of a shallower model's blocks, by linear interpolation: [n, P]."""
-    values = frame.blocks.ratio.astype(np.float64)
-    parts = _parts(frame.model, by_stage)
-    depth, own = positions(short, by_stage), positions(frame.model, by_stage)
-    found = np.empty((len(values), len(depth)))
-    for wanted, known in zip(_parts(short, by_stage), parts, strict=True):
-        right = np.clip(np.searchsorted(own[known], depth[wanted] - 1e-9), 0, len(known) - 1)
-        left = np.maximum(right - 1, 0)
-        span = np.where(right > left, own[known][right] - own[known][left], 1)
-        share = np.clip(np.where(right > left, (depth[wanted] - own[known][left]) / span, 0), 0, 1)
-        share = np.where(np.abs(share - share.round()) < 1e-9, share.round(), share)
-        low, high = values[:, known[left]], values[:, known[right]]
-        # A value that has no share is left out, so that one that is not finite spoils nothing.
-        found[:, wanted] = np.where(share == 0, low, np.where(share == 1, high, low * (1 - share) + high * share))
-    return found
-
-
-def _parts(model: Model, by_stage: bool) -> list[npt.NDArray[np.intp]]:
-    """Places of the blocks that are interpolated between: of each stage, or all."""
-    names = np.array([block.stage for block in model.blocks])
-    if not by_stage:
-        return [np.arange(len(names))]
-    return [np.flatnonzero(names == stage) for stage in dict.fromkeys(names.tolist())]
-
-
-def _bootstrap(values: Floats, confidence: float, resamples: int, generator: np.random.Generator) -> Difference:
-    """Mean over the n rows of [n, P], and its percentile interval."""
-    n = len(values)
-    means = np.empty((resamples, values.shape[1]))
-    for start in range(0, resamples, CHUNK):
-        counts = generator.multinomial(n, np.full(n, 1 / n), min(CHUNK, resamples - start))
-        means[start : start + len(counts)] = counts @ values / n
-    tail = (1 - confidence) / 2
-    return Difference(values.mean(axis=0), *np.quantile(means, (tail, 1 - tail), axis=0))
+def _finite_ratios(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Keeps the images whose ratios are finite at every depth in both models. Raises InvalidRequest if none is left."""
+    whole = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
+    if not whole.any():
+        raise InvalidRequest("no image has a finite ratio in every block of both models")
+    return a[whole], b[whole]
 
 
 def _check(a: Frame, b: Frame) -> Match:
@@ -239,12 +181,12 @@ def _check(a: Frame, b: Frame) -> Match:
     if len(a.model.classes) != len(b.model.classes):
         counts = f"{len(a.model.classes)} and {len(b.model.classes)}"
         raise InvalidRequest(f"{a.model.name} and {b.model.name} have {counts} classes; expected the same classes")
-    names = match(b.model.classes, a.model.classes, f"model {b.model.name}", f"model {a.model.name}")
+    classes = match(b.model.classes, a.model.classes, f"model {b.model.name}", f"model {a.model.name}")
     same = a.dataset == b.dataset and np.array_equal(a.index, b.index) and a.files == b.files
     if a.labels is not None and b.labels is not None:
-        same = same and np.array_equal(a.labels, names.indices[b.labels])
+        same = same and np.array_equal(a.labels, classes.indices[b.labels])
     if not same or (a.labels is None) != (b.labels is None):
         raise InvalidRequest(
             f"{a.model.name} and {b.model.name} were not asked about the same images in the same order"
         )
-    return names
+    return classes

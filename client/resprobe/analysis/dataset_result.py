@@ -1,27 +1,29 @@
-"""What a model did on many images: one row for each. In memory here, on disk in arrow.py."""
+"""Result of a model on many images: one row for each image. In memory here, in Parquet files in arrow.py."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from resprobe._statistics import BlockStatistics
-from resprobe._wire.responses import Model
+from resprobe._results import html
+from resprobe._results.model import Model
+from resprobe._results.statistics import STATISTICS, BlockStatistics, summarise
+from resprobe._results.tabular import Column, Tabular
 
 
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """Classes and block statistics of n images.
+@dataclass(frozen=True, eq=False, repr=False)
+class Frame(Tabular):
+    """Classes and block statistics of n images. As a table it has one row for each image.
 
     Attributes:
-        model: That answered, described as it was then.
+        model: Description of the model, as it was when it answered.
         dataset: Name of what was classified.
-        index: int64 [n]: place of each image in the data set.
-        files: The n picture files; None for images that have none of their own.
-        labels: int64 [n], each an index into the model's classes; None if they are not known.
-        predicted: int64 [n], likewise.
-        probability: float32 [n]: of the predicted class.
+        index: Place of each image in the data set, int64 [n].
+        files: The n picture files. If None, the images are not files.
+        labels: Index of each image's class in the model's classes, int64 [n]. If None, the labels are not known.
+        predicted: Index of each predicted class in the model's classes, int64 [n].
+        probability: Probability of each predicted class, float32 [n].
         blocks: Statistics of every block for every image.
         notes: Sentences on how the images were read and how their classes were matched with the model's.
     """
@@ -39,18 +41,26 @@ class Frame:
     def __len__(self) -> int:
         return len(self.index)
 
+    def __repr__(self) -> str:
+        """Returns one line: the model, the images and the accuracy."""
+        accuracy = "" if self.accuracy is None else f", accuracy={self.accuracy:.4f}"
+        return (
+            f"Frame({self.model.name!r}, version={self.model.version!r}, dataset={self.dataset!r}, "
+            f"images={len(self)}, blocks={len(self.blocks.names)}{accuracy})"
+        )
+
     @property
     def correct(self) -> npt.NDArray[np.bool_] | None:
-        """Whether the predicted class is the label: bool [n]; None without labels."""
+        """Whether the predicted class is the label, bool [n]. If None, the labels are not known."""
         return None if self.labels is None else self.predicted == self.labels
 
     @property
     def accuracy(self) -> float | None:
-        """Share of images whose predicted class is their label; None without labels."""
+        """Share of images whose predicted class is their label. If None, the labels are not known."""
         return None if self.correct is None else float(self.correct.mean())
 
     def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> "Frame":
-        """Some of the images, by their places here or by a mask."""
+        """Returns some of the images, by their places here or by a mask."""
         places = np.arange(len(self))[rows]
         return replace(
             self,
@@ -62,8 +72,21 @@ class Frame:
             blocks=self.blocks.take(places),
         )
 
-    def table(self) -> Any:
-        """As a pyarrow.Table, one row for each image; see parquet.schema. `.to_pandas()` where pandas is there."""
-        from resprobe.analysis import arrow
+    def _columns(self) -> Mapping[str, Column]:
+        """Returns the columns of images, then one for each statistic of each block, such as ratio.stage1.block0."""
+        columns: dict[str, Column] = {
+            "index": self.index,
+            "file": [None] * len(self) if self.files is None else list(self.files),
+            "label": [None] * len(self) if self.labels is None else self.labels,
+            "predicted": self.predicted,
+            "probability": self.probability,
+        }
+        for statistic in STATISTICS:
+            values = getattr(self.blocks, statistic)
+            columns |= {f"{statistic}.{name}": values[:, place] for place, name in enumerate(self.blocks.names)}
+        return columns
 
-        return arrow.table(self)
+    def _repr_html_(self) -> str:
+        """Returns what notebooks show: means over the images, one row for each block."""
+        means = {statistic: summarise(getattr(self.blocks, statistic)).mean for statistic in STATISTICS}
+        return html.table({"block": self.blocks.names, **means}, repr(self), bars="ratio")

@@ -1,4 +1,4 @@
-"""Has the input drifted? Compares a window of images with the baseline in the model's description, block by block.
+"""Drift of the input: compares a window of images with the baseline in the model's description, block by block.
 
 For each block, the distance is that of Kolmogorov and Smirnov: the largest difference, over the baseline's quantiles,
 between the share of the window's images below a quantile and the share of the baseline's. 0.2 means that a fifth of
@@ -10,39 +10,42 @@ correction over the blocks (1979) then holds for any dependence between them, an
 the chance that any block is called drifted, if none has, is at most `alpha` for each window.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from resprobe._statistics import STATISTICS, summarise
-from resprobe._wire.responses import Model
+from resprobe._results.model import Block, Model
+from resprobe._results.statistics import STATISTICS, summarise
+from resprobe._results.tabular import Column, Tabular
 from resprobe.analysis.dataset_result import Frame
 from resprobe.errors import InvalidRequest, StatisticsUnavailable
 
 ALPHA = 0.01
 THRESHOLD = 0.1
-FEWEST = 10  # images for a verdict of the command: no shift, however large, is certain with fewer
+FEWEST = 10  # images that the command needs: with fewer, no shift is certain, however large
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Drift:
-    """A window of n images against a model's baseline; arrays have one entry for each of the L blocks that have one.
+@dataclass(frozen=True, eq=False, repr=False)
+class Drift(Tabular):
+    """Comparison of a window of n images with a model's baseline, over the L blocks that have one.
+
+    As a table it has one row for each of these blocks.
 
     Attributes:
-        model: Whose baseline it is.
+        model: Model whose baseline it is.
         dataset: Name of what the window's images are.
-        statistic: That was compared.
-        images: In the window.
+        statistic: Statistic that was compared.
+        images: Number of images in the window.
         alpha: Bound on the chance of a false alarm for a window.
         threshold: Smallest distance that counts.
-        names: Of the blocks.
-        distance: float64 [L], in [0, 1].
-        p_value: float64 [L], corrected for the number of blocks.
-        median: float64 [L], of the window's finite values.
-        baseline_median: float64 [L].
+        names: Names of the blocks.
+        distance: Distance of each block, float64 [L], in [0, 1].
+        p_value: p-value of each block, corrected for the number of blocks, float64 [L].
+        median: Median of the window's finite values, float64 [L].
+        baseline_median: Median of the baseline, float64 [L].
         detectable: Distance from which chance is ruled out for this many images and blocks, in [0, 1].
     """
 
@@ -61,7 +64,7 @@ class Drift:
 
     @property
     def drifted(self) -> npt.NDArray[np.bool_]:
-        """Which blocks: bool [L]. The distance is at least `threshold`, and the p-value below `alpha`."""
+        """Blocks that have drifted, bool [L]: distance at least `threshold`, and p-value below `alpha`."""
         return (self.distance >= self.threshold) & (self.p_value < self.alpha)
 
     @property
@@ -69,18 +72,22 @@ class Drift:
         """Whether any block has drifted."""
         return bool(self.drifted.any())
 
-    def table(self) -> Any:
-        """As a pyarrow.Table, one row for each block."""
-        from resprobe.analysis import arrow
-
-        return arrow.columns(
-            block=self.names,
-            distance=self.distance,
-            p_value=self.p_value,
-            drifted=self.drifted,
-            median=self.median,
-            baseline_median=self.baseline_median,
+    def __repr__(self) -> str:
+        """Returns one line: the window, the baseline and how many blocks have drifted."""
+        return (
+            f"Drift({self.model.name!r}, version={self.model.version!r}, statistic={self.statistic!r}, "
+            f"dataset={self.dataset!r}, images={self.images}, drifted={int(self.drifted.sum())} of {len(self.names)})"
         )
+
+    def _columns(self) -> Mapping[str, Column]:
+        return {
+            "block": self.names,
+            "distance": self.distance,
+            "p_value": self.p_value,
+            "drifted": self.drifted,
+            "median": self.median,
+            "baseline_median": self.baseline_median,
+        }
 
 
 def drift(
@@ -91,59 +98,93 @@ def drift(
     alpha: float = ALPHA,
     threshold: float = THRESHOLD,
 ) -> Drift:
-    """Compares a window with a baseline; see the top of this module for the test.
+    """Compares a window with a baseline; the top of this module describes the test.
 
     Args:
-        window: Any images, labelled or not; any number of them, but few tell little: see `Drift.detectable`.
-        model: Whose baseline to use. If None, that of the model that the window was measured with.
+        window: Any images, labelled or not. Few images show only large shifts: see `Drift.detectable`.
+        model: Model whose baseline to use. If None, the model that the window was measured with.
         statistic: branch_l2, shortcut_l2, ratio, cosine, branch_std or branch_mean.
-        alpha: Bound on the chance that any block is called drifted where none has, for one window.
-        threshold: Distance below which a difference does not matter, however certain it is.
+        alpha: Maximum chance that any block of a window is called drifted where none has.
+        threshold: Minimum distance that counts.
 
     Raises:
         InvalidRequest: An argument is out of range, or the model has other blocks.
         StatisticsUnavailable: The model has no baseline of this statistic.
     """
-    from scipy.stats import kstwo
-
     model = model or window.model
+    baseline = _checked_baseline(window, model, statistic, alpha, threshold)
+    values = getattr(window.blocks, statistic)[:, baseline.places]
+    distance = distances(values, baseline.quantiles, baseline.probabilities)
+    p_value, detectable = _chance(distance, len(window), model.baseline_images, alpha)
+    return Drift(
+        model=model,
+        dataset=window.dataset,
+        statistic=statistic,
+        images=len(window),
+        alpha=alpha,
+        threshold=threshold,
+        names=baseline.names,
+        distance=distance,
+        p_value=p_value,
+        median=summarise(values).median,
+        baseline_median=baseline.median,
+        detectable=detectable,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Baseline:
+    """Quantiles [k, L] of a statistic at probabilities [k], and the places and names of its L blocks in the model."""
+
+    places: list[int]
+    names: list[str]
+    quantiles: Floats
+    probabilities: Floats
+
+    @property
+    def median(self) -> Floats:
+        """Median of each block, [L]."""
+        median: Floats = self.quantiles[np.abs(self.probabilities - 0.5).argmin()]
+        return median
+
+
+def _checked_baseline(window: Frame, model: Model, statistic: str, alpha: float, threshold: float) -> _Baseline:
+    """Checks the arguments of `drift`, and returns the baseline to compare with. Raises as `drift` does."""
     _check(window, model, statistic, alpha, threshold)
-    known = [place for place, block in enumerate(model.blocks) if _usable(model, place, statistic)]
+    return _baseline(model, statistic)
+
+
+def _baseline(model: Model, statistic: str) -> _Baseline:
+    """Returns the baseline of the blocks that have one. Raises StatisticsUnavailable if none has."""
+    known = {place: block.baseline[statistic] for place, block in enumerate(model.blocks) if _usable(block, statistic)}
     if not known:
         raise StatisticsUnavailable(
             f"model {model.name} version {model.version} has no baseline of {statistic}; "
             "exporter build and convert write one when they are given a data set"
         )
-    values = getattr(window.blocks, statistic)[:, known]
-    baselines = [model.blocks[place].baseline[statistic] for place in known]
-    probabilities = np.array(sorted(baselines[0].quantiles))
-    quantiles = np.array([[one.quantiles[probability] for one in baselines] for probability in probabilities])
-    n, m = len(window), model.baseline_images
+    probabilities = np.array(sorted(next(iter(known.values())).quantiles))
+    quantiles = np.array([[one.quantiles[probability] for one in known.values()] for probability in probabilities])
+    return _Baseline(list(known), [model.blocks[place].name for place in known], quantiles, probabilities)
+
+
+def _chance(distance: Floats, n: int, m: int, alpha: float) -> tuple[Floats, float]:
+    """Returns the corrected p-values of distances between n and m images, and the distance that alpha rules out.
+
+    Where m is 0 the number of images behind the baseline is not known, and the baseline counts as exact.
+    """
+    from scipy.stats import kstwo
+
     size = max(1, round(n * m / (n + m))) if m else n
-    distance = distances(values, quantiles, probabilities)
-    return Drift(
-        model=model,
-        dataset=window.dataset,
-        statistic=statistic,
-        images=n,
-        alpha=alpha,
-        threshold=threshold,
-        names=[model.blocks[place].name for place in known],
-        distance=distance,
-        p_value=holm(kstwo.sf(distance, size)),
-        median=summarise(values).median,
-        baseline_median=quantiles[np.abs(probabilities - 0.5).argmin()],
-        detectable=float(kstwo.isf(alpha / len(known), size)),
-    )
+    return holm(kstwo.sf(distance, size)), float(kstwo.isf(alpha / len(distance), size))
 
 
 def distances(values: npt.NDArray[np.floating], quantiles: Floats, probabilities: Floats) -> Floats:
-    """Largest difference of cumulative shares at the quantiles; right for ties and jumps too.
+    """Returns the largest difference of cumulative shares at the quantiles; ties and jumps are counted exactly.
 
     Args:
-        values: [n, L].
-        quantiles: [k, L], ascending along k.
-        probabilities: [k], ascending, of the quantiles.
+        values: Values of the window, [n, L].
+        quantiles: Quantiles of the baseline, [k, L], ascending along k.
+        probabilities: Probabilities of the quantiles, [k], ascending.
 
     Returns:
         float64 [L], in [0, 1].
@@ -156,7 +197,7 @@ def distances(values: npt.NDArray[np.floating], quantiles: Floats, probabilities
 
 
 def holm(p_values: Floats) -> Floats:
-    """P-values corrected by Holm's step-down procedure, in the same order."""
+    """Returns p-values corrected by Holm's step-down procedure, in the same order."""
     order = np.argsort(p_values)
     stepped = np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1))
     corrected = np.empty_like(p_values)
@@ -164,9 +205,9 @@ def holm(p_values: Floats) -> Floats:
     return corrected
 
 
-def _usable(model: Model, place: int, statistic: str) -> bool:
-    """Where many shortcuts are zero a quantile of the ratio is not a number."""
-    known = model.blocks[place].baseline.get(statistic)
+def _usable(block: Block, statistic: str) -> bool:
+    """Returns whether a block has a baseline. Where many shortcuts are zero a quantile of the ratio is nan."""
+    known = block.baseline.get(statistic)
     return known is not None and not np.isnan([*known.quantiles.values()]).any()
 
 

@@ -1,4 +1,4 @@
-"""How the three commands start and how they fail: one line for a person, exit code 1, no traceback for user errors."""
+"""How the three programs start and how they fail: one line for a person, exit code 1, no traceback for user errors."""
 
 import sys
 import traceback
@@ -12,12 +12,11 @@ import tyro
 from rich.console import Console
 
 from resprobe import _early
-from resprobe.cli import signals
+from resprobe.cli import form, signals
 from resprobe.errors import Error
 
-# Where a package that the base installation leaves out comes from.
+# Extra that installs each package that the base installation leaves out.
 EXTRAS = {
-    "grpc_health": "server",
     "grpc_reflection": "server",
     "jinja2": "report",
     "matplotlib": "report",
@@ -30,7 +29,7 @@ EXTRAS = {
     "pyarrow": "report",
     "safetensors": "exporter",
     "scipy": "report",
-    "sklearn": "exporter",
+    "sklearn": "digits",
     "tomli_w": "server",
     "structlog": "server",
     "tensorboard": "tensorboard",
@@ -43,11 +42,11 @@ EXTRAS = {
 class Command(Protocol):
     """A frozen dataclass whose fields are the options and whose docstring is the help.
 
-    Where exit code 1 is an answer, as with `diff`, the class has another one for a failure as `FAILED`.
+    Where exit code 1 is an answer, as with `resprobe drift`, the class names the exit code of a failure as `FAILED`.
     """
 
     def run(self) -> None:
-        """Does it. Raises resprobe.Error for what a user can mend."""
+        """Runs the command. Raises resprobe.Error for what a user can mend."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,11 @@ def main(
 
     Args:
         prog: Name of the program, as the user types it.
-        description: What the program is for.
-        commands: One class: its options are the program's. Several: subcommands named like the classes.
-        arguments: Instead of sys.argv[1:].
-        default: Of the only command: its values are those of the options that are not given.
+        description: Purpose of the program, and examples.
+        commands: Classes of the subcommands, which are named like the classes. If there is only one, its options are
+            the program's.
+        arguments: Command line without the program. If None, sys.argv[1:].
+        default: Values of the options that are not given, where there is only one command.
 
     Raises:
         SystemExit: 0 after --help, 1 (or the command's FAILED) if it failed, 2 if the command line is wrong, 130 after
@@ -102,8 +102,8 @@ def _run(
 ) -> None:
     failed = _failure_code(commands, arguments)
     try:
-        asks = list(arguments) == ["--version"]
-        command = Version(prog) if asks else _parse(prog, description, commands, arguments, default)
+        version_only = list(arguments) == ["--version"]
+        command = Version(prog) if version_only else _parse(prog, description, commands, arguments, default)
         if sys.stdout is None and default is None:  # closed by the caller
             raise Error("standard output is closed; expected it to be open, or > /dev/null")
         try:
@@ -134,13 +134,13 @@ def _run(
 
 
 def _failure_code(commands: Sequence[type[Command]], arguments: Sequence[str]) -> int:
-    """Returns the exit code of a failure of the command that is asked for, even if that is for its help."""
+    """Returns the exit code of a failure of the chosen command, whether it runs or shows its help."""
     chosen = [command for command in commands if command.__name__.lower() in arguments[:1]]
     return int(getattr(chosen[0], "FAILED", 1)) if chosen else 1
 
 
 def fail(prog: str, message: str, code: int = 1) -> NoReturn:
-    """Says why on standard error and exits."""
+    """Prints why on standard error and exits."""
     Console(stderr=True, soft_wrap=True).print(f"{prog}: {message}", markup=False, highlight=False)
     raise SystemExit(code)
 
@@ -152,23 +152,23 @@ def _parse(
     arguments: Sequence[str],
     default: Command | None,
 ) -> Command:
-    configuration: list[Any] = [tyro.conf.DisallowNone]
-    options: dict[str, Any] = {"prog": prog, "description": description, "args": arguments}
+    configuration: list[Any] = [tyro.conf.DisallowNone, tyro.conf.PositionalMetavarFromFieldName]
+    options: dict[str, Any] = {"prog": prog, "description": description, "args": arguments, "registry": form.registry()}
     if default is None:
         configuration.append(tyro.conf.FlagCreatePairsOff)
     else:  # a flag may already be on: then --flag must still be right, and --no-flag possible
         options["default"] = default
     if len(commands) == 1:
-        form: Any = commands[0]
+        shape: Any = commands[0]
     else:
-        form = Union[tuple(_subcommand(command, arguments) for command in commands)]  # noqa: UP007
-    parsed: Command = tyro.cli(form, config=configuration, **options)
+        shape = Union[tuple(_subcommand(command, arguments) for command in commands)]  # noqa: UP007
+    parsed: Command = tyro.cli(shape, config=configuration, **options)
     return parsed
 
 
 def _subcommand(command: type[Command], arguments: Sequence[str]) -> Any:
-    """In the list of commands a line is enough; a command's own help shows all of its docstring."""
+    """Describes a command by the first line of its docstring in the list of commands, and by all of it in its help."""
     name, text = command.__name__.lower(), cleandoc(command.__doc__ or "")
     if name not in arguments[:1]:
         text = text.partition("\n")[0]
-    return Annotated[command, tyro.conf.subcommand(name, description=text)]
+    return Annotated[command, tyro.conf.subcommand(name, description=form.joined(text))]

@@ -1,27 +1,27 @@
-"""What the subcommands share: how to reach a server, which model to ask, and where output goes."""
+"""Options that commands share: how to reach a server, which model to ask, and how results are printed."""
 
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypeAlias
 
+import tyro
 from rich.console import Console
-from rich.progress import Progress
 
 from resprobe._client import Client
 from resprobe._wire.address import default
-from resprobe._wire.channel import Endpoint
 from resprobe.errors import InvalidRequest
 
-WIDE = 10_000  # columns for what is read by a program: it gets whole names
+WIDE = 10_000  # columns where a program reads the output: it gets whole names
+Files: TypeAlias = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[FILE ...]")]
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Leaves it to _command, which knows the exit code; rich's own is always 1."""
+        """Leaves a broken pipe to app.py, which knows the exit code; rich's own is always 1."""
         raise  # called where it is handled
 
 
@@ -29,53 +29,40 @@ _PERSON = sys.stdout is not None and sys.stdout.isatty()  # None: closed by the 
 console = _Console(highlight=False, soft_wrap=True, width=None if _PERSON else WIDE)
 
 
-@contextmanager
-def progress_bar(text: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows on a terminal how far long work is; yields what is to be told how much is done, and of how much."""
-    terminal = Console(stderr=True)
-    with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
-        task = progress.add_task(text, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
 def print_notes(notes: Iterable[str]) -> None:
-    """Says below a table what was assumed."""
+    """Prints sentences on what was assumed, below a table."""
     for note in notes:
         console.print(f"note: {note}", markup=False)
 
 
 @dataclass(frozen=True)
 class Connection:
-    """Options of every command."""
+    """How to reach the server."""
 
     address: str = default()
-    """HOST:PORT of the server; the environment variable RESPROBE_ADDRESS changes the default."""
+    """HOST:PORT of the server, or unix:PATH. The environment variable RESPROBE_ADDRESS changes the default."""
     tls: bool = False
-    """Encrypt, and check the server's certificate against the authorities that come with gRPC."""
+    """Encrypt the connection, and check the server's certificate against the authorities that come with gRPC."""
     ca: Path | None = Path(os.environ["RESPROBE_CA"]) if "RESPROBE_CA" in os.environ else None
-    """PEM file of the authorities to check it against instead; the environment variable RESPROBE_CA too."""
+    """PEM file of the authorities to check the server's certificate against. Implies --tls. The environment variable
+    RESPROBE_CA changes the default."""
     cert: Path | None = None
-    """PEM file of this caller's own certificate, for mutual TLS."""
+    """PEM file of the client's certificate, for mutual TLS. Needs --key."""
     key: Path | None = None
-    """PEM file of its key."""
+    """PEM file of the private key of --cert."""
     token_file: Path | None = None
-    """File with the token to send. Default: what is in the environment variable RESPROBE_TOKEN, if anything."""
-    json: bool = False
-    """Print JSON."""
-
-    def endpoint(self) -> Endpoint:
-        """Returns the server to ask. Raises InvalidRequest if options do not go together or a file cannot be read."""
-        if (self.cert is None) != (self.key is None):
-            raise InvalidRequest("--cert and --key go together")
-        certificate = (self.cert, self.key) if self.cert and self.key else None
-        return Endpoint(self.address, self.tls, self.ca, certificate, self._token())
+    """File with the token to send with every request. Default: the environment variable RESPROBE_TOKEN, if it is
+    set."""
 
     def client(self) -> Client:
-        """For the server."""
-        return Client(**vars(self.endpoint()))
+        """Creates a client. Raises InvalidRequest if options do not go together or a file cannot be read."""
+        if (self.cert is None) != (self.key is None):
+            raise InvalidRequest("--cert and --key go together: expected both or neither")
+        certificate = (self.cert, self.key) if self.cert and self.key else None
+        return Client(self.address, tls=self.tls, ca=self.ca, certificate=certificate, token=self._token())
 
     def _token(self) -> str | None:
-        """Never an option: the command lines of all are there for all to see."""
+        """Returns the token to send. It is never an option, because every user of a machine sees command lines."""
         if self.token_file is None:
             return os.environ.get("RESPROBE_TOKEN") or None
         try:
@@ -83,16 +70,29 @@ class Connection:
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidRequest(f"cannot read a token from {self.token_file}: {error}") from error
 
+
+@dataclass(frozen=True)
+class Connected:
+    """Options of the commands that ask a server."""
+
+    json: bool = False
+    """Print JSON."""
+    connection: tyro.conf.OmitArgPrefixes[Connection] = Connection()
+
+    def client(self) -> Client:
+        """Creates a client of the server. Raises InvalidRequest as `Connection.client` does."""
+        return self.connection.client()
+
     def show(self, value: object) -> None:
-        """Prints JSON."""
+        """Prints a value as JSON."""
         print(json.dumps(value))
 
 
 @dataclass(frozen=True)
-class Selection(Connection):
+class Selection(Connected):
     """Options of the commands that ask a model."""
 
     model: str = ""
-    """Name of the model. Default: the only one that is served."""
+    """NAME or NAME/VERSION of the model. Default: the only model that is served."""
     version: str = ""
-    """Version of the model. Default: the highest."""
+    """Version of the model. Default: the version in --model, or the highest."""

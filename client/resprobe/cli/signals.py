@@ -1,4 +1,4 @@
-"""Ctrl-C in a command: the first press ends the work, and whoever presses again does not wait for what is tidied up."""
+"""Ctrl-C in a command: the first press ends the work and tidies up, the second ends the process at once."""
 
 import atexit
 import os
@@ -27,11 +27,11 @@ class Interrupts:
             self._active = _early.is_free()  # not where SIGINT is ignored
         if self._active:
             signal.signal(signal.SIGINT, self._on_signal)
-            atexit.register(self._be_deaf)
+            atexit.register(self._ignore)
         return self
 
     def check(self) -> None:
-        """Raises KeyboardInterrupt if SIGINT came: a library may have caught that, or raised something else for it."""
+        """Raises KeyboardInterrupt if SIGINT arrived: a library may have caught it, or raised something else for it."""
         if self._pressed:
             raise KeyboardInterrupt
 
@@ -39,13 +39,13 @@ class Interrupts:
         if self._active and not self._pressed:
             signal.signal(signal.SIGINT, self._before)
 
-    def _be_deaf(self) -> None:
-        """At the very end a press would find no handler, and the exit code would be another one."""
+    def _ignore(self) -> None:
+        """Ignores SIGINT at the very end, where a press would find no handler and change the exit code."""
         if self._pressed:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def say(self) -> None:
-        """Says once, on standard error, that the command was interrupted."""
+        """Prints once, on standard error, that the command was interrupted."""
         if not self._said:
             self._said = True
             _early.say(self._prog)
@@ -59,7 +59,7 @@ class Interrupts:
 
 
 def drop_output() -> None:
-    """Lets nothing be written any more, so that the interpreter does not fail at it while it ends."""
+    """Redirects output that cannot be written to nowhere, so that the interpreter does not fail while it ends."""
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         try:
             if stream is not None:

@@ -1,53 +1,47 @@
-"""Options of the commands that ask about many images: which ones, and a bar that shows how far it is."""
+"""Options of the commands that ask about many images: which images of a labelled data set to send."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from resprobe import datasets
-from resprobe._client import Client
-from resprobe._wire.responses import Model
-from resprobe.analysis.collect import sweep
-from resprobe.analysis.dataset_result import Frame
-from resprobe.cli.options import progress_bar
-from resprobe.datasets import Dataset
+from resprobe.datasets import Dataset, Name
 from resprobe.errors import InvalidRequest
 
 
 @dataclass(frozen=True)
 class Source:
-    """Which images of a labelled data set."""
+    """Options that choose images of a labelled data set."""
 
-    dataset: datasets.Name | None = None
-    """The test images of a data set, or all of a folder with one directory for each class."""
+    dataset: Name | None = None
+    """Labelled images to send: the test images of digits, cifar10 or cifar100, or a folder with one directory of
+    pictures for each class."""
     data: Path | None = None
-    """Directory of the data set's files."""
+    """Directory with the files of --dataset. Not needed for digits."""
     limit: int | None = None
-    """Maximum images of the data set."""
+    """Maximum number of images to send. Default: all."""
     offset: int = 0
-    """Images of the data set to skip."""
+    """Number of images to skip at the start of the data set."""
     seed: int | None = None
-    """Draw --limit images at random with this seed, instead of the first ones."""
+    """Seed with which --limit images are drawn at random. Default: the first images are sent."""
     resize: bool = False
-    """Take a data set whose images are of another size or colour than the model's, and resize them."""
+    """Resize images whose size or channels differ from the model's. Without it, such a data set is refused."""
 
     def load(self) -> Dataset:
         """Reads the images.
 
         Raises:
             DatasetError: They cannot be read.
-            InvalidRequest: The options do not say which.
+            InvalidRequest: No data set was named, or an option is out of range.
         """
         if self.dataset is None:
             raise InvalidRequest("no images were given: expected --dataset")
-        if self.limit is not None and self.limit < 1:
-            raise InvalidRequest(f"--limit {self.limit}: expected 1 or more")
+        check_limit(self.limit)
         if self.offset < 0:
             raise InvalidRequest(f"--offset {self.offset}: expected 0 or more")
         return datasets.load(self.dataset, self.data, "test").window(self.limit, self.offset, self.seed)
 
 
-def ask(client: Client, source: Dataset | Sequence[Path], model: Model, resize: bool = False) -> Frame:
-    """Sends images and shows a bar on a terminal meanwhile; see sweep."""
-    with progress_bar(f"{model.name} version {model.version}") as report:
-        return sweep(client, source, model, report, resize=resize)
+def check_limit(limit: int | None) -> None:
+    """Raises InvalidRequest if --limit is not a number of images."""
+    if limit is not None and limit < 1:
+        raise InvalidRequest(f"--limit {limit}: expected 1 or more")

@@ -1,4 +1,4 @@
-"""What the command shows: tables for people, plain values for --json."""
+"""Tables for the terminal, and plain values for --json."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,15 +8,17 @@ import numpy.typing as npt
 from rich import box
 from rich.table import Table
 
-from resprobe._lesions import Lesions
-from resprobe._statistics import HIGH, LOW, STATISTICS, BlockStatistics, summarise
-from resprobe._wire.responses import Model, Result
+from resprobe._results.lesions import Lesions
+from resprobe._results.model import Model
+from resprobe._results.result import Result
+from resprobe._results.statistics import HIGH, LOW, STATISTICS, BlockStatistics, summarise
+from resprobe.analysis.dataset_result import Frame
 
-WIDE = 4  # classes in one row of a table
+WIDE = 4  # maximum classes in one row of a table
 
 
 def grid(*headings: str, left: int = 1) -> Table:
-    """An empty table; the first `left` columns are text, the others numbers."""
+    """Returns an empty table whose first `left` columns are text, and the others numbers."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     for place, heading in enumerate(headings):
         text = place < left
@@ -25,7 +27,7 @@ def grid(*headings: str, left: int = 1) -> Table:
 
 
 def models_table(models: Sequence[Model]) -> Table:
-    """One row for each version."""
+    """Returns one row for each version."""
     table = grid("model", "version", "family", "depth", "params", "image", "classes", "blocks", "accuracy", "provider")
     for model in models:
         table.add_row(
@@ -44,7 +46,7 @@ def models_table(models: Sequence[Model]) -> Table:
 
 
 def models_json(models: Sequence[Model]) -> list[dict[str, Any]]:
-    """Without the blocks' baselines, which are long."""
+    """Returns plain values for --json, without the baselines of the blocks, which are long."""
     return [
         {
             "name": model.name,
@@ -68,7 +70,7 @@ def models_json(models: Sequence[Model]) -> list[dict[str, Any]]:
 
 
 def classes_table(sources: Sequence[str], result: Result, labels: Sequence[str]) -> Table:
-    """Best class first: one row for each image, or, where they would not fit in it, one row for each class."""
+    """Returns one row for each image, best class first; with more than WIDE classes, one row for each class."""
     rows = zip(sources, result.classes, result.probabilities, strict=True)
     if result.classes.shape[1] <= WIDE:
         table = grid("image", *(f"{place}." for place in range(1, result.classes.shape[1] + 1)))
@@ -101,7 +103,7 @@ def classes_json(sources: Sequence[str], result: Result, labels: Sequence[str]) 
 
 
 def blocks_table(blocks: BlockStatistics, model: Model) -> Table:
-    """One row for each block: means over the images, and the spread of the ratio if there are several."""
+    """Returns one row for each block: means over the images, and the spread of the ratio if there are several."""
     several = len(blocks) > 1
     spread = [f"ratio\n{LOW * 100:.0f} %", f"ratio\n{HIGH * 100:.0f} %"] if several else []
     table = grid("block", "‖F(x)‖", "‖s(x)‖", "ratio", *spread, "ratio\nbaseline", "cosine", "std\nof F(x)")
@@ -122,18 +124,33 @@ def blocks_table(blocks: BlockStatistics, model: Model) -> Table:
     return table
 
 
-def blocks_json(sources: Sequence[str], result: Result, labels: Sequence[str]) -> dict[str, Any]:
-    """Every statistic of every image; what is not finite is null."""
-    assert result.blocks is not None
+def blocks_json(
+    sources: Sequence[str], result: Result, blocks: BlockStatistics, labels: Sequence[str]
+) -> dict[str, Any]:
+    """Returns every statistic of every image for --json; what is not finite is null."""
     images = [
-        {**entry, **{name: finite(getattr(result.blocks, name)[row]) for name in STATISTICS}}
+        {**entry, **{name: finite(getattr(blocks, name)[row]) for name in STATISTICS}}
         for row, entry in enumerate(classes_json(sources, result, labels))
     ]
-    return {"model": result.model, "version": result.version, "blocks": result.blocks.names, "images": images}
+    return {"model": result.model, "version": result.version, "blocks": blocks.names, "images": images}
+
+
+def frame_json(frame: Frame, seconds: float) -> dict[str, Any]:
+    """Returns the accuracy of a frame and the means of its statistics for --json."""
+    return {
+        "model": frame.model.name,
+        "version": frame.model.version,
+        "dataset": frame.dataset,
+        "images": len(frame),
+        "accuracy": frame.accuracy,
+        "seconds": seconds,
+        "notes": frame.notes,
+        "blocks": summary_json(frame.blocks),
+    }
 
 
 def summary_json(blocks: BlockStatistics) -> list[dict[str, Any]]:
-    """Mean and quantiles over the images, for each block and statistic; see statistics.Summary."""
+    """Returns mean and quantiles over the images, for each block and statistic."""
     summary: list[dict[str, Any]] = [{"name": name} for name in blocks.names]
     for name in STATISTICS:
         over = summarise(getattr(blocks, name))
@@ -144,7 +161,7 @@ def summary_json(blocks: BlockStatistics) -> list[dict[str, Any]]:
 
 
 def lesions_table(lesions: Lesions, ratios: npt.NDArray[np.float64] | None) -> Table:
-    """One row for each block: what the net is worth without it, beside its mean ratio in the intact net."""
+    """Returns one row for each block: accuracy without it, beside its mean ratio in the intact net."""
     ratio = [] if ratios is None else ["ratio"]
     table = grid("without", "accuracy", "change", "p(right)\nchange", *ratio)
     for place, name in enumerate(lesions.blocks):
@@ -160,7 +177,7 @@ def lesions_table(lesions: Lesions, ratios: npt.NDArray[np.float64] | None) -> T
 
 
 def random_lesions_table(lesions: Lesions) -> Table:
-    """One row for each number of random blocks, over its draws."""
+    """Returns one row for each number of random blocks: mean, minimum and maximum over its draws."""
     table = grid("without", "accuracy", "lowest", "highest", "p(right)\nchange")
     for count, accuracy, change in zip(lesions.removed, lesions.random_accuracy, lesions.random_change, strict=True):
         numbers = accuracy.mean(), accuracy.min(), accuracy.max()
@@ -186,5 +203,5 @@ def lesions_json(lesions: Lesions, ratios: npt.NDArray[np.float64] | None) -> di
 
 
 def finite(values: npt.NDArray[Any]) -> list[float | None]:
-    """JSON has no word for infinity."""
+    """Returns numbers for --json, with null where they are not finite: JSON has no infinity."""
     return [float(value) if np.isfinite(value) else None for value in values]

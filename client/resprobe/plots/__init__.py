@@ -1,4 +1,31 @@
-"""Figures with matplotlib: ratios in layer order, distributions, lesions.
+"""Figures with matplotlib: ratios in layer order, distributions, lesions, comparisons. Needs matplotlib.
 
-In: frames, results and lesions. Out: matplotlib figures, or SVG and PNG files.
+In: dataset results, block statistics and lesions. Out: matplotlib figures, which a notebook shows; `save` writes them.
+Imports analysis.
+
+from resprobe import plots
+
+figure = plots.plot_ratios(result.blocks, client.model("resnet20"))
+plots.save(figure, "blocks.svg")
 """
+
+from resprobe.plots.comparison import plot_comparison
+from resprobe.plots.groups import plot_classes, plot_errors
+from resprobe.plots.layout import COLOURS
+from resprobe.plots.lesions import plot_lesions
+from resprobe.plots.output import check_path, save
+from resprobe.plots.ratios import plot_ratios
+from resprobe.plots.statistics import plot_cosines, plot_responses
+
+__all__ = [
+    "COLOURS",
+    "check_path",
+    "plot_classes",
+    "plot_comparison",
+    "plot_cosines",
+    "plot_errors",
+    "plot_lesions",
+    "plot_ratios",
+    "plot_responses",
+    "save",
+]

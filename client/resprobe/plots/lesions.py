@@ -1,47 +1,48 @@
-"""Draws what a net loses without its blocks, in layer order and against the number removed. Needs matplotlib.
+"""Draws what a net loses without its blocks, in layer order and against the number removed.
 
 After Figs. 3 and 5 of Veit et al. 2016 (arXiv 1605.06431).
 """
-
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from resprobe._lesions import Lesions
-from resprobe._wire.responses import Model
-from resprobe.plots.ratios import COLOURS, FEW, check_path, label_stages, save, stage_colours, tidy, width_for
+from resprobe._results.lesions import Lesions
+from resprobe._results.model import Model
+from resprobe.plots.layout import (
+    COLOURS,
+    FEW,
+    GREY,
+    empty_figure,
+    label_stages,
+    stage_colours,
+    tidy,
+    title_for,
+    width_for,
+)
 
-GREY = "#555555"
 
-
-def plot_lesions(lesions: Lesions, model: Model, source: str, path: Path) -> None:
-    """Draws the accuracy without each block, and beside it, if some were removed at random, the error without k.
+def plot_lesions(lesions: Lesions, model: Model, source: str | None = None) -> Figure:
+    """Draws the accuracy without each block and, if some were removed at random, the error without k blocks.
 
     Args:
-        lesions: To draw.
-        model: That was asked.
-        source: What the images are, for the title.
-        path: To write; .svg or .png.
-
-    Raises:
-        Error: It ends in something else, or cannot be written.
+        lesions: Lesions to draw.
+        model: Model whose blocks were removed.
+        source: What the images are, for the title. If None, there is no title.
     """
-    check_path(path)
     widths = [width_for(len(model.blocks)), *([4.0] if lesions.removed.size else [])]
-    figure = Figure(figsize=(sum(widths), 4.2), layout="constrained")
+    figure = empty_figure(sum(widths), 4.2)
     singles, *randoms = np.ravel(figure.subplots(1, len(widths), width_ratios=widths))
     _draw_singles(singles, lesions, model)
-    singles.set_title(f"{model.name} version {model.version}: {source}", loc="left", fontsize=10, pad=30)
+    title_for(singles, model, source)
     for axes in randoms:
         _draw_randoms(axes, lesions)
-    save(figure, path)
+    return figure
 
 
 def _draw_singles(axes: Axes, lesions: Lesions, model: Model) -> None:
-    """A point for each block, hanging from the line of the intact net."""
+    """Draws a point for each block, on a line down from the accuracy of the intact net."""
     places = np.arange(len(lesions.blocks))
     few = len(places) <= FEW
     colours = stage_colours(model)
@@ -55,7 +56,7 @@ def _draw_singles(axes: Axes, lesions: Lesions, model: Model) -> None:
 
 
 def _draw_randoms(axes: Axes, lesions: Lesions) -> None:
-    """Mean error over the draws, each draw as a point, and the intact net where none is removed."""
+    """Draws the mean error over the draws, each draw as a point, and the error of the intact net."""
     order = np.argsort(lesions.removed, kind="stable")
     removed, errors = lesions.removed[order], 1 - lesions.random_accuracy[order]
     intact = 1 - lesions.accuracy

@@ -1,7 +1,6 @@
-"""A self-contained HTML page: sections of text, tables, SVG figures and thumbnails; nothing is fetched to show it.
+"""A self-contained HTML page: sections of text, tables, SVG figures and thumbnails; it fetches nothing.
 
-All text is escaped, wherever it comes from; only what `markupsafe.Markup` marks as HTML is taken as it is. Needs
-jinja2 and matplotlib.
+All text is escaped, except what `markupsafe.Markup` marks as HTML. Needs jinja2 and matplotlib.
 """
 
 import base64
@@ -23,16 +22,16 @@ from PIL import Image
 
 from resprobe import _files
 
-FOLD = 30  # rows; a longer table is folded away until it is asked for
-# Text stays text: it can be selected, searched and read aloud. matplotlib lays it out with its own wide font, so that
-# of the page fits. Without the names of programs and the date, the same figure is the same bytes.
+FOLD = 30  # rows; a longer table is folded until a reader opens it
+# Text stays text: it can be selected, searched and read aloud. matplotlib lays it out with its own wide font, so the
+# page's font fits too. Without the names of programs and the date, the same figure is the same bytes.
 _STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "resprobe"}
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture (`figure_svg`) and what it shows: quantities, units, how many images."""
+    """A figure from `figure_svg`, with a caption: quantities, units, number of images."""
 
     svg: Markup
     caption: str
@@ -40,7 +39,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Thumbnails (`picture`) in a row that wraps."""
+    """Thumbnails from `picture`, in a row that wraps."""
 
     pictures: Sequence[str]
     caption: str
@@ -48,7 +47,14 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells are text, or Markup as `picture` returns it; the first `left` columns are words, the others numbers."""
+    """A table whose cells are text, or Markup from `picture`.
+
+    Attributes:
+        columns: Headings.
+        rows: Cells of each row.
+        caption: What the table shows.
+        left: Number of columns of words, from the left; the others are numbers.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -63,20 +69,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what follows it, in order; a `str` is a paragraph."""
+    """A heading and the parts below it; a `str` is a paragraph."""
 
     heading: str
     parts: Sequence[str | Figure | Gallery | Table]
 
 
 def render(title: str, lead: str, sections: Sequence[Section], notes: Sequence[str] = ()) -> str:
-    """The page as HTML text.
+    """Returns the page as HTML text.
 
     Args:
-        title: Of the page.
-        lead: A sentence or two below the title: what was done, on what.
-        sections: In reading order; more than two are listed at the top.
-        notes: Paragraphs at the end, for example what the words mean.
+        title: Title of the page.
+        lead: One or two sentences below the title: what was done, with what.
+        sections: Sections in reading order; more than two are listed at the top.
+        notes: Paragraphs at the end, for example definitions.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -94,9 +100,9 @@ def write(path: Path, html: str) -> None:
 
 
 def figure_svg(figure: Drawing) -> Markup:
-    """A matplotlib figure as SVG to stand in a page: any number of them, since no two share an id.
+    """Converts a matplotlib figure to SVG for a page.
 
-    The same figure gives the same text.
+    The same figure gives the same text, and two different figures share no id.
     """
     buffer = io.StringIO()
     with matplotlib.rc_context(_STYLE):
@@ -109,11 +115,11 @@ def figure_svg(figure: Drawing) -> Markup:
 
 
 def picture(pixels: npt.NDArray[np.uint8], caption: str) -> Markup:
-    """A thumbnail with a few words below it; lines are separated by newlines.
+    """Returns a thumbnail with a few words below it.
 
     Args:
-        pixels: [height, width, 1 or 3].
-        caption: Text.
+        pixels: Image, [height, width, 1 or 3].
+        caption: Words below it; newlines separate lines.
     """
     buffer = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")

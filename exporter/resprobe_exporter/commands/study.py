@@ -12,18 +12,18 @@ from resprobe_exporter.commands.options import Device, choose_device, console
 from resprobe_exporter.nets.info import Shortcut
 
 if TYPE_CHECKING:
-    from resprobe_exporter.study import Plan, Results, Taken
+    from resprobe_exporter.study import ImportedNets, StudyPlan, StudyResults
 
 
 @dataclass(frozen=True)
 class Study:
-    """Ask the paper's questions: train plain and residual nets of several depths, measure them, and write a page.
+    """Study depth as the paper does: train plain and residual nets of several depths, measure them, and write a page.
 
     Does depth hurt plain nets, and why: overfitting, vanishing gradients, or layers that cannot keep the identity? Is
     F(x) close to zero, and does it matter? Without --dataset it trains 36 nets on scikit-learn's digits, in about a
-    quarter of an hour on two cores. Killed and started again, it goes on where it was.
+    quarter of an hour on two cores. After a kill, the same command continues with the nets that are missing.
 
-    With --checkpoints it measures published weights instead of training; what cannot be answered then, it says.
+    With --checkpoints it measures published weights and trains nothing; it names the questions that this leaves open.
 
     Examples:
       exporter study
@@ -32,80 +32,80 @@ class Study:
     """  # noqa: E501
 
     depths: tuple[int, ...] = (8, 14, 20, 32, 44, 56)
-    """Weighted layers of the nets that are trained, each 6n+2."""
+    """Depths of the nets that are trained, in weighted layers: 6n+2."""
     seeds: int = 3
-    """Nets of each family and depth; intervals need at least two."""
+    """Number of nets of each family and depth, each with a seed of its own; intervals need at least two."""
     dataset: datasets.Name = "digits"
-    """What to train on; see exporter build --help."""
+    """Data set to train on, as of exporter build."""
     data: Path | None = None
-    """Directory of the data set's files."""
+    """Directory of the data set's files. Not used for digits."""
     shortcut: Shortcut = "A"
-    """Where the number of channels changes: A pads with zeros, which adds no parameters; B projects."""
+    """Shortcut option, as of exporter build. A adds no parameters."""
     epochs: int | None = None
-    """Passes over the training images. Default: 12 for digits, 30 for the others."""
+    """Passes over the training images. Default: 12 for digits, 30 for other data sets."""
     checkpoints: tuple[Path, ...] = ()
-    """Measure these residual nets instead of training."""
+    """Checkpoints of residual nets to measure. If there are any checkpoints, no net is trained."""
     plain_checkpoints: tuple[Path, ...] = ()
-    """Measure these plain nets instead of training."""
+    """Checkpoints of plain nets to measure. If there are any checkpoints, no net is trained."""
     mean: tuple[float, ...] = ()
     """Mean of each channel that the checkpoints were trained with, for pixels in [0, 1]."""
     std: tuple[float, ...] = ()
-    """Standard deviation of each channel that the checkpoints were trained with."""
+    """Standard deviation of each channel that the checkpoints were trained with, for pixels in [0, 1]."""
     weights: str | None = None
-    """Which weights of the checkpoints, where they hold several: ema, raw or a key of the file."""
+    """Weights to read from checkpoints with several: ema, raw, or the key that they are under."""
     limit: int | None = None
-    """Maximum images to measure errors, responses and ratios on."""
+    """Maximum number of images to measure errors, responses and ratios on. Default: all."""
     lesion_limit: int = 1000
-    """Maximum test images to measure lesions on."""
+    """Maximum number of test images to measure lesions on."""
     device: Device = "auto"
-    """Where to compute; auto takes the GPU if there is one."""
+    """Device to compute on. auto: the GPU if there is one."""
     workers: int | None = None
-    """Nets at a time, each with one thread. Default: one for each core, and one on a GPU."""
+    """Number of nets at a time, each with one thread. Default: one for each core, and one on a GPU."""
     out: Path = Path("study")
-    """Directory to write to, or to go on in."""
+    """Directory to write to. Nets that it already holds are not measured again."""
     json: bool = False
     """Print the answers as JSON."""
 
     def run(self) -> None:
-        """Measures what is not measured yet, and writes the answers."""
+        """Runs or resumes the study, and prints the answers."""
         from resprobe_exporter import progress
         from resprobe_exporter.errors import ExporterError
-        from resprobe_exporter.study import run
+        from resprobe_exporter.study import run_study
 
         if self.workers is not None and self.workers < 1:
             raise ExporterError(f"--workers {self.workers}: expected 1 or more")
         device = choose_device(self.device)
         workers = self.workers or (1 if device.type == "cuda" else len(os.sched_getaffinity(0)))
-        results = run(self._plan(), self.out, device, workers, progress.note)
+        results = run_study(self._plan(), self.out, device, workers, progress.note)
         self._print(results)
 
-    def _plan(self) -> "Plan":
-        from resprobe_exporter.study import Plan, default_recipe
+    def _plan(self) -> "StudyPlan":
+        from resprobe_exporter.study import StudyPlan, default_recipe
 
-        return Plan(
+        return StudyPlan(
             recipe=default_recipe(self.dataset, self.epochs),
             dataset=self.dataset,
             data=self.data,
             depths=self.depths,
             seeds=self.seeds,
             shortcut=self.shortcut,
-            taken=self._taken(),
+            imported=self._imported(),
             limit=self.limit,
             lesion_limit=self.lesion_limit,
         )
 
-    def _taken(self) -> "Taken | None":
+    def _imported(self) -> "ImportedNets | None":
         from resprobe_exporter.errors import ExporterError
         from resprobe_exporter.nets.preprocessing import Preprocessing
-        from resprobe_exporter.study import Taken
+        from resprobe_exporter.study import ImportedNets
 
         if not self.checkpoints and not self.plain_checkpoints:
             return None
         if not self.mean or not self.std:
             raise ExporterError("--checkpoints needs --mean and --std, those that the nets were trained with")
-        return Taken(self.checkpoints, self.plain_checkpoints, Preprocessing(self.mean, self.std), self.weights)
+        return ImportedNets(self.checkpoints, self.plain_checkpoints, Preprocessing(self.mean, self.std), self.weights)
 
-    def _print(self, results: "Results") -> None:
+    def _print(self, results: "StudyResults") -> None:
         if self.json:
             print(json.dumps(results.as_json(), ensure_ascii=False))
             return

@@ -1,4 +1,4 @@
-"""One net of a study: trains or takes it, and measures all that the questions need."""
+"""Measures one net of a study: trains it or reads its checkpoint, and returns every number that the questions need."""
 
 import copy
 import functools
@@ -16,66 +16,61 @@ from torch.nn import functional
 
 from resprobe_exporter.importing import state_dict
 from resprobe_exporter.nets.resnet import Architecture, ResNet
-from resprobe_exporter.study.plan import Job, Plan
-from resprobe_exporter.study.record import Record, State
+from resprobe_exporter.study.plan import Job, StudyPlan
+from resprobe_exporter.study.record import Record, Snapshot
 from resprobe_exporter.training import data, hooks, trainer
 
 EARLY = 0.1  # share of the steps
 
 
-def measure(plan: Plan, job: Job, device: torch.device) -> Record:
-    """Trains or takes a net and measures it.
+def measure(plan: StudyPlan, job: Job, device: torch.device) -> Record:
+    """Trains a net or reads its checkpoint, and measures it.
 
     Args:
         plan: The study.
-        job: Which of its nets.
-        device: To compute on.
+        job: Net of the study.
+        device: Device to compute on.
 
     Raises:
         DatasetError: The images cannot be read.
         CheckpointError: The weights do not fit.
     """
     begin = time.perf_counter()
-    loaded = _on_device(plan, device)
-    net = _new_net(plan, job, loaded).to(device)
+    images = _on_device(plan, device)
+    net = _new_net(plan, job, images).to(device)
     untrained = copy.deepcopy(net)
-    trainer.train(untrained, loaded, replace(plan.recipe, epochs=0), job.seed, lambda _: None)
-    gradients: dict[str, Mapping[str, float]] = {"initial": _gradients(net, loaded, plan.gradient_images)}
-    curve: list[float] = []
-    if job.weights is None:
-        curve = _train(net, loaded, plan, job.seed, gradients)
-    else:
-        assert plan.taken is not None
-        state_dict.fill(net, state_dict.read(job.weights, plan.taken.weights))
-    gradients["late"] = _gradients(net, loaded, plan.gradient_images)
-    few = _head(loaded.test, plan.lesion_limit)
+    trainer.train(untrained, images, replace(plan.recipe, epochs=0), job.seed, lambda _: None)
+    gradients: dict[str, Mapping[str, float]] = {"initial": _gradients(net, images, plan.gradient_images)}
+    curve = _obtain_weights(net, images, plan, job, gradients)
+    gradients["late"] = _gradients(net, images, plan.gradient_images)
+    few = _head(images.test, plan.lesion_limit)
     return Record(
         family=job.family,
         depth=job.depth,
         seed=job.seed,
-        untrained=_state(untrained, loaded, plan.limit),
-        trained=_state(net, loaded, plan.limit),
+        untrained=_snapshot(untrained, images, plan.limit),
+        trained=_snapshot(net, images, plan.limit),
         gradients=gradients,
         closed_form=hooks.closed_form(net),
         curve=curve,
-        lesions=lesions(net, few, loaded),
-        lesion_accuracy=trainer.evaluate(net, few, loaded).accuracy,
+        lesions=lesions(net, few, images),
+        lesion_accuracy=trainer.evaluate(net, few, images).accuracy,
         seconds=time.perf_counter() - begin,
     )
 
 
-def lesions(net: ResNet, part: data.Part, loaded: data.Data) -> dict[str, float]:
-    """Accuracy of the net without each one of its residual blocks (Veit et al. 2016): only the shortcut is left."""
+def lesions(net: ResNet, part: data.Part, images: data.Data) -> dict[str, float]:
+    """Returns the accuracy of the net without each of its residual blocks, whose shortcuts stay (Veit et al. 2016)."""
     found = {}
     for block in net.blocks:
         with without(net, block.name):
-            found[block.name] = trainer.evaluate(net, part, loaded).accuracy
+            found[block.name] = trainer.evaluate(net, part, images).accuracy
     return found
 
 
 @contextmanager
 def without(net: ResNet, block: str) -> Iterator[None]:
-    """A context in which the branch of a residual block adds nothing."""
+    """A context in which the branch of a residual block adds nothing to the shortcut."""
 
     def drop(_module: nn.Module, operands: tuple[Tensor, Tensor], _total: Tensor) -> Tensor:
         return operands[1]
@@ -87,46 +82,56 @@ def without(net: ResNet, block: str) -> Iterator[None]:
         hook.remove()
 
 
-def _new_net(plan: Plan, job: Job, loaded: data.Data) -> ResNet:
-    channels, height, width = loaded.shape
+def _new_net(plan: StudyPlan, job: Job, images: data.Data) -> ResNet:
+    channels, height, width = images.shape
     torch.manual_seed(job.seed)
     return ResNet(
-        Architecture(job.family, job.depth, plan.shortcut, height, width, channels, classes=len(loaded.classes))
+        Architecture(job.family, job.depth, plan.shortcut, height, width, channels, classes=len(images.classes))
     )
 
 
-def _train(
-    net: ResNet, loaded: data.Data, plan: Plan, seed: int, gradients: dict[str, Mapping[str, float]]
+def _obtain_weights(
+    net: ResNet, images: data.Data, plan: StudyPlan, job: Job, gradients: dict[str, Mapping[str, float]]
 ) -> list[float]:
-    """Trains, measures the gradients on the way, and returns the error of each epoch."""
+    """Trains the net or fills it from its checkpoint; returns the error of each epoch that was trained here."""
+    if plan.imported is None or job.weights is None:
+        return _train(net, images, plan, job.seed, gradients)
+    state_dict.fill(net, state_dict.read(job.weights, plan.imported.weights))
+    return []
+
+
+def _train(
+    net: ResNet, images: data.Data, plan: StudyPlan, seed: int, gradients: dict[str, Mapping[str, float]]
+) -> list[float]:
+    """Trains the net, adds its early gradients to `gradients`, and returns the error of each epoch."""
     errors: dict[int, float] = {}
 
     def report(progress: trainer.Progress) -> None:
         errors[progress.epoch] = 1 - progress.accuracy
         if progress.step == max(1, round(EARLY * progress.steps)):
-            gradients["early"] = _gradients(net, loaded, plan.gradient_images)
+            gradients["early"] = _gradients(net, images, plan.gradient_images)
 
-    trainer.train(net, loaded, plan.recipe, seed, report)
+    trainer.train(net, images, plan.recipe, seed, report)
     return list(errors.values())
 
 
-def _gradients(net: ResNet, loaded: data.Data, count: int) -> dict[str, float]:
-    """Returns gradients of the mean loss on some training images, with training's batch statistics; changes nothing."""
-    rows = np.random.default_rng(0).permutation(len(loaded.train))[:count]
-    chosen = torch.from_numpy(rows).to(loaded.train.labels.device)
-    twin = copy.deepcopy(net).train()
-    logits = twin(trainer.normalise(loaded.train.images[chosen], loaded))
+def _gradients(net: ResNet, images: data.Data, count: int) -> dict[str, float]:
+    """Returns the norms of the gradients of the mean loss on `count` training images, with batch statistics."""
+    rows = np.random.default_rng(0).permutation(len(images.train))[:count]
+    chosen = torch.from_numpy(rows).to(images.train.labels.device)
+    twin = copy.deepcopy(net).train()  # running statistics and gradients of the net itself stay as they are
+    logits = twin(trainer.normalise(images.train.images[chosen], images))
     twin.zero_grad(set_to_none=True)
-    functional.cross_entropy(logits, loaded.train.labels[chosen]).backward()  # type: ignore[no-untyped-call]
+    functional.cross_entropy(logits, images.train.labels[chosen]).backward()  # type: ignore[no-untyped-call]
     return hooks.gradient_norms(twin)
 
 
-def _state(net: ResNet, loaded: data.Data, limit: int | None) -> State:
-    on_train = trainer.evaluate(net, _head(loaded.train, limit), loaded)
+def _snapshot(net: ResNet, images: data.Data, limit: int | None) -> Snapshot:
+    on_train = trainer.evaluate(net, _head(images.train, limit), images)
     with hooks.Responses(net) as responses:
-        on_test = trainer.evaluate(net, _head(loaded.test, limit), loaded)
+        on_test = trainer.evaluate(net, _head(images.test, limit), images)
     ratios = {name: float(ratio[np.isfinite(ratio)].mean()) for name, ratio in responses.ratios.items()}
-    return State(
+    return Snapshot(
         train_error=1 - on_train.accuracy,
         test_error=1 - on_test.accuracy,
         train_loss=on_train.loss,
@@ -140,13 +145,13 @@ def _head(part: data.Part, count: int | None) -> data.Part:
     return data.Part(part.images[:count], part.labels[:count])
 
 
-def _on_device(plan: Plan, device: torch.device) -> data.Data:
-    loaded = _load(plan.dataset, plan.data)
-    if plan.taken is not None:
-        wanted = plan.taken.preprocessing
-        wanted.check(loaded.shape[0])
-        loaded = replace(loaded, mean=tuple(wanted.mean), std=tuple(wanted.std))
-    return replace(loaded, train=loaded.train.to(device), test=loaded.test.to(device))
+def _on_device(plan: StudyPlan, device: torch.device) -> data.Data:
+    images = _load(plan.dataset, plan.data)
+    if plan.imported is not None:
+        wanted = plan.imported.preprocessing
+        wanted.check(images.shape[0])
+        images = replace(images, mean=tuple(wanted.mean), std=tuple(wanted.std))
+    return replace(images, train=images.train.to(device), test=images.test.to(device))
 
 
 @functools.cache  # a process measures many nets

@@ -1,50 +1,43 @@
-"""How a study is drawn: plain nets orange and dashed, residual nets blue; a point for each net, bars for intervals."""
+"""Parts of a study's figures: what is drawn into one panel."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
-from resprobe.plots.ratios import COLOURS
+from matplotlib.colors import to_rgb
+from matplotlib.ticker import MaxNLocator
 
 from resprobe_exporter.study.evidence import WORDS, Evidence
+from resprobe_exporter.study.panels import (
+    BLUE,
+    COLOUR,
+    GREY,
+    LINE,
+    MARK,
+    ORANGE,
+    PALE,
+    logarithmic,
+    name_blocks,
+    percent,
+    set_ticks,
+)
 from resprobe_exporter.study.plan import Family
 from resprobe_exporter.study.record import Record
 from resprobe_exporter.study.statistics import Estimate, PowerLaw, mean
 
 Measure = Callable[[Record], float]
-BLUE, ORANGE, GREEN, PURPLE = COLOURS[:4]
-COLOUR: dict[Family, str] = {"plain": ORANGE, "resnet": BLUE}
-PALE: dict[Family, str] = {"plain": "#E69F00", "resnet": "#56B4E9"}  # Okabe and Ito's, for the shallow nets
-LINE: dict[Family, str] = {"plain": "--", "resnet": "-"}
-MARK: dict[Family, str] = {"plain": "s", "resnet": "o"}
-GREY = "#777777"
-
-
-def grid(rows: int, columns: int, sharey: bool = False) -> tuple[Figure, npt.NDArray[Any]]:
-    """A figure as wide as the page, and its axes [rows, columns]."""
-    figure = Figure(figsize=(10.5, 3.7 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
-    for panel in axes.flat:
-        panel.spines[["top", "right"]].set_visible(False)
-        panel.grid(True, color="#eeeeee")
-        panel.set_axisbelow(True)
-    return figure, axes
 
 
 def against_depth(axes: Axes, evidence: Evidence, measure: Measure, error: bool = True) -> None:
-    """A number of every net against depth: points for nets, lines through the means, bars for their intervals.
+    """Draws a number against depth: pale points for nets, lines through the means, bars for their intervals.
 
     Args:
-        axes: To draw on.
-        evidence: What was measured.
-        measure: The number.
-        error: Whether it is a share in per cent, so that there is nothing below 0 and above 100.
+        axes: Panel to draw on.
+        evidence: Measurements of the nets.
+        measure: Function that returns the number of a net.
+        error: Whether the number is an error in per cent, so that it lies between 0 and 100.
     """
     for family in evidence.families():
         depths = evidence.depths(family)
@@ -61,42 +54,26 @@ def against_depth(axes: Axes, evidence: Evidence, measure: Measure, error: bool 
         percent(axes, "y", max(map(measure, evidence.records)))
 
 
-def percent(axes: Axes, name: Literal["x", "y"], top: float) -> None:
-    """Makes an axis of shares that reach `top` per cent linear from 0 to 1 % and logarithmic above."""
-    limit = min(110.0, max(2.0, 1.5 * top))
-    if name == "x":
-        axes.set_xscale("symlog", linthresh=1)
-        axes.set_xlim(-0.1, limit)
-    else:
-        axes.set_yscale("symlog", linthresh=1)
-        axes.set_ylim(-0.1, limit)
-    _tick(axes.xaxis if name == "x" else axes.yaxis, (0, 0.5, 1, 2, 5, 10, 20, 50, 100))
-
-
-def logarithmic(axis: Axis) -> None:
-    """Puts ticks at 1, 2 and 5 times powers of ten on an axis that is logarithmic."""
-    _tick(axis, [factor * 10.0**power for power in range(-3, 4) for factor in (1, 2, 5)])
-
-
 def reference(axes: Axes, known: Mapping[int, float], depths: Sequence[int], label: str) -> None:
-    """Published numbers at those depths that were measured."""
+    """Draws published numbers at the depths that were measured."""
     shown = [depth for depth in depths if depth in known]
     if shown:
         axes.plot(shown, [known[depth] for depth in shown], "x:", color=GREY, label=label)
 
 
 def curves(axes: Axes, evidence: Evidence, family: Family) -> None:
-    """Error during training, mean over seeds, a line for each depth: the darker, the deeper."""
+    """Draws the error during training, mean over seeds, a line for each depth: the darker, the deeper."""
     depths = evidence.depths(family)
     shades = np.linspace(0.25, 1, len(depths))
     for depth, shade, style in zip(depths, shades, cycle(("-", "--", "-.", ":")), strict=False):
         errors = 100 * np.mean([record.curve for record in evidence.select(family, depth)], axis=0)
-        colour = 1 - shade * (1 - _rgb(COLOUR[family]))
+        colour = 1 - shade * (1 - np.array(to_rgb(COLOUR[family])))
         axes.plot(
             np.arange(1, len(errors) + 1), errors, color=tuple(colour), linestyle=style, marker=".", label=str(depth)
         )
     axes.set_title(f"{WORDS[family]} nets during training")
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("training error, %")
     axes.set_ylim(0, 100)
     if depths:
@@ -104,7 +81,7 @@ def curves(axes: Axes, evidence: Evidence, family: Family) -> None:
 
 
 def error_plane(axes: Axes, evidence: Evidence) -> None:
-    """Test error against training error, the points labelled with depths; on the diagonal there is no gap."""
+    """Draws test error against training error, labelled with depths, and the diagonal on which they are equal."""
     top = 0.0
     for family in evidence.families():
         for depth in evidence.depths(family):
@@ -123,9 +100,9 @@ def error_plane(axes: Axes, evidence: Evidence) -> None:
 
 
 def profiles(axes: Axes, evidence: Evidence, values: Callable[[Record], npt.NDArray[np.float64]]) -> None:
-    """A number of every layer against relative position, for the shallow and the deep nets; bands span the seeds."""
+    """Draws a number of every layer against its position, for shallow and deep nets; bands span the seeds."""
     for family in evidence.families():
-        for depth in dict.fromkeys(evidence.pair(family) or evidence.depths(family)):
+        for depth in evidence.compared_depths(family):
             rows = np.array([values(record) for record in evidence.select(family, depth)])
             place = np.linspace(0, 1, rows.shape[1])
             deep = depth == evidence.depths(family)[-1]
@@ -136,7 +113,7 @@ def profiles(axes: Axes, evidence: Evidence, values: Callable[[Record], npt.NDAr
 
 
 def measured_against_closed_form(axes: Axes, evidence: Evidence) -> None:
-    """Every 3×3 layer of every net."""
+    """Draws the measured response of every 3×3 layer of every net against its closed form."""
     for family in evidence.families():
         records = evidence.family(family)
         closed = [value for record in records for value in record.closed_form.values()]
@@ -147,16 +124,16 @@ def measured_against_closed_form(axes: Axes, evidence: Evidence) -> None:
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.axline((1, 1), (2, 2), color="black", linewidth=0.8)
     for axis in (axes.xaxis, axes.yaxis):
         logarithmic(axis)
-    axes.axline((1, 1), (2, 2), color="black", linewidth=0.8)
     axes.set_xlabel("closed form, from γ and β")
     axes.set_ylabel("measured on test images")
     axes.legend()
 
 
 def ratios_by_block(axes: Axes, records: Sequence[Record]) -> None:
-    """Bars of the trained ratio, a step line of the untrained one; points are the nets."""
+    """Draws bars of the trained ratio, points for the nets, and a step line of the untrained ratio."""
     names = list(records[0].trained.ratios)
     places = np.arange(len(names))
     trained = np.array([list(record.trained.ratios.values()) for record in records])
@@ -164,17 +141,19 @@ def ratios_by_block(axes: Axes, records: Sequence[Record]) -> None:
     axes.bar(places, trained.mean(0), width=0.7, color=BLUE, label="trained", alpha=0.85)
     for row in trained:
         axes.plot(places, row, ".", color="black", markersize=3)
-    axes.step(places, untrained.mean(0), where="mid", color=ORANGE, linewidth=1.8, label="untrained")
-    _name_blocks(axes, names)
+    edges = np.arange(len(names) + 1) - 0.5
+    axes.stairs(untrained.mean(0), edges, baseline=None, color=ORANGE, linewidth=1.8, label="untrained")
+    axes.set_ylim(0, 1.25 * max(trained.max(), untrained.mean(0).max()))  # room for the legend
+    name_blocks(axes, names)
     axes.set_ylabel("ratio  ‖F(x)‖ / ‖s(x)‖")
-    axes.set_title(f"residual, {records[0].depth} layers")
+    axes.set_title(f"residual, {records[0].depth} layers", pad=18)
     axes.legend()
 
 
 def ratios_by_depth(
     axes: Axes, evidence: Evidence, measures: Mapping[str, Measure], fits: Mapping[str, PowerLaw | None]
 ) -> None:
-    """Mean ratio against the number of blocks, both logarithmic, with the fits."""
+    """Draws the mean ratio against the number of blocks, both logarithmic, with the fits."""
     records = evidence.family("resnet")
     blocks = np.array([len(record.trained.ratios) for record in records], np.float64)
     for (name, measure), colour, mark in zip(measures.items(), (BLUE, ORANGE), ("o", "^"), strict=True):
@@ -186,7 +165,7 @@ def ratios_by_depth(
             axes.plot(ends, fit(ends), color=colour, linewidth=1.2)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    _tick(axes.xaxis, sorted(set(blocks)))
+    set_ticks(axes.xaxis, sorted(set(blocks)))
     logarithmic(axes.yaxis)
     axes.set_xlabel("number of blocks")
     axes.set_ylabel("mean ratio over blocks")
@@ -194,15 +173,15 @@ def ratios_by_depth(
 
 
 def lost_by_block(axes: Axes, names: Sequence[str], lost: Sequence[float]) -> None:
-    """Bars of the accuracy lost without each block."""
+    """Draws bars of the accuracy lost without each block."""
     axes.bar(range(len(names)), lost, width=0.7, color=BLUE, alpha=0.85)
     axes.axhline(0, color="black", linewidth=0.8)
-    _name_blocks(axes, names)
-    axes.set_ylabel("accuracy lost without the block, points")
+    name_blocks(axes, names)
+    axes.set_ylabel("accuracy lost, points")
 
 
 def lost_by_ratio(axes: Axes, blocks: Sequence[tuple[float, float, bool]]) -> None:
-    """Accuracy lost against the ratio, a point for each block; blocks that change the shape are marked."""
+    """Draws accuracy lost against ratio, a point for each block; blocks that change the shape are marked."""
     for changes, colour, mark, label in (
         (False, BLUE, "o", "keeps the shape"),
         (True, ORANGE, "D", "changes the shape"),
@@ -212,15 +191,8 @@ def lost_by_ratio(axes: Axes, blocks: Sequence[tuple[float, float, bool]]) -> No
             axes.plot(*zip(*chosen, strict=True), mark, color=colour, label=label)
     axes.axhline(0, color="black", linewidth=0.8)
     axes.set_xlabel("ratio  ‖F(x)‖ / ‖s(x)‖")
-    axes.set_ylabel("accuracy lost without the block, points")
+    axes.set_ylabel("accuracy lost, points")
     axes.legend(title="a block that")
-
-
-def _tick(axis: Axis, places: Sequence[float]) -> None:
-    """These ticks and no others; a label is the number itself."""
-    axis.set_major_locator(FixedLocator(places))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def _points(axes: Axes, evidence: Evidence, family: Family, measure: Measure) -> None:
@@ -230,27 +202,8 @@ def _points(axes: Axes, evidence: Evidence, family: Family, measure: Measure) ->
 
 
 def _bars(means: Sequence[Estimate]) -> npt.NDArray[np.float64] | None:
-    """Lengths of error bars below and above, [2, n]; None if a mean has no interval."""
+    """Returns the lengths of error bars below and above, [2, n]. If None, a mean has no interval."""
     ends = [
         (one.value - one.low, one.high - one.value) for one in means if one.low is not None and one.high is not None
     ]
     return np.array(ends).T if len(ends) == len(means) else None
-
-
-def _name_blocks(axes: Axes, names: Sequence[str]) -> None:
-    """Numbers the blocks within their stage and draws lines between stages."""
-    parts = [name.removeprefix("stage").split(".block") for name in names]
-    step = max(1, len(names) // 30)
-    shown = [place for place, (_, index) in enumerate(parts) if int(index) % step == 0]
-    axes.set_xticks(shown, [parts[place][1] for place in shown], fontsize=8)
-    axes.set_xlabel("block within its stage")
-    for place, (stage, index) in enumerate(parts):
-        if index == "0":
-            if place:
-                axes.axvline(place - 0.5, color=GREY, linewidth=0.8)
-            axes.annotate(f"stage {stage}", (place - 0.4, 0.99), xycoords=("data", "axes fraction"), fontsize=8,
-                          va="top", color=GREY)  # fmt: skip
-
-
-def _rgb(colour: str) -> npt.NDArray[np.float64]:
-    return np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])

@@ -1,4 +1,4 @@
-"""The page of a study: question, expectation, experiment and result, to be read from top to bottom."""
+"""Page of a study: question, expectation, experiment and result, to be read from top to bottom."""
 
 from collections.abc import Iterator, Sequence
 from importlib import metadata
@@ -8,37 +8,38 @@ from matplotlib.figure import Figure
 from resprobe.report import page
 
 from resprobe_exporter.study.evidence import WORDS, Answer, Evidence, Number, Outcome
-from resprobe_exporter.study.plan import Plan
+from resprobe_exporter.study.plan import StudyPlan
 from resprobe_exporter.study.statistics import Estimate
 from resprobe_exporter.study.verdict import RULE
+from resprobe_exporter.training.recipes import OneCycle, StepDecay
 
 OUTCOMES: dict[Outcome, str] = {
     "confirmed": "confirmed",
     "contradicted": "contradicted",
-    "cannot tell": "cannot be told from these nets",
-    "unanswered": "cannot be answered from these weights",
+    "cannot tell": "cannot tell",
+    "unanswered": "cannot be answered with these nets",
 }
 PACKAGES = ("resprobe", "torch", "numpy", "scipy")
 
 
-def render(plan: Plan, evidence: Evidence, answers: Sequence[Answer], drawings: Sequence[Figure]) -> str:
-    """The page as HTML.
+def render(plan: StudyPlan, evidence: Evidence, answers: Sequence[Answer], drawings: Sequence[Figure]) -> str:
+    """Returns the page as HTML.
 
     Args:
-        plan: What was studied.
-        evidence: What was measured.
-        answers: In their order.
-        drawings: The figure of each.
+        plan: Plan of the study.
+        evidence: Measurements of all nets.
+        answers: Answers in the order of the page.
+        drawings: Figure of each answer.
     """
     sections = [
         page.Section("In short", list(_summary(answers))),
         page.Section("The nets", list(_nets(plan, evidence))),
     ]
-    sections += [_section(*both) for both in zip(answers, drawings, strict=True)]
+    sections += [_section(place, *both) for place, both in enumerate(zip(answers, drawings, strict=True), 1)]
     return page.render(
         f"Why deep residual nets can be trained: a study on {plan.dataset}",
         "He et al. (2015) saw plain nets get worse with depth, ruled out overfitting and vanishing gradients, and "
-        "proposed that layers find it hard to keep what they get: with a shortcut, H(x) = F(x) + x, they need only "
+        "proposed that layers find it hard to pass on their input: with a shortcut, H(x) = F(x) + x, they need only "
         "learn the difference F(x). This page repeats their argument on nets measured here, and asks the question "
         "that is left: is F(x) close to zero, and does it matter?",
         sections,
@@ -48,9 +49,9 @@ def render(plan: Plan, evidence: Evidence, answers: Sequence[Answer], drawings: 
 
 def _summary(answers: Sequence[Answer]) -> Iterator[str | page.Table]:
     yield page.Table(
-        ("", "question", "what is expected is"),
+        ("", "question", "expectation"),
         [(str(place), answer.question, OUTCOMES[answer.outcome]) for place, answer in enumerate(answers, 1)],
-        "The questions in order, and what the numbers say of what the paper or later work lets expect.",
+        "The questions in order, and whether the numbers confirm what the paper or later work leads one to expect.",
         left=3,
     )
     yield RULE
@@ -58,36 +59,54 @@ def _summary(answers: Sequence[Answer]) -> Iterator[str | page.Table]:
         yield Markup("<b>{}.</b> {}").format(place, answer.verdict)
 
 
-def _nets(plan: Plan, evidence: Evidence) -> Iterator[str]:
+def _nets(plan: StudyPlan, evidence: Evidence) -> Iterator[str]:
     groups = [
         f"{WORDS[family]} nets of {_listed(evidence.depths(family))} layers ({len(evidence.family(family))} in all)"
         for family in evidence.families()
     ]
     yield f"{' and '.join(groups).capitalize()}, with shortcut option {plan.shortcut}, on {plan.dataset}."
-    if plan.taken is None:
-        recipe = plan.recipe
-        momentum = f"{'Nesterov ' if recipe.nesterov else ''}momentum {recipe.momentum}"
-        shape = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in vars(recipe.schedule).items())
-        yield (
-            f"All are trained from He initialisation by one recipe, {plan.seeds} seeds each: {recipe.epochs} epochs, "
-            f"batches of {recipe.batch_size}, SGD with {momentum} and weight decay {recipe.weight_decay}, a learning "
-            f"rate of {recipe.learning_rate} at its highest ({type(recipe.schedule).__name__}: {shape}). That is short "
-            "and small beside the paper's 64,000 steps on CIFAR-10: what follows holds for this training."
-        )
+    if plan.imported is None:
+        yield _training(plan)
     else:
         yield (
-            "Their weights were published by others; nothing was trained here. Untrained twins of the same shape, "
-            "their batch norms set from training images, stand beside them. Questions that need training, plain twins "
-            "or several seeds are answered as far as the weights allow."
+            "Their weights are imported; nothing was trained here. They are compared with untrained twins of the same "
+            "shape, whose batch norms are calibrated on training images. Questions that need training, plain twins or "
+            "several seeds are answered as far as the imported nets allow."
         )
     seconds = [record.seconds for record in evidence.records]
     yield (
-        f"Budget: {sum(seconds) / 60:.1f} minutes of computing for {len(seconds)} nets, training and measurement "
-        f"together; the longest took {max(seconds):.0f} s. Several are measured at a time: the clock shows less."
+        f"Computing took {sum(seconds) / 60:.1f} minutes for {_counted(len(seconds), 'net')}, training and measurement "
+        f"together, and at most {max(seconds):.0f} s for one net. With several workers, less time passed."
     )
 
 
-def _section(answer: Answer, drawing: Figure) -> page.Section:
+def _training(plan: StudyPlan) -> str:
+    """Describes the recipe."""
+    recipe = plan.recipe
+    momentum = f"{'Nesterov ' if recipe.nesterov else ''}momentum {recipe.momentum}"
+    return (
+        f"All are trained from He initialisation by one recipe, {_counted(plan.seeds, 'seed')} for each family and "
+        f"depth: {_counted(recipe.epochs, 'epoch')}, batches of {recipe.batch_size} images, SGD with {momentum} and "
+        f"weight decay {recipe.weight_decay}, and a maximum learning rate of {recipe.learning_rate}, which "
+        f"{_schedule(recipe.schedule)}. That is little beside the paper's 64,000 steps on CIFAR-10: the results hold "
+        "for this training."
+    )
+
+
+def _schedule(schedule: OneCycle | StepDecay) -> str:
+    """Describes a learning rate's schedule: what the learning rate does."""
+    if isinstance(schedule, OneCycle):
+        return f"rises linearly in the first {schedule.warmup:.0%} of the steps and then falls to 0 along a cosine"
+    milestones = " and ".join(f"{milestone:.0%}" for milestone in schedule.milestones)
+    return f"is multiplied by {schedule.gamma} after {milestones} of the steps"
+
+
+def _counted(count: int, what: str) -> str:
+    """Returns a number with its noun: 1 seed, 3 seeds."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _section(place: int, answer: Answer, drawing: Figure) -> page.Section:
     parts: list[str | page.Figure | page.Gallery | page.Table] = [
         Markup("<b>Expected.</b> {}").format(answer.expectation),
         Markup("<b>Experiment.</b> {}").format(answer.experiment),
@@ -96,7 +115,7 @@ def _section(answer: Answer, drawing: Figure) -> page.Section:
     ]
     if answer.numbers:
         parts.append(_table(answer.numbers))
-    return page.Section(answer.question, parts)
+    return page.Section(f"{place}. {answer.question}", parts)
 
 
 def _table(numbers: Sequence[Number]) -> page.Table:
@@ -112,7 +131,7 @@ def _table(numbers: Sequence[Number]) -> page.Table:
         for one in numbers
     ]
     columns = ("", "mean", "95 % interval", "n", *(("paper",) if paper else ()))
-    return page.Table(columns, rows, "The numbers. An interval needs at least two nets of a kind.")
+    return page.Table(columns, rows, "The numbers. A mean over nets has an interval if there are at least two nets.")
 
 
 def _text(estimate: Estimate, unit: str) -> str:
@@ -126,7 +145,7 @@ def _interval(estimate: Estimate) -> str:
 
 
 def _number(value: float) -> str:
-    """Three decimals near zero, three digits elsewhere."""
+    """Returns a number as text: with three decimals below 10, with three digits above."""
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.3g}" if abs(value) < 1e4 else f"{value:.1e}"
 
 
@@ -136,9 +155,9 @@ def _listed(depths: Sequence[int]) -> str:
 
 def _notes() -> Iterator[str]:
     yield (
-        "Intervals are 95 %: of means Student's and of differences Welch's over nets (seeds), of exponents from the "
-        "least-squares fit, of rank correlations from a bootstrap over blocks. n counts nets, of rank correlations "
-        "blocks. Every sentence called a result follows by the rule from the number that it shows."
+        "All intervals are 95 % intervals: Student's for means and Welch's for differences, over nets (seeds); of the "
+        "least-squares fit for exponents; and of a bootstrap over blocks for rank correlations. n counts nets, and "
+        "blocks for rank correlations. Each verdict follows by the rule from the number beside it."
     )
     yield (
         "K. He, X. Zhang, S. Ren, J. Sun: Deep Residual Learning for Image Recognition, arXiv 1512.03385. A. Veit, "

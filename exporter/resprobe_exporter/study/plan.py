@@ -1,4 +1,4 @@
-"""What a study trains or takes, and what it measures: all that decides its numbers."""
+"""Plan of a study: the nets that are trained or imported, and everything else that determines its numbers."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -25,10 +25,10 @@ class Job:
     """One net of a study.
 
     Attributes:
-        family: With shortcuts or without.
-        depth: Weighted layers.
-        seed: Of everything random; of a net that is taken, its number among those of its family and depth.
-        weights: File that the net is taken from. If None, it is trained.
+        family: `resnet` has shortcuts, `plain` has none.
+        depth: Number of weighted layers.
+        seed: Seed of the weights and of training; for an imported net, its number among those of its family and depth.
+        weights: Checkpoint of an imported net. If None, the net is trained.
     """
 
     family: Family
@@ -38,19 +38,19 @@ class Job:
 
     @property
     def name(self) -> str:
-        """plain20-seed0, or resnet20-weights0 for a net that is taken."""
+        """Name of the net, such as plain20-seed0, or resnet20-weights0 for an imported net."""
         return f"{self.family}{self.depth}-{'seed' if self.weights is None else 'weights'}{self.seed}"
 
 
 @dataclass(frozen=True)
-class Taken:
-    """Weights of other people's making, instead of training.
+class ImportedNets:
+    """Nets that were trained elsewhere, to measure instead of training.
 
     Attributes:
         resnet: Checkpoints of residual nets.
         plain: Checkpoints of plain nets.
-        preprocessing: That they were trained with.
-        weights: Which of those in a file; see `states.choose`.
+        preprocessing: Mean and deviation that the nets were trained with.
+        weights: Weights to read where a file holds several: `ema`, `raw` or a key. If None, the file's only weights.
     """
 
     resnet: tuple[Path, ...]
@@ -60,21 +60,21 @@ class Taken:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A study.
+class StudyPlan:
+    """Plan of a study.
 
     Attributes:
-        recipe: How every net is trained; of nets that are taken, only its batch size is used, to set the batch norms
-            of their untrained twins.
-        dataset: What is learnt.
-        data: Directory of its files.
-        depths: Of the nets, each 6n+2; ignored for nets that are taken.
-        seeds: Nets of each family and depth.
-        shortcut: Where the number of channels changes.
-        taken: Weights to measure instead of training; None trains.
-        limit: Images of each part that errors, responses and ratios are measured on. If None, all.
-        lesion_limit: Test images that lesions are measured on.
-        gradient_images: Training images that gradients are measured on.
+        recipe: Recipe that every net is trained by; for imported nets, only its batch size is used, to calibrate the
+            batch norms of their untrained twins.
+        dataset: Data set that the nets learn.
+        data: Directory of the data set's files.
+        depths: Depths of the nets, each 6n+2; ignored for imported nets.
+        seeds: Number of nets of each family and depth.
+        shortcut: Kind of shortcut where the number of channels changes.
+        imported: Nets to measure instead of training. If None, nets are trained.
+        limit: Maximum images of each part to measure errors, responses and ratios on. If None, all.
+        lesion_limit: Maximum test images to measure lesions on.
+        gradient_images: Training images to measure gradients on.
     """
 
     recipe: Recipe
@@ -83,17 +83,17 @@ class Plan:
     depths: tuple[int, ...] = DEPTHS
     seeds: int = 3
     shortcut: Shortcut = "A"
-    taken: Taken | None = None
+    imported: ImportedNets | None = None
     limit: int | None = None
     lesion_limit: int = 1000
     gradient_images: int = 256
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be studied."""
+        """Refuses plans that cannot be carried out."""
         for name in ("seeds", "limit", "lesion_limit", "gradient_images"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ExporterError(f"--{name.replace('_', '-')} {value}: expected 1 or more")
-        if self.taken is None:
+        if self.imported is None:
             if not self.depths or len(set(self.depths)) < len(self.depths):
                 raise ExporterError(f"--depths {' '.join(map(str, self.depths))}: expected different depths")
             if self.recipe.epochs < 1:
@@ -102,12 +102,12 @@ class Plan:
                 Architecture(depth=depth)
 
     def jobs(self) -> list[Job]:
-        """All nets, the deepest first: that leaves the processors idle least.
+        """Returns all nets, the deepest first: in that order, the processors are idle for the shortest time.
 
         Raises:
-            CheckpointError: A file of weights cannot be read, or is no net of ours.
+            CheckpointError: A checkpoint cannot be read, or does not hold a net of a known family.
         """
-        found = list(self._trained() if self.taken is None else _taken(self.taken))
+        found = list(self._trained() if self.imported is None else _imported(self.imported))
         return sorted(found, key=lambda job: -job.depth)
 
     def _trained(self) -> Iterator[Job]:
@@ -117,7 +117,7 @@ class Plan:
                     yield Job(family, depth, seed)
 
     def conditions(self, job: Job) -> dict[str, Any]:
-        """All but depth, family and seed that decides the numbers of a net, as JSON takes it."""
+        """Returns everything but family, depth and seed that determines a net's numbers, as JSON values."""
         known: dict[str, Any] = {
             "dataset": self.dataset,
             "shortcut": self.shortcut,
@@ -126,24 +126,24 @@ class Plan:
             "lesion_limit": self.lesion_limit,
             "gradient_images": self.gradient_images,
         }
-        if self.taken is not None and job.weights is not None:
+        if self.imported is not None and job.weights is not None:
             known["weights_sha256"] = hashlib.sha256(job.weights.read_bytes()).hexdigest()
-            known["preprocessing"] = {key: list(value) for key, value in vars(self.taken.preprocessing).items()}
+            known["preprocessing"] = {key: list(value) for key, value in vars(self.imported.preprocessing).items()}
         return known
 
 
-def _taken(taken: Taken) -> Iterator[Job]:
+def _imported(nets: ImportedNets) -> Iterator[Job]:
     counts: dict[tuple[Family, int], int] = {}
-    files: Mapping[Family, tuple[Path, ...]] = {"plain": taken.plain, "resnet": taken.resnet}
+    files: Mapping[Family, tuple[Path, ...]] = {"plain": nets.plain, "resnet": nets.resnet}
     for family, paths in files.items():
         for path in paths:
-            depth = state_dict.examine(state_dict.read(path, taken.weights)).depth
+            depth = state_dict.examine(state_dict.read(path, nets.weights)).depth
             seed = counts[family, depth] = counts.get((family, depth), -1) + 1
             yield Job(family, depth, seed, path)
 
 
 def default_recipe(dataset: datasets.Name, epochs: int | None = None) -> Recipe:
-    """The recipe for a data set; for digits with a larger batch and fewer epochs than a single net is built with.
+    """Returns the recipe for a data set; for digits, with a larger batch and fewer epochs than `exporter build` uses.
 
     At 12 epochs the default study's 36 nets fit into 15 minutes on two cores with time to spare.
     """

@@ -1,7 +1,7 @@
-"""Measures the nets of a study, several at a time: each in a process of its own with one thread.
+"""Measures the nets of a study, several at a time, in worker processes with one thread each.
 
-Nets as small as these leave a second thread idle most of the time: two nets on a thread each get on 1.7 times as fast
-as one after the other on two threads.
+Nets as small as these leave a second thread idle most of the time: two nets with a thread each are measured 1.7 times
+as fast as one after the other with two threads.
 """
 
 import multiprocessing
@@ -19,21 +19,25 @@ import torch
 
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.study import experiment
-from resprobe_exporter.study.plan import Job, Plan
+from resprobe_exporter.study.plan import Job, StudyPlan
 from resprobe_exporter.study.record import Record
 
 
-def measure_all(plan: Plan, jobs: Sequence[Job], device: torch.device, workers: int) -> Iterator[tuple[Job, Record]]:
+def measure_all(
+    plan: StudyPlan, jobs: Sequence[Job], device: torch.device, workers: int
+) -> Iterator[tuple[Job, Record]]:
     """Yields each net as soon as it is measured.
 
     Args:
         plan: The study.
-        jobs: The nets, in the order in which they are begun.
-        device: To compute on.
-        workers: Processes; 1 computes in this one.
+        jobs: Nets to measure, in this order.
+        device: Device to compute on.
+        workers: Maximum number of worker processes. If 1, the nets are measured in this process.
 
     Raises:
-        ExporterError: A process died, for example for want of memory; or what `experiment.measure` raises.
+        ExporterError: A worker died, for example because memory ran out.
+        DatasetError: The images cannot be read.
+        CheckpointError: The weights do not fit.
     """
     if workers == 1 or len(jobs) < 2:
         for job in jobs:
@@ -43,19 +47,19 @@ def measure_all(plan: Plan, jobs: Sequence[Job], device: torch.device, workers: 
     others = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(min(workers, len(jobs)), context, _start)
     try:
-        with _born_deaf():
-            begun = {executor.submit(experiment.measure, plan, job, device): job for job in jobs}
-        for done in as_completed(begun):
-            yield begun[done], _result(done)
+        with _interrupts_blocked():
+            submitted = {executor.submit(experiment.measure, plan, job, device): job for job in jobs}
+        for done in as_completed(submitted):
+            yield submitted[done], _result(done)
         executor.shutdown()
-    except BaseException:  # an interrupt too: what is half done is not waited for
+    except BaseException:  # an interrupt too: nets that are half measured are given up
         executor.shutdown(wait=False, cancel_futures=True)
-        _end(set(multiprocessing.active_children()) - others)
+        _kill(set(multiprocessing.active_children()) - others)
         raise
 
 
-def _end(processes: Iterable[BaseProcess]) -> None:
-    """Ends processes, and waits until they are gone. They only compute: what they have is not worth keeping."""
+def _kill(processes: Iterable[BaseProcess]) -> None:
+    """Kills workers, and waits until they have ended. They only compute, so nothing is lost but their time."""
     processes = list(processes)
     for process in processes:
         process.kill()
@@ -64,8 +68,8 @@ def _end(processes: Iterable[BaseProcess]) -> None:
 
 
 @contextmanager
-def _born_deaf() -> Iterator[None]:
-    """A context in which processes are started that never hear Ctrl-C; this one hears it when the context ends."""
+def _interrupts_blocked() -> Iterator[None]:
+    """A context whose new processes inherit a blocked SIGINT; this process receives it when the context ends."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -78,15 +82,17 @@ def _result(done: Future[Record]) -> Record:
         return done.result()
     except BrokenProcessPool as error:
         raise ExporterError(
-            "a process of the study was killed; started again, the study goes on (--workers 1?)"
+            "a worker of the study was killed, perhaps because memory ran out: start the study again to resume it, "
+            "with a lower --workers"
         ) from error
 
 
 def _start() -> None:
-    """A worker has one thread, and ends with its parent."""
+    """Prepares a worker: it computes with one thread, and ends when its parent does."""
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
-    assert parent is not None
+    if parent is None:
+        raise RuntimeError("the study's pool was started outside a worker process")
 
     def follow() -> None:
         wait([parent.sentinel])

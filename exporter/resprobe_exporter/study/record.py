@@ -1,4 +1,4 @@
-"""What was measured of one net: a JSON file in DIR/runs, written whole or not at all, so that a study can go on."""
+"""Measurements of one net: a JSON file in DIR/runs, written whole or not at all, so that a study can be resumed."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,18 +9,18 @@ from typing import Any
 from resprobe import _files
 
 from resprobe_exporter.errors import ExporterError
-from resprobe_exporter.study.plan import Family, Job, Plan
+from resprobe_exporter.study.plan import Family, Job, StudyPlan
 
 
 @dataclass(frozen=True)
-class State:
-    """A net at one moment, in evaluation mode, on images as they are.
+class Snapshot:
+    """Measurements of a net at one moment, in evaluation mode, on images without augmentation.
 
     Attributes:
         train_error: Share of training images that are classified wrongly.
-        test_error: The same for test images.
-        train_loss: Mean cross-entropy in nats.
-        test_loss: The same for test images.
+        test_error: Share of test images that are classified wrongly.
+        train_loss: Mean cross-entropy on training images, in nats.
+        test_loss: Mean cross-entropy on test images, in nats.
         responses: Standard deviation of each 3×3 layer's response over test images, in layer order.
         ratios: ‖F(x)‖ / ‖s(x)‖ of each block, mean over test images; empty for a plain net.
     """
@@ -35,29 +35,28 @@ class State:
 
 @dataclass(frozen=True)
 class Record:
-    """One net, before and after training.
+    """Measurements of one net, before and after training.
 
     Attributes:
-        family: With shortcuts or without.
-        depth: Weighted layers.
-        seed: See Job.
-        untrained: As initialised, its batch norms set from training images.
-        trained: At the end.
+        family: `resnet` has shortcuts, `plain` has none.
+        depth: Number of weighted layers.
+        seed: Seed of the net's `Job`.
+        untrained: The net as initialised, its batch norms calibrated on training images.
+        trained: The net after training.
         gradients: L2 norm of the gradient of each layer's weight, by moment (initial, early, late); early is missing
-            for a net that was not trained here.
-        closed_form: sqrt(mean(γ²) + var(β)) of the batch norm of each 3×3 layer, trained.
-        curve: Error of each epoch of training, on the augmented images as they come; empty for a net that was not
-            trained here.
+            for an imported net.
+        closed_form: sqrt(mean(γ²) + var(β)) of the trained batch norm of each 3×3 layer.
+        curve: Error of each epoch during training, on augmented images; empty for an imported net.
         lesions: Test accuracy without each block; empty for a plain net.
-        lesion_accuracy: Accuracy of the intact net on the same images.
-        seconds: That all of it took.
+        lesion_accuracy: Accuracy of the intact net on the images of `lesions`.
+        seconds: Seconds that training and measurement took.
     """
 
     family: Family
     depth: int
     seed: int
-    untrained: State
-    trained: State
+    untrained: Snapshot
+    trained: Snapshot
     gradients: Mapping[str, Mapping[str, float]]
     closed_form: Mapping[str, float]
     curve: list[float]
@@ -67,13 +66,13 @@ class Record:
 
 
 class Store:
-    """The records of a study's directory."""
+    """Records in a study's directory."""
 
     def __init__(self, directory: Path) -> None:
-        """Makes the directory.
+        """Creates the directory.
 
         Raises:
-            Error: It cannot be made or written.
+            Error: The directory cannot be created or written.
         """
         self._runs = directory / "runs"
         try:
@@ -83,16 +82,16 @@ class Store:
         for place in (directory / "index.html", self._runs / "net.json"):
             _files.check(place)
 
-    def write(self, plan: Plan, job: Job, record: Record) -> None:
-        """Keeps what was measured."""
+    def write(self, plan: StudyPlan, job: Job, record: Record) -> None:
+        """Writes the measurements of a net."""
         content = {"conditions": plan.conditions(job), **asdict(record)}
         _files.write(self._path(job), json.dumps(content, indent=1))
 
-    def read(self, plan: Plan, job: Job) -> Record | None:
-        """What was measured of a net. If None, nothing yet.
+    def read(self, plan: StudyPlan, job: Job) -> Record | None:
+        """Returns the measurements of a net. If None, it has not been measured yet.
 
         Raises:
-            ExporterError: It was measured under other conditions; the text says which.
+            ExporterError: The net was measured under other conditions; the text names them.
         """
         path = self._path(job)
         try:
@@ -103,10 +102,10 @@ class Store:
         if before != now:
             changed = "; ".join(_changes(before, now))
             raise ExporterError(
-                f"{path} is of another plan ({changed}): choose another --out, or delete that directory"
+                f"{path} was measured by another plan ({changed}): choose another --out, or delete that directory"
             )
         for name in ("untrained", "trained"):
-            content[name] = State(**content[name])
+            content[name] = Snapshot(**content[name])
         return Record(**content)
 
     def _path(self, job: Job) -> Path:

@@ -1,4 +1,4 @@
-"""The results of a study, and their files: results.json, a Parquet table for each question, and the page."""
+"""Results of a study, and their files: results.json, a Parquet table for each question, and the page."""
 
 import json
 from collections.abc import Mapping
@@ -12,29 +12,29 @@ from resprobe import _files
 
 from resprobe_exporter.study import page
 from resprobe_exporter.study.evidence import Answer, Evidence
-from resprobe_exporter.study.plan import Plan
+from resprobe_exporter.study.plan import StudyPlan
 from resprobe_exporter.study.questions import degradation, gradients, lesions, overfitting, ratios, responses
 
 QUESTIONS = (degradation, overfitting, gradients, responses, ratios, lesions)
 
 
 @dataclass(frozen=True)
-class Results:
-    """What a study found.
+class StudyResults:
+    """Results of a study.
 
     Attributes:
-        plan: What was studied.
-        evidence: What was measured of each net.
-        answers: To the questions, in their order.
+        plan: Plan of the study.
+        evidence: Measurements of all nets.
+        answers: Answers to the questions, in the order of `QUESTIONS`.
     """
 
-    plan: Plan
+    plan: StudyPlan
     evidence: Evidence
     answers: tuple[Answer, ...]
 
     @property
     def tables(self) -> Mapping[str, pa.Table]:
-        """The tidy table of each question, by its key."""
+        """Tidy table of each question, by the question's key."""
         return {answer.key: pa.Table.from_pylist(list(answer.rows)) for answer in self.answers if answer.rows}
 
     def write(self, directory: Path) -> None:
@@ -47,9 +47,9 @@ class Results:
         _files.write(directory / "index.html", page.render(self.plan, self.evidence, self.answers, drawings))
 
     def as_json(self) -> dict[str, Any]:
-        """The plan, and the answers with their numbers; what the tables hold is left out."""
+        """Returns the plan, and the answers with their numbers but without their tables."""
         return {
-            "plan": _plain(asdict(self.plan)),
+            "plan": _json_value(asdict(self.plan)),
             "nets": len(self.evidence.records),
             "compute_seconds": sum(record.seconds for record in self.evidence.records),
             "answers": [
@@ -58,15 +58,15 @@ class Results:
         }
 
 
-def conclude(plan: Plan, evidence: Evidence) -> Results:
-    """Answers the questions."""
-    return Results(plan, evidence, tuple(question.answer(evidence) for question in QUESTIONS))
+def answer_questions(plan: StudyPlan, evidence: Evidence) -> StudyResults:
+    """Answers all questions from the measurements."""
+    return StudyResults(plan, evidence, tuple(question.answer(evidence) for question in QUESTIONS))
 
 
-def _plain(value: Any) -> Any:
-    """As JSON takes it: paths as text."""
+def _json_value(value: object) -> object:
+    """Converts a value to what JSON can hold: paths become text."""
     if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _json_value(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_json_value(one) for one in value]
     return str(value) if isinstance(value, Path) else value

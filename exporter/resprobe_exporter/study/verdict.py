@@ -1,4 +1,4 @@
-"""The one rule of a study: what a number with its interval says of a claim, and the sentence that says so."""
+"""The one rule of a study: what a number with its interval says about a claim, and the sentence that says so."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,24 +10,24 @@ from resprobe_exporter.study.statistics import Estimate
 Judgement = Literal["confirmed", "contradicted", "cannot tell"]
 RULE = (
     "One rule gives every verdict. A claim says in which range a number lies: “rises” means above 0, “less” below 0. "
-    "It is confirmed if the whole 95 % interval of the number lies in that range, contradicted if no part of it does, "
-    "and otherwise, or without an interval, one cannot tell. What is expected of a question is confirmed if all claims "
-    "that it consists of are, contradicted if one of them is, and otherwise one cannot tell. n is the number of "
-    "observations behind an interval; a single net gives none."
+    "A claim is confirmed if the whole 95 % interval of its number lies in that range, and contradicted if no part of "
+    "the interval does. Otherwise, or without an interval, one cannot tell. The expectation of a question consists of "
+    "one or more claims: it is confirmed if all of them are, and contradicted if one of them is; otherwise one cannot "
+    "tell. n is the number of observations behind an interval; a single net has no interval."
 )
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim about a number.
+    """A claim that a number lies between `low` and `high`.
 
     Attributes:
-        text: What is claimed, as a sentence without its full stop.
+        text: The claim as a sentence, without its full stop.
         estimate: The number.
-        low: It lies above this.
-        high: It lies below this.
-        form: How the number is written.
-        unit: What it is measured in, with a space before it where there is to be one.
+        low: Lower end of the range, exclusive.
+        high: Upper end of the range, exclusive.
+        form: Format specification of the number.
+        unit: Unit of the number, with a leading space where one is needed.
     """
 
     text: str
@@ -39,7 +39,7 @@ class Claim:
 
     @property
     def judgement(self) -> Judgement:
-        """What the number says of the claim; see `RULE`."""
+        """Judgement of the claim by `RULE`."""
         low, high = self.estimate.low, self.estimate.high
         if low is None or high is None:
             return "cannot tell"
@@ -48,22 +48,22 @@ class Claim:
         return "contradicted" if high <= self.low or low >= self.high else "cannot tell"
 
     def __str__(self) -> str:
-        """The claim, what the number says of it, and the number."""
+        """Returns the claim, its judgement and its number as a sentence."""
         return f"{self.text}: {self.judgement} ({shown(self.estimate, self.form, self.unit)})."
 
 
 def rises(text: str, estimate: Estimate, form: str = "+.2f", unit: str = "") -> Claim:
-    """The claim that a number is above 0."""
+    """Returns the claim that a number is above 0."""
     return Claim(text, estimate, low=0, form=form, unit=unit)
 
 
 def falls(text: str, estimate: Estimate, form: str = "+.2f", unit: str = "") -> Claim:
-    """The claim that a number is below 0."""
+    """Returns the claim that a number is below 0."""
     return Claim(text, estimate, high=0, form=form, unit=unit)
 
 
 def conclude(claims: Sequence[Claim]) -> Judgement:
-    """What is said of an expectation that consists of claims; see `RULE`."""
+    """Judges an expectation that consists of claims, by `RULE`."""
     found = {claim.judgement for claim in claims}
     if "contradicted" in found:
         return "contradicted"
@@ -71,7 +71,7 @@ def conclude(claims: Sequence[Claim]) -> Judgement:
 
 
 def shown(estimate: Estimate, form: str = ".2f", unit: str = "") -> str:
-    """A number with its interval and what it rests on: +1.25 points [+0.90, +1.60], n = 3 + 3."""
+    """Returns a number with its interval and its observations as text: +1.25 points [+0.90, +1.60], n = 3 + 3."""
     count = f", n = {estimate.count}" if estimate.n else ""
     text = f"{estimate.value:{form}}{unit}"
     if estimate.low is None or estimate.high is None:

@@ -1,4 +1,4 @@
-"""Random crops and mirroring of a whole batch at once, on its device."""
+"""Random crops and mirror images of a whole batch at once, on the batch's device."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Crops:
-    """Where each crop's rows and columns lie in the padded image.
+    """Positions of the rows and columns of n crops in the padded images.
 
     Attributes:
-        rows: int64 [n, height].
-        columns: int64 [n, width]; falling where the image is mirrored.
-        padding: On each side, in pixels.
+        rows: Row positions, int64 [n, height].
+        columns: Column positions, int64 [n, width]; they descend where the image is mirrored.
+        padding: Pixels of padding on each side.
     """
 
     rows: Tensor
@@ -25,7 +25,7 @@ class Crops:
         return Crops(self.rows[some], self.columns[some], self.padding)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Pads [n, c, h, w] of any dtype with zeros and crops it."""
+        """Pads images [n, c, h, w] of any dtype with zeros, and crops them."""
         row, column = self.rows[:, :, None].to(images.device), self.columns[:, None, :].to(images.device)
         image = torch.arange(len(images), device=images.device)[:, None, None]
         padded = functional.pad(images, (self.padding,) * 4)
@@ -33,7 +33,16 @@ class Crops:
 
 
 def draw(n: int, height: int, width: int, padding: int, mirrored: bool, generator: torch.Generator) -> Crops:
-    """Draws n crops of height × width, half of them mirrored if `mirrored`; the generator is on the CPU."""
+    """Draws n random crops.
+
+    Args:
+        n: Number of crops.
+        height: Rows of a crop.
+        width: Columns of a crop.
+        padding: Pixels of padding on each side of the images.
+        mirrored: Whether each crop is mirrored with probability 1/2.
+        generator: Random generator, on the CPU.
+    """
     top, left = torch.randint(0, 2 * padding + 1, (2, n, 1), generator=generator)
     rows, columns = top + torch.arange(height), left + torch.arange(width)
     if mirrored:

@@ -1,4 +1,4 @@
-"""The training images in random order, epoch after epoch, augmented and normalised; it can be put down and taken up."""
+"""Batches of training images in random order, epoch after epoch, augmented and normalised; resumable."""
 
 from typing import Any
 
@@ -14,18 +14,21 @@ from resprobe_exporter.training.recipes import Recipe
 class Batches:
     """An endless iterator over batches: float32 [n, c, h, w] and labels int64 [n].
 
-    What does not fill a batch at the end of an epoch is left out. All processes draw the same random numbers for the
-    whole batch, and each makes its own share of it.
+    Images at the end of an epoch that do not fill a batch are left out. All processes draw the same random numbers for
+    the whole batch, and each yields its own share of it.
+
+    Attributes:
+        size: Images in a batch, over all processes.
     """
 
     def __init__(self, data: Data, recipe: Recipe, seed: int, world: World = ALONE) -> None:
-        """Begins before the first batch.
+        """Creates an iterator before the first batch.
 
         Args:
-            data: Its tensors are on the device to train on.
-            recipe: How images are padded, and how many are in a batch over all processes.
-            seed: Of the order and of the augmentation.
-            world: Whose share to make.
+            data: Images and labels, on the device to train on.
+            recipe: Training recipe: batch size and padding.
+            seed: Seed of the order and of the augmentation.
+            world: Processes that share the batches, and this one's rank.
         """
         self._data, self._recipe, self._world = data, recipe, world
         self.size = min(recipe.batch_size, len(data.train))
@@ -59,10 +62,10 @@ class Batches:
         return images.contiguous(memory_format=torch.channels_last), part.labels[rows]
 
     def state_dict(self) -> dict[str, Any]:
-        """Where it is: the order of this epoch, the position in it, and the source of what comes next."""
+        """Returns the order of this epoch, the position in it, and the state of the random generator."""
         return {"order": self._order, "position": self._position, "generator": self._generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from there."""
+        """Resumes from what `state_dict` returned."""
         self._order, self._position = state["order"], state["position"]
         self._generator.set_state(state["generator"])

@@ -1,4 +1,4 @@
-"""Data sets as tensors on the device: uint8 images and labels, in a training and a test part."""
+"""Data sets as tensors on the device: uint8 images and labels, in a training part and a test part."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,18 +34,18 @@ class Part:
 
 @dataclass(frozen=True)
 class Data:
-    """What a net is trained and tested on.
+    """Images and labels that a net is trained and tested on.
 
     Attributes:
-        name: Of the data set.
-        train: To learn from.
-        test: To measure with.
+        name: Name of the data set.
+        train: Training images.
+        test: Test images.
         classes: Names of the classes.
-        mean: Over the training images, with pixels in [0, 1]: of each channel [c], or of each pixel [c, h, w].
-        std: Of each channel over the training images; 1 where the mean is of each pixel.
-        mirrored: Whether a mirrored image still shows its class: it does for photographs, not for digits.
-        validation: Training images that were held out. If None, none were.
-        notes: Sentences on what was read of a folder, and what was left out.
+        mean: Mean of each channel [c] or of each pixel [c, h, w] over the training images, with pixels in [0, 1].
+        std: Standard deviation of each channel over the training images; 1 where `mean` is of each pixel.
+        mirrored: Whether augmentation may mirror images: photographs keep their class, digits do not.
+        validation: Training images that are held out. If None, no images are.
+        notes: Sentences on what was read from a folder, and what was left out.
     """
 
     name: str
@@ -83,29 +83,29 @@ def load(
     """Reads both parts of a data set.
 
     Args:
-        name: Which one.
-        directory: Where its files are; not needed for digits.
-        size: Height and width that pictures of a folder are resized to.
-        mirrored: Whether augmentation may mirror images. If None, for all data sets but digits.
-        seed: Of the split of a folder that has none, and of the images to hold out.
-        mean: Of each channel, to normalise with mean and deviation; of each pixel, to subtract that only.
+        name: Data set.
+        directory: Directory of the data set's files; not needed for digits.
+        size: Height and width that the pictures of a folder are resized to.
+        mirrored: Whether augmentation may mirror images. If None, it may for all data sets but digits.
+        seed: Seed of the split of a folder that has none, and of the choice of held-out images.
+        mean: `channel` normalises each channel with its mean and deviation; `pixel` only subtracts each pixel's mean.
         validation: Training images to hold out, drawn at random: 5,000 of CIFAR-10's 50,000 in He et al. 2015, §4.2.
 
     Raises:
-        DatasetError: It cannot be read; the text names the file. Or there are too few images to hold out so many.
+        DatasetError: A file cannot be read; the text names it. Or there are fewer training images than `validation`.
     """
     if name == "folder":
         train, test, classes, notes = _folder(directory, size, seed)
     else:
         first, second = datasets.load(name, directory, "train"), datasets.load(name, directory, "test")
-        train, test, classes, notes = _part(first), _part(second), first.classes, ()
+        train, test, classes, notes = _part(first, size), _part(second, size), first.classes, ()
     train, held_out = _hold_out(train, validation, seed)
     mirrored = name != "digits" if mirrored is None else mirrored
     return Data(name, train, test, classes, *_moments(name, train, mean), mirrored, held_out, notes)
 
 
 def normalise(images: Tensor, data: Data) -> Tensor:
-    """uint8 [n, c, h, w] to float32, less the mean and divided by the deviation of the training images."""
+    """Converts uint8 [n, c, h, w] to float32, subtracts the training images' mean and divides by their deviation."""
     mean, std = (as_image(values).to(images.device) for values in (data.mean, data.std))
     return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
@@ -114,7 +114,9 @@ def _hold_out(train: Part, count: int, seed: int) -> tuple[Part, Part | None]:
     if count == 0:
         return train, None
     if not 0 < count < len(train):
-        raise DatasetError(f"{count} images to validate with: expected 1 to {len(train) - 1}, the others to train on")
+        raise DatasetError(
+            f"{count} images to validate with: expected 1 to {len(train) - 1}, to leave some to train on"
+        )
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     rest, chosen = order[count:].sort().values, order[:count].sort().values
     return Part(train.images[rest], train.labels[rest]), Part(train.images[chosen], train.labels[chosen])
@@ -126,41 +128,45 @@ def _moments(
     pixels = train.images.double().div_(255)
     std = pixels.std((0, 2, 3))
     if not std.any():
-        raise DatasetError(f"all training images of {name} are one colour; there is nothing to learn")
+        raise DatasetError(f"all training images of {name} are one colour; expected images that differ")
     if mean == "pixel":
         return pixels.mean(0).float(), (1.0,) * len(std)
     std = torch.where(std > 0, std, 1.0)  # a channel may be constant
     return tuple(pixels.mean((0, 2, 3)).tolist()), tuple(std.tolist())
 
 
-def _part(dataset: datasets.Dataset, size: int | None = None) -> Part:
-    if isinstance(dataset.images, np.ndarray):
-        images = dataset.images
-    else:
-        assert size is not None
-        images = datasets.read_pictures(dataset.images, size, size, 3)
+def _part(dataset: datasets.Dataset, size: int) -> Part:
+    """Returns a data set as tensors, its pictures resized to `size` where they are files."""
+    images = dataset.images
+    if not isinstance(images, np.ndarray):
+        images = datasets.read_pictures(images, size, size, 3)
     return Part(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(dataset.labels))
 
 
 def _folder(directory: Path | None, size: int, seed: int) -> tuple[Part, Part, tuple[str, ...], tuple[str, ...]]:
-    """Both parts, the classes, and notes. The part to test with may hold some of the classes."""
+    """Returns both parts of a folder, the classes, and notes. The test part may lack some of the classes."""
     first, second = datasets.load("folder", directory, "train"), datasets.load("folder", directory, "test")
     notes = tuple(dict.fromkeys((*first.notes, *second.notes)))
-    if list(first.images) != list(second.images):
-        try:
-            found = match(second.classes, first.classes, "the part to test with", "the part to train on")
-        except InvalidRequest as error:
-            raise DatasetError(f"{directory}: {error}") from error
-        second = replace(second, labels=found.indices[second.labels])
-        return _part(first, size), _part(second, size), first.classes, notes
+    if list(first.images) == list(second.images):
+        return *_split(first, size, seed), first.classes, notes
+    try:
+        found = match(second.classes, first.classes, "the part to test with", "the part to train on")
+    except InvalidRequest as error:
+        raise DatasetError(f"{directory}: {error}") from error
+    second = replace(second, labels=found.indices[second.labels])
+    return _part(first, size), _part(second, size), first.classes, notes
+
+
+def _split(dataset: datasets.Dataset, size: int, seed: int) -> tuple[Part, Part]:
+    """Splits a folder that has no parts of its own into a training and a test part, class by class."""
     from sklearn.model_selection import train_test_split
 
-    smallest = np.bincount(first.labels).argmin()
-    if (count := int((first.labels == smallest).sum())) < 2:
-        name = first.classes[smallest]
+    smallest = np.bincount(dataset.labels).argmin()
+    if (count := int((dataset.labels == smallest).sum())) < 2:
+        name = dataset.classes[smallest]
         raise DatasetError(f"class {name} has {count} picture; at least 2 are needed, one to train and one to test")
-    whole = _part(first, size)
-    size_of_test = max(round(TEST_SHARE * len(whole)), len(first.classes))
-    rows = train_test_split(np.arange(len(whole)), test_size=size_of_test, stratify=first.labels, random_state=seed)
+    whole = _part(dataset, size)
+    test_size = max(round(TEST_SHARE * len(whole)), len(dataset.classes))
+    rows = train_test_split(np.arange(len(whole)), test_size=test_size, stratify=dataset.labels, random_state=seed)
     train, test = (Part(whole.images[part], whole.labels[part]) for part in map(torch.from_numpy, rows))
-    return train, test, first.classes, notes
+    return train, test

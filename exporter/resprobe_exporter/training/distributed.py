@@ -1,8 +1,8 @@
 """Training in several processes that torchrun started: the same steps as one process, up to the order of summation.
 
-Each process computes its share of every batch. Gradients are averaged by DistributedDataParallel. A batch norm must
-see the whole batch, as it does in one process; torch's SyncBatchNorm refuses tensors on the CPU, so there is one here
-for both devices.
+Each process computes its share of every batch. DistributedDataParallel averages the gradients. A batch norm must see
+the whole batch, as it does in one process; torch's SyncBatchNorm refuses tensors on the CPU, so `WholeBatchNorm` here
+serves both devices.
 """
 
 from collections.abc import Iterator
@@ -16,17 +16,22 @@ from torch import Tensor, distributed, nn
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train together; each has a rank, and rank 0 writes, logs and exports."""
+    """Processes that train together, as one of them sees it.
+
+    Attributes:
+        rank: Number of this process, from 0. Process 0 writes, logs and exports.
+        size: Number of processes.
+    """
 
     rank: int = 0
     size: int = 1
 
     def share(self, n: int) -> slice:
-        """Which of n images are this process's."""
+        """Returns the places of this process's images among the n of a batch."""
         return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
     def add_up(self, values: Tensor) -> Tensor:
-        """The sum over all processes, in place."""
+        """Adds up the values of all processes, in place."""
         if self.size > 1:
             distributed.all_reduce(values)
         return values
@@ -37,9 +42,9 @@ ALONE = World()
 
 @contextmanager
 def join(device: torch.device) -> Iterator[World]:
-    """Meets the other processes, by what torchrun left in the environment; without torchrun there is one.
+    """Joins the other processes that torchrun started, by its environment variables; without torchrun there are none.
 
-    An error in the body is left to torchrun, which ends the other processes.
+    If the body raises, torchrun ends the other processes.
     """
     if not distributed.is_torchelastic_launched():
         yield ALONE
@@ -53,7 +58,7 @@ def join(device: torch.device) -> Iterator[World]:
 
 @contextmanager
 def parallel(net: nn.Module, world: World) -> Iterator[nn.Module]:
-    """What to call instead of the net in training. Afterwards the net is as it was, but for its weights."""
+    """Yields the module to call in training instead of the net. Afterwards only the net's weights have changed."""
     if world.size == 1:
         yield net
         return
@@ -75,21 +80,25 @@ def _put(net: nn.Module, name: str, module: nn.Module) -> None:
 class WholeBatchNorm(nn.BatchNorm2d):
     """A batch norm over the images of all processes, with the parameters and running statistics of another."""
 
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def __init__(self, norm: nn.BatchNorm2d) -> None:
+        """Creates a batch norm that shares the tensors of `norm`, which must have running statistics."""
         super().__init__(norm.num_features, norm.eps, norm.momentum, device="meta")
+        if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
+            raise ValueError("a batch norm has no running statistics; expected track_running_stats=True")
         self.weight, self.bias = norm.weight, norm.bias
         self.running_mean, self.running_var = norm.running_mean, norm.running_var
         self.num_batches_tracked = norm.num_batches_tracked
 
     def forward(self, x: Tensor) -> Tensor:
-        """[n, c, h, w] of this process, normalised by the mean and the variance over all processes."""
+        """Normalises this process's [n, c, h, w] by the mean and the variance over all processes."""
         if not self.training:
             return super().forward(x)
         mean, variance, count = _statistics(x.to(self.weight.dtype))
         with torch.no_grad():
-            assert self.running_mean is not None
-            assert self.running_var is not None
-            assert self.num_batches_tracked is not None
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum or 0)
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum or 0)
@@ -99,7 +108,7 @@ class WholeBatchNorm(nn.BatchNorm2d):
 
 @torch.no_grad()
 def _statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variance [c] over all processes, each with its own number of values, and that number: [1]."""
+    """Returns mean [c], variance [c] and number of values of a channel [1], over all processes."""
     variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
     own = torch.cat([mean, variance, mean.new_full((1,), x.numel() / x.shape[1])]).double()
     every = own.new_empty(distributed.get_world_size() * len(own))
@@ -112,18 +121,18 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class _Normalise(torch.autograd.Function):
-    """(x - mean) / std, where mean and std depend on the x of all processes."""
+    """(x - mean) / std, with gradients through a mean and a std that depend on the x of all processes."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, mean: Tensor, inverse_std: Tensor, count: Tensor) -> Tensor:
-        """[n, c, h, w], [c], [c] and how many values a channel has over all processes."""
+        """Normalises x [n, c, h, w] by mean [c] and inverse_std [c]; count [1] is the values of a channel."""
         normalised = (x - mean.view(1, -1, 1, 1)) * inverse_std.view(1, -1, 1, 1)
         ctx.save_for_backward(normalised, inverse_std, count)
         return normalised
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        """Ioffe & Szegedy 2015 (arXiv 1502.03167), §3, with the sums over all processes."""
+        """Returns the gradient of Ioffe & Szegedy 2015 (arXiv 1502.03167), §3, with the sums over all processes."""
         normalised, inverse_std, count = ctx.saved_tensors
         sums = torch.stack([gradient.sum((0, 2, 3)), (gradient * normalised).sum((0, 2, 3))])
         distributed.all_reduce(sums)

@@ -1,4 +1,4 @@
-"""How well a net does on labelled images."""
+"""Loss and accuracy of a net on labelled images."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,12 @@ from resprobe_exporter.training.data import Data, Part, normalise
 
 @dataclass(frozen=True)
 class Score:
-    """Score of a net on test images: mean cross-entropy in nats, and the share that is classified as labelled."""
+    """Score of a net on labelled images.
+
+    Attributes:
+        loss: Mean cross-entropy in nats.
+        accuracy: Share of images that are classified as labelled.
+    """
 
     loss: float
     accuracy: float
@@ -19,7 +24,7 @@ class Score:
 
 @torch.no_grad()
 def evaluate(net: nn.Module, part: Part, data: Data, batch_size: int = 256) -> Score:
-    """Loss and accuracy in evaluation mode, on images as they are; the net is left in that mode."""
+    """Measures loss and accuracy in evaluation mode, on images without augmentation; the net stays in that mode."""
     net.eval()
     sums = torch.zeros(2, dtype=torch.float64, device=part.labels.device)
     for images, labels in zip(torch.split(part.images, batch_size), torch.split(part.labels, batch_size), strict=True):
@@ -29,6 +34,9 @@ def evaluate(net: nn.Module, part: Part, data: Data, batch_size: int = 256) -> S
 
 
 def tally(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy in nats and number of right answers, summed over a batch: float64 [2], without waiting for them."""
+    """Returns the cross-entropy in nats and the number of correct predictions, summed over a batch: float64 [2].
+
+    It does not wait for the GPU.
+    """
     loss = functional.cross_entropy(logits.detach().double(), labels, reduction="sum")
     return torch.stack([loss, (logits.argmax(1) == labels).sum().double()])

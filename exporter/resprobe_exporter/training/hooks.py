@@ -1,4 +1,4 @@
-"""What the layers of a net do while it runs: the norm of each one's gradient, the size of each one's response."""
+"""Measurements of a net's layers while it runs: norms of gradients, sizes of responses, ratios of blocks."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from resprobe_exporter.nets.resnet import ResNet, response_std
 
 
 def gradient_norms(net: nn.Module) -> dict[str, float]:
-    """L2 norm of the gradient of each weighted layer's weight, in layer order: stage1.block0.conv1, …, linear.
+    """Returns the L2 norm of the gradient of each weighted layer's weight, in layer order: conv1, …, linear.
 
-    Read it after `backward`. Convolutions, projections among them, and the linear layer count; batch norms do not.
+    Call it after `backward`. Weighted layers are convolutions, including those of shortcuts, and linear layers.
 
     Raises:
         ValueError: A layer has no gradient.
@@ -26,7 +26,7 @@ def gradient_norms(net: nn.Module) -> dict[str, float]:
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             if module.weight.grad is None:
-                raise ValueError(f"{name} has no gradient: it is read after backward")
+                raise ValueError(f"{name} has no gradient: call backward first")
             gradients[name] = module.weight.grad
     if not gradients:
         return {}
@@ -35,12 +35,12 @@ def gradient_norms(net: nn.Module) -> dict[str, float]:
 
 
 def closed_form(net: ResNet) -> dict[str, float]:
-    """What `Responses.std` is over the training distribution, from γ and β alone: sqrt(mean(γ²) + var(β))."""
+    """Returns what `Responses.std` is on the training distribution, from γ and β alone: sqrt(mean(γ²) + var(β))."""
     return {name: response_std(norm) for name, norm in _responding(net) if isinstance(norm, nn.BatchNorm2d)}
 
 
 class Responses:
-    """A context in which the responses of a net are measured, over all batches that it runs.
+    """A context that measures the responses of a net over all batches that it runs.
 
     The response of a 3×3 layer is its output after batch norm and before the non-linearity or the addition (He et al.
     2015, §4.2 and Fig. 7). Where no batch norm reads the layer's output first, as at the end of a pre-activation
@@ -49,10 +49,10 @@ class Responses:
     """
 
     def __init__(self, net: ResNet) -> None:
-        """Measures nothing yet.
+        """Prepares the measurement; it begins when the context is entered.
 
         Args:
-            net: To watch; it must be called itself, not through a compiled copy.
+            net: Net to measure; it must be called itself, not through a compiled copy.
         """
         self._net = net
         self._sums: dict[str, list[Tensor]] = defaultdict(list)
@@ -78,7 +78,7 @@ class Responses:
 
     @property
     def std(self) -> dict[str, float]:
-        """By 3×3 layer, in layer order: the standard deviation over images, channels and positions."""
+        """Standard deviation over images, channels and positions of each 3×3 layer's response, in layer order."""
         found = {}
         for name, sums in self._sums.items():
             total, squares = (torch.stack(sums).sum(0) / self._counts[name]).tolist()
@@ -87,7 +87,7 @@ class Responses:
 
     @property
     def ratios(self) -> dict[str, npt.NDArray[np.float64]]:
-        """By block, from input to output: ‖F(x)‖₂ / ‖s(x)‖₂ of each image, [n]; empty for a plain net."""
+        """Ratio ‖F(x)‖₂ / ‖s(x)‖₂ of each image [n], for each block from input to output; empty for a plain net."""
         return {name: torch.cat(parts).cpu().numpy() for name, parts in self._ratios.items()}
 
     @torch.no_grad()
@@ -103,7 +103,7 @@ class Responses:
 
 
 def _responding(net: ResNet) -> Iterator[tuple[str, nn.Module]]:
-    """Each 3×3 layer's name, and the module whose output is its response."""
+    """Yields the name of each 3×3 layer, and the module whose output is its response."""
     for name, module in net.named_modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
             parent, _, last = name.rpartition(".")

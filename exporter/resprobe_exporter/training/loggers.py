@@ -1,6 +1,6 @@
-"""Logs of training for programs: JSON lines, and TensorBoard. People see progress.py.
+"""Logs of training for programs: JSON lines, and TensorBoard.
 
-Both hold a point at the end of each epoch and at each step that looks at the layers.
+Both get a point at the end of each epoch and at each step whose layers are recorded.
 """
 
 import json
@@ -12,27 +12,27 @@ from pathlib import Path
 from typing import Any
 
 from resprobe_exporter.errors import ExporterError
-from resprobe_exporter.training.trainer import Progress
+from resprobe_exporter.training.progress import Progress
 
 Report = Callable[[Progress], None]
 
 
 @contextmanager
 def json_lines(path: Path, run: Mapping[str, Any]) -> Iterator[Report]:
-    """Appends to a file: {"event": "start", …} with all that the run is, then {"event": "progress", …}.
+    """Appends JSON lines to a file: one {"event": "start", …} that describes the run, then {"event": "progress", …}.
 
-    A run that is taken up again adds another start; the steps after its checkpoint are then there twice, and the later
+    A resumed run adds another start event; the steps after its checkpoint are then in the file twice, and the later
     ones count.
 
     Args:
-        path: Of the file.
-        run: What to say of the run.
+        path: Path of the file.
+        run: Description of the run, for the start event.
 
     Raises:
-        ExporterError: It cannot be written.
+        ExporterError: The file cannot be written.
     """
     try:
-        file = path.open("ab", buffering=0)  # a program may be reading along
+        file = path.open("ab", buffering=0)  # a program may be following the file
     except OSError as error:
         raise ExporterError(f"{path} cannot be written: {error.strerror}") from error
     with file:
@@ -45,7 +45,7 @@ def json_lines(path: Path, run: Mapping[str, Any]) -> Iterator[Report]:
 
 
 def _append(file: FileIO, line: bytes) -> None:
-    """Appends a line, or nothing of it."""
+    """Appends a whole line, or nothing."""
     written = 0
     try:
         while written < len(line):
@@ -61,10 +61,10 @@ def tensorboard(directory: Path) -> Iterator[Report]:
     """Writes event files for TensorBoard, by step; gradient norms, responses and ratios by layer.
 
     Args:
-        directory: Made if it does not exist.
+        directory: Directory of the event files; created if it does not exist.
 
     Raises:
-        ExporterError: It cannot be written.
+        ExporterError: The directory cannot be written.
     """
     from torch.utils.tensorboard import SummaryWriter
 
@@ -83,7 +83,7 @@ def tensorboard(directory: Path) -> Iterator[Report]:
 
 
 def scalars(progress: Progress) -> Iterator[tuple[str, float]]:
-    """Everything that is measured, as TensorBoard names it: loss, validation/accuracy, ratios/stage1.block0."""
+    """Yields every measured number under TensorBoard's name: loss, validation/accuracy, ratios/stage1.block0."""
     for name in ("loss", "accuracy", "rate", "learning_rate"):
         yield name, getattr(progress, name)
     for group, found in (("validation", progress.validation), ("", progress.layers)):

@@ -1,4 +1,4 @@
-"""How to train, as data: saved with the model; with the seed, the net and the machine it decides the weights.
+"""Training recipes as data, saved with the model: recipe, seed, net and machine determine the weights.
 
 Everything that depends on time is a share of the steps, so a recipe keeps its shape when `--epochs` changes its length.
 """
@@ -17,13 +17,13 @@ class OneCycle:
     """The learning rate rises linearly, then falls along half a cosine to 0.
 
     Attributes:
-        warmup: Share of the steps in which it rises.
+        warmup: Share of the steps in which the learning rate rises.
     """
 
     warmup: float = 0.15
 
     def factor(self, step: int, steps: int) -> float:
-        """On the learning rate, in step `step` of `steps`, from 0."""
+        """Returns the factor of the learning rate in step `step` of `steps`, counted from 0."""
         progress = (step + 1) / steps
         if progress < self.warmup:
             return progress / self.warmup
@@ -35,15 +35,15 @@ class StepDecay:
     """The learning rate is multiplied by `gamma` at each milestone.
 
     Attributes:
-        milestones: Shares of the steps: 32k and 48k of 64k in the paper.
-        gamma: Factor.
+        milestones: Shares of the steps after which the learning rate falls: 32k and 48k of 64k steps in the paper.
+        gamma: Factor of the learning rate at each milestone.
     """
 
     milestones: tuple[float, ...] = (0.5, 0.75)
     gamma: float = 0.1
 
     def factor(self, step: int, steps: int) -> float:
-        """On the learning rate, in step `step` of `steps`, from 0."""
+        """Returns the factor of the learning rate in step `step` of `steps`, counted from 0."""
         return self.gamma ** sum(step >= milestone * steps for milestone in self.milestones)
 
 
@@ -52,9 +52,9 @@ class SlowStart:
     """A lower learning rate until the net has begun to learn (He et al. 2015, §4.2, on the net of 110 layers).
 
     Attributes:
-        depth: Nets of at least that many layers need it.
-        factor: On the learning rate.
-        error: It ends when the training error is below this share.
+        depth: Minimum number of weighted layers of a net that starts slowly.
+        factor: Factor of the learning rate until then.
+        error: Training error, as a share of the images, below which the slow start ends.
     """
 
     depth: int = 110
@@ -64,24 +64,24 @@ class SlowStart:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train, by SGD.
+    """A recipe for training by SGD.
 
     Attributes:
         epochs: Passes over the training images; 0 leaves the weights as they were initialised.
         batch_size: Images in a step, over all processes.
-        learning_rate: At its highest.
-        momentum: Of SGD.
-        weight_decay: On all weights.
-        nesterov: Whether the momentum is Nesterov's.
-        schedule: Of the learning rate.
-        slow_start: Of deep nets. If None, all start alike.
+        learning_rate: Maximum learning rate.
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay of all parameters.
+        nesterov: Whether SGD uses Nesterov momentum.
+        schedule: Schedule of the learning rate.
+        slow_start: Slow start of deep nets. If None, all nets start alike.
         label_smoothing: Share of a label that is spread over all classes.
-        iterations: Steps, instead of `epochs`.
-        mean: What is subtracted: a number for each channel (which is divided by its deviation too), or for each pixel.
-        padding: On each side before a random crop, as a share of the height: 1/8 is the paper's 4 pixels of 32.
-        padded_with: Black before the mean is subtracted, or the mean (zeros after it).
+        iterations: Number of steps. If None, `epochs` counts.
+        mean: `channel` subtracts each channel's mean and divides by its deviation; `pixel` subtracts each pixel's mean.
+        padding: Padding on each side before a random crop, as a share of the height: 1/8 is the paper's 4 pixels of 32.
+        padded_with: `black` pads before the mean is subtracted; `mean` pads with zeros afterwards.
         autocast: Whether convolutions run in bfloat16 on CUDA. CPUs without bfloat16 units are many times slower in it.
-        name: Of the recipe.
+        name: Name of the recipe.
     """
 
     epochs: int = 0
@@ -101,23 +101,23 @@ class Recipe:
     name: str = "fast"
 
     def steps_per_epoch(self, images: int) -> int:
-        """What does not fill a batch is left out; fewer images than a batch are one."""
+        """Returns the full batches in an epoch, at least 1; images that do not fill a batch are left out."""
         return max(1, images // self.batch_size)
 
     def steps(self, images: int) -> int:
-        """In all."""
+        """Returns the steps of the whole run on so many training images."""
         return self.epochs * self.steps_per_epoch(images) if self.iterations is None else self.iterations
 
     def passes(self, images: int) -> int:
-        """Over the images, the last of which may be cut short."""
+        """Returns the passes over the training images that the run begins; the last one may be incomplete."""
         return -(-self.steps(images) // self.steps_per_epoch(images))
 
     def for_epochs(self, epochs: int) -> "Recipe":
-        """Returns the schedule with another length: milestones and warm-up are shares of all steps."""
+        """Returns the recipe with another length; milestones and warm-up scale with it."""
         return replace(self, epochs=epochs, iterations=None)
 
     def as_json(self) -> dict[str, Any]:
-        """For the model's description."""
+        """Returns the recipe as the model's description holds it."""
         return asdict(self) | {"schedule": {"kind": type(self.schedule).__name__, **asdict(self.schedule)}}
 
 
@@ -127,7 +127,7 @@ RECIPES = {
     "cifar100": Recipe(epochs=30, batch_size=128),
     "folder": Recipe(epochs=30),
 }
-"""The fast recipe, by data set."""
+"""Fast recipe of each data set."""
 
 PAPER = Recipe(
     batch_size=128,
@@ -142,10 +142,10 @@ PAPER = Recipe(
     autocast=False,
     name="paper",
 )
-"""He et al. 2015, §4.2: He initialisation, which all our nets have, and no dropout complete it."""
+"""Recipe of He et al. 2015, §4.2. Its He initialisation and lack of dropout hold for all nets here."""
 
 
 def choose(name: Name, dataset: str, epochs: int | None = None) -> Recipe:
-    """The recipe of this name for a data set; `epochs` changes its length, not its shape."""
+    """Returns the recipe of this name for a data set; `epochs` changes its length, not its shape."""
     recipe = PAPER if name == "paper" else RECIPES[dataset]
     return recipe if epochs is None else recipe.for_epochs(epochs)

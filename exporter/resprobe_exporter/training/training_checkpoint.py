@@ -1,6 +1,6 @@
-"""Puts down a training run and takes it up again: one file, replaced as a whole, that the same run goes on from.
+"""Checkpoints of a training run: one file, replaced as a whole, that the same run resumes from.
 
-A run that goes on has the same weights at the end, bit for bit, as one that was never interrupted on the same machine.
+On the same machine, a resumed run ends with the same weights, bit for bit, as one that was never interrupted.
 """
 
 import hashlib
@@ -24,24 +24,29 @@ FILE = "training.pt"
 
 
 class Checkpoints:
-    """Writes the state of a run to a directory every now and then."""
+    """Checkpoints of one training run, in a directory.
+
+    Attributes:
+        path: Path of the checkpoint file.
+        published: Versions that the finished run was published as; known after `load`.
+    """
 
     def __init__(self, directory: Path, resume: bool = False, seconds: float = 30.0) -> None:
-        """Looks whether there is a checkpoint.
+        """Checks that checkpoints can be written.
 
         Args:
-            directory: Made if it does not exist.
-            resume: Whether to go on from what is there; where there is nothing, training begins.
-            seconds: Between two checkpoints. The last step is always written.
+            directory: Checkpoint directory; created if it does not exist.
+            resume: Whether to resume from an existing checkpoint. If there is none, training begins.
+            seconds: Minimum seconds between two checkpoints. The last step is always written.
 
         Raises:
-            CheckpointError: There is one, and it is not to be used; or the directory cannot be made.
+            CheckpointError: There is a checkpoint and `resume` is False, or the directory cannot be written.
         """
         self.path = directory / FILE
-        self.published: tuple[Path, ...] = ()  # versions that the finished run was written as; known after `load`
+        self.published: tuple[Path, ...] = ()
         self._seconds, self._written = seconds, time.monotonic()
         if not resume and self.path.exists():
-            raise CheckpointError(f"{self.path} exists: go on from it with --resume, or remove it to begin again")
+            raise CheckpointError(f"{self.path} exists: resume from it with --resume, or remove it to begin again")
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -49,13 +54,13 @@ class Checkpoints:
         _files.check(self.path, what="a checkpoint")
 
     def load(self, run: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The state that was written last, on the CPU. If None, there is none.
+        """Returns the state that was written last, on the CPU. If None, there is no checkpoint.
 
         Args:
-            run: What `describe_run` says of the run that is to go on.
+            run: Description of the run to resume, by `describe_run`.
 
         Raises:
-            CheckpointError: It cannot be read, or was written by another run; the text names the first difference.
+            CheckpointError: The file cannot be read, or another run wrote it; the text names the first difference.
         """
         if not self.path.exists():
             return None
@@ -64,7 +69,7 @@ class Checkpoints:
             written, state = content["run"], content["state"]
             self.published = tuple(map(Path, content.get("published", ())))
         except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, TypeError, ValueError, OSError) as error:
-            raise CheckpointError(f"{self.path} is no checkpoint of a training run: {error}") from error
+            raise CheckpointError(f"{self.path} is not a checkpoint of a training run: {error}") from error
         for key in (*run, *(key for key in written if key not in run)):
             if written.get(key) != run.get(key):
                 raise CheckpointError(
@@ -74,24 +79,24 @@ class Checkpoints:
         return found
 
     def due(self, last: bool) -> bool:
-        """Whether it is time to write."""
+        """Returns whether it is time to write a checkpoint; after the last step it always is."""
         return last or time.monotonic() - self._written >= self._seconds
 
     def save(self, run: Mapping[str, Any], state: Mapping[str, Any]) -> None:
-        """Replaces the checkpoint; whoever kills the process finds the old or the new one, whole.
+        """Replaces the checkpoint. If the process is killed meanwhile, the old or the new checkpoint is left, whole.
 
         Raises:
-            CheckpointError: It cannot be written.
+            CheckpointError: The checkpoint cannot be written.
         """
         self._write({"run": dict(run), "state": dict(state)})
 
     def mark(self, version: Path) -> None:
-        """Notes that the finished run was written as a version, so that resuming it does not write it again.
+        """Records that the finished run was published as a version, so that resuming it does not publish it again.
 
         Raises:
-            CheckpointError: It cannot be written.
+            CheckpointError: The checkpoint cannot be written.
         """
-        if self.path.exists():  # no steps, no checkpoint
+        if self.path.exists():  # a run without steps has no checkpoint
             self.published = (*self.published, version.absolute())
             self._write({**self._read(), "published": [str(path) for path in self.published]})
 
@@ -110,7 +115,7 @@ class Checkpoints:
 
 
 def describe_run(net: ResNet, data: Data, recipe: Recipe, seed: int) -> dict[str, Any]:
-    """All that decides the weights, by name: net.depth, recipe.momentum, recipe.schedule.warmup, data.sha256, seed."""
+    """Returns everything that determines the weights, such as net.depth, recipe.schedule.warmup and data.sha256."""
     digest = hashlib.sha256(data.train.images.cpu().numpy().tobytes())
     digest.update(data.train.labels.cpu().numpy().tobytes())
     described = {

@@ -63,9 +63,9 @@ class Running:
     record_every: int = 0
     compiled: bool = False
 
-    def options(self, world: distributed.World) -> trainer.Options:
+    def options(self, world: distributed.World) -> trainer.TrainingOptions:
         """Returns the options of the training loop. A GPU reports every 20 steps, as each report waits for it."""
-        return trainer.Options(world, self.compiled, self.record_every, 20 if self.device.type == "cuda" else 1)
+        return trainer.TrainingOptions(world, self.compiled, self.record_every, 20 if self.device.type == "cuda" else 1)
 
     def checkpoints(self) -> Checkpoints | None:
         """Opens the checkpoint directory. If None, no checkpoints are written.

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from resprobe._classes import match
-from resprobe._statistics import STATISTICS as DERIVED
-from resprobe._statistics import BlockStatistics
+from resprobe._results.statistics import STATISTICS as DERIVED
+from resprobe._results.statistics import BlockStatistics
 from resprobe_protos.contract import BLOCKS, LEAN, LOGITS, PROBE
 
 from resprobe_exporter import progress

@@ -1,4 +1,4 @@
-"""ONNX Runtime: sessions, execution providers, tensors and outputs. The only room that imports onnxruntime.
+"""ONNX Runtime: sessions, execution providers, datatypes and outputs of graphs. The only room that imports onnxruntime.
 
-In: arrays by input name. Out: arrays by output name. Imports nothing of the server but errors and texts.
+In: arrays by input name. Out: arrays by output name. May import config, errors and text.
 """

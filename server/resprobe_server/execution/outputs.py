@@ -1,4 +1,4 @@
-"""What a graph returned for a batch, and what is worked out of it for all of its requests at once."""
+"""Outputs of a graph for one batch, and the best classes, computed once for all requests of the batch."""
 
 from typing import Any
 
@@ -6,33 +6,33 @@ import numpy as np
 import numpy.typing as npt
 from resprobe_protos.contract import LOGITS
 
-from resprobe_server.execution.session import Arrays
+from resprobe_server.execution.graph import Arrays
 
 Scores = npt.NDArray[Any]
 AXES, FLOATS = 2, "f"  # of scores
-NEAR_ONE = 1e-2  # what rounding to 8 or 16 bits may take from a sum
+NEAR_ONE = 1e-2  # error of a sum of probabilities that rounding to 8 or 16 bits explains
 
 
 class Results:
-    """Outputs of a batch, and what follows from them for all of its requests. Not for several threads.
+    """Outputs of a batch, used by one thread at a time.
 
     Attributes:
-        arrays: By name, each [n, …].
+        arrays: Outputs by name, each [n, …].
     """
 
     __slots__ = ("_best", "arrays")
 
     def __init__(self, arrays: Arrays) -> None:
-        """Makes it from outputs by name."""
+        """Keeps outputs by name."""
         self.arrays = arrays
         self._best: dict[int, tuple[list[list[int]], list[list[float]]]] = {}
 
     def best(self, top_k: int, probabilities: bool = False) -> tuple[list[list[int]], list[list[float]]]:
-        """The best classes of each row and their probabilities, as `best_classes` says; worked out once.
+        """Returns the best classes of each row and their probabilities, as `best_classes` does, computed once.
 
         Args:
-            top_k: How many.
-            probabilities: Whether the graph returns probabilities already.
+            top_k: Number of classes.
+            probabilities: Whether the graph returns probabilities, and not logits.
         """
         found = self._best.get(top_k)
         if found is None:
@@ -44,12 +44,12 @@ class Results:
 def best_classes(
     scores: Scores, top_k: int, probabilities: bool = False
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """The best classes of each image and their probabilities.
+    """Finds the best classes of each image and their probabilities.
 
     Args:
-        scores: float [n, classes].
-        top_k: How many; more than there are means all.
-        probabilities: Whether the scores are probabilities already, and not logits.
+        scores: Scores of the classes, float [n, classes].
+        top_k: Number of classes to return; all of them if there are fewer.
+        probabilities: Whether the scores are probabilities, and not logits.
 
     Returns:
         Indices and probabilities, both [n, k], best first; ties go to the smaller index.
@@ -64,11 +64,11 @@ def best_classes(
 
 
 def are_scores(values: npt.NDArray[Any]) -> bool:
-    """Whether values are those of classes for each image: float [n, classes]."""
+    """Returns whether values are scores of classes for each image: float [n, classes]."""
     return values.ndim == AXES and values.dtype.kind == FLOATS and values.shape[1] > 0
 
 
 def are_probabilities(scores: Scores) -> bool:
-    """Whether each row is positive and adds up to one, as no logits of many images do."""
+    """Returns whether each row is positive and adds up to one, as no logits of many images do."""
     values = scores.astype(np.float64)
     return bool((values >= 0).all() and (np.abs(values.sum(axis=1) - 1) <= NEAR_ONE).all())

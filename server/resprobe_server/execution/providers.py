@@ -1,4 +1,4 @@
-"""Where graphs run: ONNX Runtime's execution providers, and how a session is opened on one."""
+"""ONNX Runtime's execution providers: which one runs the graphs, and how a session is opened on it."""
 
 import ctypes
 import sys
@@ -22,14 +22,14 @@ IDENTITY = bytes.fromhex(
 
 @dataclass(frozen=True)
 class Provider:
-    """Where graphs run, and how.
+    """Execution provider and its options.
 
     Attributes:
-        name: ONNX Runtime's.
-        threads: On the CPU; 0: all cores.
-        cuda_graphs: Whether CUDA records what it does for each batch size, and plays it back.
-        engines: Directory in which TensorRT keeps what it has built. If None, it builds anew at each start.
-        max_batch: The largest batch, for which TensorRT builds.
+        name: ONNX Runtime's name of the provider.
+        threads: Inference threads of each session on the CPU; 0 means all cores.
+        cuda_graphs: Whether CUDA records its work for each batch size, and replays it.
+        engines: Directory for TensorRT's engines. If None, they are built at each start.
+        max_batch: Largest batch, for which TensorRT builds its engines.
     """
 
     name: str = CPU
@@ -40,10 +40,10 @@ class Provider:
 
 
 def choose(config: Config) -> Provider:
-    """The provider for all graphs of a server.
+    """Chooses the provider for all graphs of a server.
 
     Raises:
-        StartError: What was asked for does not work here.
+        StartError: The configured device does not work on this machine.
     """
     name = _choose(config.device)
     if config.cuda_graphs and name != CUDA:
@@ -60,20 +60,20 @@ def _choose(device: DeviceName) -> str:
         if device == "auto":
             return CPU
         raise StartError(
-            f"--device {device}: there is no NVIDIA GPU here, or no driver; --device auto takes the CPU then"
+            f"--device {device}: there is no NVIDIA GPU here, or no driver; --device auto uses the CPU then"
         )
     wanted = DEVICES.get(device, CUDA)
     if wanted in onnxruntime.get_available_providers():
-        onnxruntime.preload_dlls(directory="")  # finds the CUDA and cuDNN that came with pip
-        if open_session(IDENTITY, Provider(wanted)).get_providers()[0] == wanted:  # ONNX Runtime tells only by trying
+        onnxruntime.preload_dlls(directory="")  # finds the CUDA and cuDNN that pip has installed
+        if open_session(IDENTITY, Provider(wanted)).get_providers()[0] == wanted:  # known only by trying
             return wanted
     if device == "auto":
         return CPU
-    raise StartError(f"--device {device}: ONNX Runtime cannot use it; it has said why above")
+    raise StartError(f"--device {device}: ONNX Runtime cannot use it; its own message above says why")
 
 
 def batch_sizes(provider: str, max_batch: int) -> tuple[int, ...]:
-    """The batch sizes to run before a graph serves, in ascending order: the first run of each is slow.
+    """Returns the batch sizes of the warm-up, in ascending order: the first run of each size is slow.
 
     On a GPU kernels are chosen for each shape: powers of two. On the CPU memory is laid out once for the largest.
     """
@@ -83,15 +83,15 @@ def batch_sizes(provider: str, max_batch: int) -> tuple[int, ...]:
 
 
 def open_session(graph: Path | bytes, provider: Provider) -> onnxruntime.InferenceSession:
-    """Loads a graph. It may run elsewhere than asked, as `get_providers` of the session then says.
+    """Loads a graph. The provider may be another one than asked for; `get_providers` of the session names it.
 
     Raises:
-        Exception: Whatever ONNX Runtime raises for a file that it cannot run.
+        Exception: Any error of ONNX Runtime for a file that it cannot run.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     options.intra_op_num_threads = provider.threads
-    # Threads that spin for work take the cores from those that receive and decode.
+    # Threads that spin for work keep the cores from those that receive and decode.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers: list[str | tuple[str, dict[Any, Any]]] = [CPU]
     if provider.name != CPU:
@@ -104,7 +104,7 @@ def open_session(graph: Path | bytes, provider: Provider) -> onnxruntime.Inferen
 
 
 def _tensorrt(graph: Path | bytes, provider: Provider) -> dict[str, str]:
-    """Options for one engine for all batch sizes: without a profile it is built again for each."""
+    """Returns options for one engine for all batch sizes: without a profile an engine is built for each."""
     options: dict[str, str] = {}
     if provider.engines is not None:
         options |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(provider.engines)}
@@ -117,7 +117,7 @@ def _tensorrt(graph: Path | bytes, provider: Provider) -> dict[str, str]:
 
 
 def _has_gpu() -> bool:
-    """Whether NVIDIA's driver is here and has a device: asked of the driver, since ONNX Runtime fails loudly."""
+    """Returns whether NVIDIA's driver is installed and has a device. ONNX Runtime would fail loudly if asked."""
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

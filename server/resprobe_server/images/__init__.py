@@ -1,4 +1,5 @@
-"""Encoded pictures to pixels, within limits, in threads or in processes that can be ended.
+"""Decodes pictures within limits, in threads or in processes that can be ended.
 
-In: JPEG, PNG or WebP bytes, and the format that a model takes. Out: uint8 [n, height, width, channels].
+In: JPEG, PNG or WebP bytes or raw pixels, and the format that a model takes. Out: uint8 [n, height, width, channels].
+May import config, errors, and the budget of scheduling.
 """

@@ -1,4 +1,4 @@
-"""Opens picture files that anyone may have made: what they claim is held against limits before anything is decoded."""
+"""Opens picture files from unknown sources: the sizes that they claim are checked before anything is decoded."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -10,20 +10,20 @@ from resprobe._pictures.images import Encoded
 from resprobe_server.errors import InvalidRequest
 
 LONGEST_SIDE = 16_384  # pixels
-MOST_SCANS = 64  # of a JPEG; a progressive one has about ten, and each is a pass over the whole picture
-MOST_CHUNKS = 16_384  # of a PNG, each of which Pillow handles in Python
-JPEG_SIGNATURE, SCAN = b"\xff\xd8", b"\xff\xda"  # whatever Pillow calls it: several in one file are an MPO
+MAX_SCANS = 64  # of a JPEG; a progressive one has about ten, and each is a pass over the whole picture
+MAX_CHUNKS = 16_384  # of a PNG, each of which Pillow handles in Python
+JPEG_SIGNATURE, SCAN = b"\xff\xd8", b"\xff\xda"  # several JPEGs in one file are an MPO to Pillow
 PNG_SIGNATURE, CHUNK_HEAD = 8, 8
 SMALL_PIXELS, SMALL_BYTES, FEW_SCANS = 1_000_000, 1 << 20, 16  # decoded in milliseconds
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A picture whose header was read.
+    """Picture whose header was read.
 
     Attributes:
-        picture: Not decoded yet.
-        pixels: Number of pixels that it claims.
+        picture: Picture, not decoded yet.
+        pixels: Number of pixels that its header claims.
         is_small: Whether it is certain to be decoded within milliseconds.
     """
 
@@ -36,7 +36,7 @@ def open_picture(image: Encoded, max_pixels: int) -> Opened:
     """Reads the header of a picture file.
 
     Args:
-        image: Its `source` names it in errors.
+        image: Picture file; its `source` names it in errors.
         max_pixels: Maximum number of pixels.
 
     Raises:
@@ -50,7 +50,7 @@ def open_picture(image: Encoded, max_pixels: int) -> Opened:
         kinds = "a JPEG, PNG or WebP file"
         found = f"{len(data)} bytes that are not {kinds}" if data else f"empty; expected {kinds}"
         raise InvalidRequest(f"{source} is {found}", source) from error
-    except Exception as error:  # whatever Pillow raises for these bytes is their fault
+    except Exception as error:  # any error of Pillow for these bytes is their fault
         raise InvalidRequest(f"{source} cannot be opened: {reason(error)}", source) from error
     width, height = picture.size
     if width * height > max_pixels or max(width, height) > LONGEST_SIDE:
@@ -59,14 +59,14 @@ def open_picture(image: Encoded, max_pixels: int) -> Opened:
         raise InvalidRequest(text, source)
     # A marker does not occur in compressed data, where FF is escaped.
     scans = data.count(SCAN) if data.startswith(JPEG_SIGNATURE) else 0
-    if scans > MOST_SCANS:
-        raise InvalidRequest(f"{source} is a JPEG of {scans} scans; expected at most {MOST_SCANS}", source)
+    if scans > MAX_SCANS:
+        raise InvalidRequest(f"{source} is a JPEG of {scans} scans; expected at most {MAX_SCANS}", source)
     is_small = width * height <= SMALL_PIXELS and len(data) <= SMALL_BYTES and scans <= FEW_SCANS
     return Opened(picture, width * height, is_small)
 
 
 def reason(error: Exception) -> str:
-    """Returns the text of what Pillow raised, or the name of its class if it has none."""
+    """Returns the text of an error of Pillow, or the name of its class if it has no text."""
     return str(error) or type(error).__name__
 
 
@@ -77,6 +77,6 @@ def _check_chunks(data: bytes, source: str) -> None:
     at, count = PNG_SIGNATURE, 0
     while at < len(data):
         count += 1
-        if count > MOST_CHUNKS:
-            raise InvalidRequest(f"{source} is a PNG of more than {MOST_CHUNKS} chunks", source)
+        if count > MAX_CHUNKS:
+            raise InvalidRequest(f"{source} is a PNG of more than {MAX_CHUNKS} chunks", source)
         at += CHUNK_HEAD + int.from_bytes(data[at : at + 4], "big") + 4

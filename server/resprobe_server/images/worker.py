@@ -1,7 +1,7 @@
-"""Processes that decode large pictures: they share no lock with those who are served, and are ended after a time.
+"""Processes that decode large pictures: they share no lock with the server, and end when a picture takes too long.
 
-The process runs `python -m resprobe_server.decode_worker FD SECONDS` and takes one picture at a time over a socket. An
-alarm ends it if a picture takes longer; the next picture starts another.
+A process runs `python -m resprobe_server.images.worker FD SECONDS` and receives one picture at a time over a socket. An
+alarm ends it if a picture takes longer; the next picture starts another process.
 """
 
 import queue
@@ -11,20 +11,20 @@ import subprocess
 import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any
 
 import numpy as np
 from resprobe._pictures.images import Encoded, Fitted, Pixels
 
 from resprobe_server.errors import InvalidRequest, NotReady
-from resprobe_server.images.decode import Format, decode
+from resprobe_server.images.decode import decode
+from resprobe_server.images.format import Format
 
 
 class Worker:
-    """One process."""
+    """One process that decodes."""
 
     def __init__(self, seconds: float) -> None:
-        """Starts it; a picture that takes longer than `seconds` ends it."""
+        """Starts the process; a picture that takes longer than `seconds` ends it."""
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "resprobe_server.images.worker", str(theirs.fileno()), str(seconds)]
@@ -32,7 +32,7 @@ class Worker:
         self._connection = Connection(ours.detach())
 
     def decode(self, image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Fitted:
-        """Decodes a picture; see decode.decode. Raises EOFError or OSError if the process ended instead."""
+        """Decodes a picture, as decode.decode does. Raises EOFError or OSError if the process has ended meanwhile."""
         self._connection.send((image, wanted, max_pixels))
         reply = self._connection.recv()
         if isinstance(reply, InvalidRequest):
@@ -41,21 +41,21 @@ class Worker:
         return Fitted(np.frombuffer(data, np.uint8).reshape(wanted.shape), resized_from)
 
     def kill(self) -> None:
-        """Ends the process, whatever it is at, and waits for its end; `decode` then raises. On any thread."""
+        """Ends the process at once and waits for its end; `decode` then raises. May be called on any thread."""
         self._process.kill()
         self._process.wait()
 
     def close(self) -> None:
-        """Ends the process and lets go of it. On the thread that has it."""
+        """Ends the process and closes its socket. Called on the thread that uses it."""
         self.kill()
         self._connection.close()
 
 
 class Workers:
-    """Processes that are started when they are first needed. Each thread that decodes uses one at a time."""
+    """Pool of processes, each started when it is first needed. Each thread that decodes uses one at a time."""
 
     def __init__(self, seconds: float) -> None:
-        """Makes it; `seconds` is the maximum time for one picture."""
+        """Creates an empty pool; `seconds` is the maximum time for one picture."""
         self._seconds = seconds
         self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         self._all: set[Worker] = set()
@@ -65,7 +65,7 @@ class Workers:
         """Decodes a picture in a process.
 
         Raises:
-            InvalidRequest: As decode.decode, and for a picture that takes too long.
+            InvalidRequest: For the reasons of decode.decode, or because the picture takes too long.
             NotReady: The server is shutting down.
         """
         worker = self._take()
@@ -85,7 +85,7 @@ class Workers:
         return found
 
     def close(self) -> None:
-        """Ends all processes. Those in use are let go of by the threads that have them."""
+        """Ends all processes. The threads that use one close its socket."""
         self._closed = True
         for worker in list(self._all):
             worker.kill()
@@ -108,16 +108,16 @@ class Workers:
 
 
 def serve(connection: Connection, seconds: float) -> None:
-    """Decodes what comes, until the other side closes the connection or a picture takes too long."""
+    """Decodes the pictures that arrive, until the server closes the connection or a picture takes too long."""
     while True:
         try:
-            job: Any = connection.recv()
+            job: tuple[Encoded | Pixels, Format, int] = connection.recv()
         except EOFError:
             return
         signal.setitimer(signal.ITIMER_REAL, seconds)
         try:
             found = decode(*job)
-            reply: Any = found.pixels.tobytes(), found.resized_from
+            reply: object = (found.pixels.tobytes(), found.resized_from)
         except InvalidRequest as error:
             reply = error
         signal.setitimer(signal.ITIMER_REAL, 0)

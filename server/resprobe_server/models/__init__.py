@@ -1,4 +1,5 @@
-"""The model repository: what is found on disk, loaded, and served under a name and version.
+"""The model repository: versions found on disk, loaded, checked, and served under a name and a number.
 
-In: the repository's directory. Out: versions whose graphs have passed validation, and the state of all others.
+In: the repository's directory. Out: versions whose graphs run, and the state of all others. May import execution,
+scheduling, images (their format), validation, config and errors.
 """

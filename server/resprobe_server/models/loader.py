@@ -1,19 +1,21 @@
-"""Loads versions: opens their graphs, runs each before anybody is served by it, and hands them to the device."""
+"""Loads versions: opens their graphs, runs each one before it serves, and creates their batchers."""
 
 import time
 from collections.abc import Mapping, Sequence
 
 from resprobe_protos import resprobe_pb2 as pb
-from resprobe_protos.contract import BLOCKS, BRANCH_L2, LEAN, LESION, LESION_PROBE, PROBE, SHORTCUT_L2
+from resprobe_protos.contract import BLOCKS, BRANCH_L2, LEAN, LESION, PROBE, SHORTCUT_L2
 
 from resprobe_server.config import Config
+from resprobe_server.execution.adapters import Padded, Whole
+from resprobe_server.execution.graph import Graph, Tensor
 from resprobe_server.execution.providers import CPU, batch_sizes, choose
-from resprobe_server.execution.session import Graph, Padded, Session, Tensor, Whole
+from resprobe_server.execution.session import Session
 from resprobe_server.models import description
+from resprobe_server.models.ratio_sampler import Ratios, Sampler, Watched
 from resprobe_server.models.repository import Found
 from resprobe_server.models.version import GRAPHS, Times, Version
-from resprobe_server.observability.ratio_sampler import Ratios, Sampler, Watched
-from resprobe_server.scheduling.batcher import Batcher
+from resprobe_server.scheduling.batcher import Batcher, BatchOptions
 from resprobe_server.scheduling.worker import Device
 from resprobe_server.validation import declarations, digests, independence, trial, triton_config
 from resprobe_server.validation.findings import Findings, conclude
@@ -25,7 +27,7 @@ class Loader:
     """Loads versions onto a device."""
 
     def __init__(self, config: Config, device: Device) -> None:
-        """Finds out what the device is. Slow; call it on a thread of its own.
+        """Chooses the execution provider. Slow; call it on a thread of its own.
 
         Raises:
             StartError: The configured device cannot be used.
@@ -34,7 +36,7 @@ class Loader:
         self._provider = choose(config)
 
     def load(self, found: Found) -> Version:
-        """Loads a version, runs each of its graphs and checks what they return. Slow, as above.
+        """Loads a version, runs each of its graphs and checks their outputs. Slow; call it on a thread of its own.
 
         Raises:
             Exception: Files made elsewhere can fail in any way.
@@ -55,7 +57,7 @@ class Loader:
         return self._assemble(found, model, sessions, findings, times)
 
     def _open(self, found: Found, files: Sequence[str]) -> tuple[Sessions, Mapping[str, float]]:
-        """Opens graphs. Returns what each took, too, in seconds."""
+        """Opens graphs. Returns their sessions, and the seconds that each one needed, both by file."""
         sessions, seconds = {}, {}
         for file in files:
             begin = time.perf_counter()
@@ -64,17 +66,17 @@ class Loader:
         return sessions, seconds
 
     def _try(self, found: Found, sessions: Sessions) -> Findings:
-        """Runs all graphs on the same made-up inputs."""
-        lean, said = sessions[LEAN], triton_config.max_batch_size(found.directory.parent)
-        max_batch = min(self._config.max_batch, said or self._config.max_batch)
-        # Who calls an input `image` and makes it bytes has read what this server expects of a first axis.
-        agreed = said > 0 if said is not None else declarations.declared_images(lean) is not None or None
+        """Runs all graphs on the same made-up inputs, and draws the conclusions."""
+        lean, configured = sessions[LEAN], triton_config.max_batch_size(found.directory.parent)
+        max_batch = min(self._config.max_batch, configured or self._config.max_batch)
+        # A graph with an input `image` of bytes was made for this server, which expects a batch as its first axis.
+        agreed = configured > 0 if configured is not None else declarations.declared_images(lean) is not None or None
         examined = independence.examine(lean, batch_sizes(self._provider.name, max_batch), agreed)
         trials = {LEAN: examined.trial or trial.Trial({}, {})}
         for file, session in sessions.items():
             if (examined.batched and session.bind()) or file != LEAN:
                 trials[file] = trial.run(session, tuple(trials[LEAN].seconds), examined.sample)
-        return conclude(lean, examined, trials, said, max_batch)
+        return conclude(lean, examined, trials, configured, max_batch)
 
     def _assemble(
         self, found: Found, model: pb.Model, sessions: Sessions, findings: Findings, times: Mapping[str, Times]
@@ -82,7 +84,13 @@ class Loader:
         provider, lean = self._provider.name, sessions[LEAN]
         blocks, scales = PROBE in sessions, LESION in sessions
         model.serving.CopyFrom(
-            pb.Serving(provider=provider, has_blocks=blocks, has_block_scale=scales, max_batch=findings.max_batch)
+            pb.Serving(
+                provider=provider,
+                has_blocks=blocks,
+                has_block_scale=scales,
+                max_batch=findings.max_batch,
+                digest=description.digest(model),
+            )
         )
         graphs, ratios = self._sampled(model, sessions)
         batchers = {file: self._batcher(file, found, graphs[file], sessions[file], findings) for file in sessions}
@@ -95,17 +103,14 @@ class Loader:
             inputs=_tensors(lean.inputs, findings.batched),
             outputs=_tensors(lean.outputs, findings.batched),
             batched=findings.batched,
-            lean=batchers[LEAN],
-            probe=batchers.get(PROBE),
-            lesion=batchers.get(LESION),
-            lesion_probe=batchers.get(LESION_PROBE),
+            batchers=batchers,
             times=times,
             ratios=ratios,
             notes=tuple(findings.notes),
         )
 
     def _sampled(self, model: pb.Model, sessions: Sessions) -> tuple[Mapping[str, Graph], Ratios | None]:
-        """The graphs as they are run, and the ratios that they show, if those are sampled."""
+        """Returns the graphs to run by file, and the ratios that are sampled from them. If None, none are sampled."""
         config, has_ratios = self._config, {BRANCH_L2, SHORTCUT_L2} <= set(model.statistics)
         if PROBE not in sessions or not (has_ratios and config.metrics_address and config.ratio_sample):
             return sessions, None
@@ -123,12 +128,17 @@ class Loader:
             graph = Padded(graph, (session.fixed,))
         elif self._provider.name != CPU:
             graph = Padded(graph, batch_sizes(self._provider.name, max_batch))
-        limits = max_batch, config.max_queue, config.max_wait / 1000
-        name = f"{found.name}/{found.number}/{GRAPHS[file]}"
-        uniform = all(None not in tensor.shape[1:] for tensor in session.inputs)
-        return self._device.batcher(graph, *limits, urgent=file == LEAN, name=name, uniform=uniform)
+        options = BatchOptions(
+            max_batch,
+            config.max_queue,
+            max_wait=config.max_wait / 1000,
+            urgent=file == LEAN,
+            name=f"{found.name}/{found.number}/{GRAPHS[file]}",
+            uniform=all(None not in tensor.shape[1:] for tensor in session.inputs),
+        )
+        return self._device.batcher(graph, options)
 
 
 def _tensors(tensors: Sequence[Tensor], batched: bool) -> dict[str, Tensor]:
-    """By name, as requests see them: a fixed batch is not theirs to keep to."""
+    """Returns tensors by name, as requests see them: a fixed batch size of the graph is hidden."""
     return {tensor.name: tensor.of_any_rows() if batched else tensor for tensor in tensors}

@@ -1,6 +1,6 @@
-"""The model repository on disk: NAME/VERSION/ with model.onnx, what is made from it, and model.json."""
+"""The model repository on disk: NAME/VERSION/ with model.onnx, the graphs made from it, and model.json."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,11 @@ from typing import TypeAlias
 
 from resprobe_protos.contract import LEAN
 
-CONFIG = "config.pbtxt"  # Triton's, of all versions of a model
+from resprobe_server.config import Config
+from resprobe_server.errors import StartError
+from resprobe_server.validation.triton_config import CONFIG
+
+ALL = "*"  # --load: every model
 LONGEST_NUMBER = 18  # digits of a version: 64 bits
 Key: TypeAlias = tuple[str, int]
 Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
@@ -16,12 +20,12 @@ Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
 
 @dataclass(frozen=True)
 class Found:
-    """A version directory.
+    """Version directory that was found.
 
     Attributes:
-        name: Of the model.
-        number: Of the version.
-        directory: Where it is.
+        name: Name of the model.
+        number: Number of the version.
+        directory: Path of the directory.
         stamp: Name, inode, size and time of modification of every file, and of the model's config.pbtxt: another stamp
             means other content.
     """
@@ -38,19 +42,47 @@ class Found:
 
 
 def scan(root: Path) -> list[Found]:
-    """Every version in a repository, by name and number; what is not a version is passed over.
+    """Finds every version in a repository, by name and number; all else is passed over.
 
-    Hidden names are passed over too: that is where versions and files are written before they are renamed into place.
+    Hidden names are passed over too: versions and files are written under one before they are renamed into place.
 
     Raises:
-        OSError: The repository cannot be read, which does not mean that its models are gone.
+        OSError: The repository cannot be read, which does not mean that its models were removed.
     """
     models = sorted(path for path in root.iterdir() if not path.name.startswith("."))
     return [found for model in models for found in _versions(model)]
 
 
+def wanted(config: Config, found: Set[str]) -> Set[str]:
+    """Returns the names of the models to load at the start.
+
+    Args:
+        config: Configuration of the server.
+        found: Names of the models in the repository.
+
+    Raises:
+        StartError: The repository holds no model, or not one that the configuration names.
+    """
+    load = set(config.load)
+    if config.mode != "explicit":
+        if load:
+            raise StartError(f"--load needs --mode explicit; --mode {config.mode} loads all models")
+        if not found:
+            raise StartError(f"{config.repository} holds no NAME/VERSION/{LEAN}; `exporter build` writes one")
+        return found
+    if ALL in load:
+        return found
+    if missing := load - found:
+        names = ", ".join(sorted(found)) or "none"
+        raise StartError(f"--load {min(missing)}: {config.repository} has no such model; there are: {names}")
+    return load
+
+
 def passed_over(root: Path) -> Iterator[tuple[Path, str]]:
-    """Directories that look like models or versions and are none, each with the reason. Hidden ones are left out."""
+    """Finds directories that are not models or versions although they stand in their place, each with the reason.
+
+    Hidden ones are left out.
+    """
     for model in _directories(root):
         numbered = [path for path in _directories(model) if is_number(path.name)]
         for path in _directories(model):
@@ -66,12 +98,12 @@ def passed_over(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is the number of a version as it is written: 1, but neither 01 nor a thousand digits."""
+    """Returns whether a text is the number of a version: 1, but neither 01 nor a thousand digits."""
     return len(text) <= LONGEST_NUMBER and text.isascii() and text.isdecimal() and str(int(text)) == text
 
 
 def _versions(model: Path) -> Iterator[Found]:
-    # A directory that goes away meanwhile is no version; nor is one that is not ours, for example lost+found.
+    # A directory that is removed meanwhile is not a version; nor is one that cannot be read, such as lost+found.
     with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
         numbered = sorted((int(path.name), path) for path in model.iterdir() if is_number(path.name))
         config = _stamp([model / CONFIG] if (model / CONFIG).is_file() else [])
@@ -83,7 +115,7 @@ def _versions(model: Path) -> Iterator[Found]:
 
 
 def _directories(parent: Path) -> list[Path]:
-    """What is in a directory and is one, by name; nothing if it cannot be read."""
+    """Returns the directories in a directory, by name; none if it cannot be read."""
     with suppress(OSError):
         return sorted(path for path in parent.iterdir() if not path.name.startswith(".") and path.is_dir())
     return []

@@ -1,13 +1,14 @@
-"""What is known of each version in the repository."""
+"""States of the versions in the repository, and counts of their loads."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from resprobe_server.models.repository import Stamp
 
 
 class State(StrEnum):
-    """What a version in the repository can be."""
+    """State of a version."""
 
     READY = "READY"
     LOADING = "LOADING"
@@ -16,14 +17,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """A version in the repository.
+    """Status of a version in the repository.
 
     Attributes:
-        name: Of the model.
-        version: Number.
-        state: What it is.
-        reason: Why it does not serve, or why its newest content does not.
-        note: What an operator should know of one that serves.
+        name: Name of the model.
+        version: Number of the version.
+        state: State of the version.
+        reason: Why it does not serve, or why its newest content does not; empty if it does.
+        note: What an operator should know of a version that serves.
     """
 
     name: str
@@ -35,14 +36,29 @@ class Status:
 
 @dataclass(frozen=True)
 class Attempt:
-    """The last content of a version directory that was loaded.
+    """Last attempt to load a version.
 
     Attributes:
-        stamp: Of the content.
-        failure: Why it is not served; empty if it is.
-        refused: Whether that is because of the versions that are.
+        stamp: Stamp of the content that was loaded.
+        failure: Why the version is not served; empty if it is.
+        refused: Whether it is incompatible with the versions that are served.
     """
 
     stamp: Stamp
     failure: str = ""
     refused: bool = False
+
+
+@dataclass(frozen=True)
+class LoadCounts:
+    """Counts of loads since the start, by the name of the model.
+
+    Attributes:
+        loaded: Versions that were loaded.
+        failed: Versions that failed to load.
+        incompatible: Versions that were refused because they are incompatible with those that are served.
+    """
+
+    loaded: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    incompatible: Counter[str] = field(default_factory=Counter)

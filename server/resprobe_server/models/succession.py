@@ -1,12 +1,12 @@
-"""Which version may join those of a model: one that takes the same inputs and knows the same classes.
+"""Checks whether a version may join those of a model: it needs the same inputs and the same classes.
 
-Callers who name no version get the highest one, and must not be answered by another kind of net without a word.
+Requests that name no version get the highest one, and must not be answered by another kind of net unnoticed.
 """
 
 from collections.abc import Mapping, Sequence
 
-from resprobe_server.execution.session import Tensor
-from resprobe_server.images.decode import Format
+from resprobe_server.execution.graph import Tensor
+from resprobe_server.images.format import Format
 from resprobe_server.models.version import Version
 
 SHOWN = 3  # classes in a reason
@@ -14,18 +14,18 @@ Tensors = Mapping[str, Tensor]
 
 
 class Incompatible(Exception):
-    """A version is of another kind than those of its name; the text says in what."""
+    """A version is of another kind than those of its name; the text names the difference."""
 
 
 def check(version: Version, served: Mapping[int, Version]) -> None:
-    """Compares a version with the one that callers get who name none.
+    """Compares a version with the one that answers requests that name none.
 
     Args:
-        version: That is to join them.
-        served: Versions of the same model, by number.
+        version: Version that is to join them.
+        served: Versions of the same model that are served, by number.
 
     Raises:
-        Incompatible: What was asked so far would not be answered, or would mean something else.
+        Incompatible: Requests would no longer be answered, or their answers would mean something else.
     """
     if not served:
         return
@@ -39,17 +39,17 @@ def check(version: Version, served: Mapping[int, Version]) -> None:
 
 
 def _inputs(current: Version, new: Version) -> str:
-    """In what the inputs differ; empty if what fits the one fits the other."""
+    """Returns the difference of the inputs; empty if requests for the one fit the other."""
     if current.format != new.format:
         return f"takes {_images(current.format)}, and this one {_images(new.format)}"
     one, two = current.inputs, new.inputs
-    if one.keys() == two.keys() and all(_takes(two[name], one[name]) for name in one):
+    if one.keys() == two.keys() and all(_accepts(two[name], one[name]) for name in one):
         return ""
     return f"takes {_listed(one)}, and this one {_listed(two)}"
 
 
 def _outputs(current: Version, new: Version) -> str:
-    """In what the classes or the outputs differ; empty if answers mean the same."""
+    """Returns the difference of the classes or of the outputs; empty if answers mean the same."""
     before, now = current.labels, new.labels
     if len(before) != len(now):
         return f"has {len(before)} classes, and this one {len(now)}"
@@ -63,15 +63,15 @@ def _outputs(current: Version, new: Version) -> str:
     return f"returns {_listed(one)}, and this one {_listed(two)}"
 
 
-def _takes(new: Tensor, old: Tensor) -> bool:
-    """Whether an input takes all that another took."""
+def _accepts(new: Tensor, old: Tensor) -> bool:
+    """Returns whether an input accepts all that the old one accepted."""
     return _is_like(new, old) and all(
         size is None or before is not None for size, before in zip(new.shape, old.shape, strict=True)
     )
 
 
 def _is_like(new: Tensor, old: Tensor) -> bool:
-    """Whether a tensor can have the type and shape of another."""
+    """Returns whether a tensor can have the type and shape of another."""
     return (new.dtype, len(new.shape)) == (old.dtype, len(old.shape)) and all(
         None in pair or pair[0] == pair[1] for pair in zip(new.shape, old.shape, strict=True)
     )

@@ -1,4 +1,4 @@
-"""One version of a model, and what it can answer."""
+"""One loaded version of a model, and which requests it can answer."""
 
 import math
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.contract import BLOCK_SCALE, LEAN, LESION, LESION_PROBE, PROBE
 
 from resprobe_server.errors import NotSupported
-from resprobe_server.execution.session import Tensor
-from resprobe_server.execution.tensors import BY_ONNX
-from resprobe_server.images.decode import Format
-from resprobe_server.observability.ratio_sampler import Ratios
+from resprobe_server.execution.dtypes import BY_ONNX
+from resprobe_server.execution.graph import Tensor
+from resprobe_server.images.format import Format
+from resprobe_server.models.ratio_sampler import Ratios
 from resprobe_server.scheduling.batcher import Batcher
 
 LESION_SUFFIX = ".lesion"
@@ -23,7 +23,12 @@ GRAPHS = {LEAN: "lean", PROBE: "probe", LESION: "lesion", LESION_PROBE: "lesion_
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds that a graph took to load, and in the first run of each batch size."""
+    """Seconds of a graph's start.
+
+    Attributes:
+        load: Seconds to load the graph.
+        runs: Seconds of the first run of each batch size.
+    """
 
     load: float
     runs: Mapping[int, float]
@@ -31,7 +36,15 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a graph with one input takes for each image: name of the input, its datatype, and the size of a row."""
+    """Row of the only input of a graph: one image.
+
+    Attributes:
+        name: Name of the input.
+        datatype: Datatype of the input in the Open Inference Protocol.
+        dtype: NumPy's type of its elements.
+        shape: Size of each axis but the first.
+        bytes: Size in bytes.
+    """
 
     name: str
     datatype: str
@@ -42,23 +55,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Version:
-    """A loaded version of a model.
+    """Loaded version of a model.
 
     Attributes:
-        description: What model.json says, with the serving part filled in.
-        number: Of the version.
-        format: Of the images that it takes. If None, it does not take batches of uint8 images under the name `image`.
+        description: Description from model.json, with its `serving` part filled in.
+        number: Number of the version.
+        format: Format of its images. If None, it has no input `image` with batches of uint8 images.
         unclassified: Why it classifies no images; empty if it does.
-        probabilities: Whether its logits are probabilities already.
-        inputs: What its graphs take.
-        outputs: What model.onnx returns.
-        batched: Whether their first axis is a batch. If not, a batcher's row is what one request sent.
-        lean: Runs model.onnx.
-        probe: Runs probe.onnx, which returns block statistics too; None if there is none.
-        lesion: Runs lesion.onnx, which takes a block scale too; None if there is none.
-        lesion_probe: Runs lesion_probe.onnx, which does both; None if there is none.
-        times: Of each graph, by its file.
-        ratios: Of its blocks, sampled from what it serves; None if they are not.
+        probabilities: Whether its logits are probabilities.
+        inputs: Inputs of its lean graph, by name.
+        outputs: Outputs of its lean graph, by name.
+        batched: Whether the first axis of its tensors is a batch. If not, a row of a batcher is a whole request.
+        batchers: Batchers of its graphs, by file; there is always one of model.onnx.
+        times: Seconds of the start of each graph, by file.
+        ratios: Ratios of its blocks, sampled from its requests. If None, they are not sampled.
         notes: What its operator should know.
     """
 
@@ -70,21 +80,22 @@ class Version:
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor]
     batched: bool
-    lean: Batcher
-    probe: Batcher | None
-    lesion: Batcher | None
-    lesion_probe: Batcher | None
+    batchers: Mapping[str, Batcher]
     times: Mapping[str, Times]
     ratios: Ratios | None
     notes: tuple[str, ...] = ()
 
+    @property
+    def lean(self) -> Batcher:
+        """Batcher of model.onnx."""
+        return self.batchers[LEAN]
+
     def graphs(self) -> dict[str, Batcher]:
-        """What runs its graphs, by their names in metrics."""
-        batchers = self.lean, self.probe, self.lesion, self.lesion_probe
-        return {name: one for name, one in zip(GRAPHS.values(), batchers, strict=True) if one is not None}
+        """Returns the batchers by the names of their graphs in metrics."""
+        return {GRAPHS[file]: batcher for file, batcher in self.batchers.items()}
 
     def images(self) -> Format:
-        """The images that it classifies. Raises NotSupported if it classifies none."""
+        """Returns the format of the images that it classifies. Raises NotSupported if it classifies none."""
         if self.format is None or self.unclassified:
             raise NotSupported(
                 f"model {self.description.name} {self.unclassified}; "
@@ -94,19 +105,22 @@ class Version:
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """Names of its classes."""
+        """Labels of its classes."""
         return tuple(self.description.classes)
 
     @cached_property
     def signature(self) -> bytes:
-        """The part of a ClassifyResponse that says who answers."""
+        """Serialized part of every ClassifyResponse that names the model, the version and the provider."""
         model = self.description
-        response = pb.ClassifyResponse(model=model.name, version=model.version, provider=model.serving.provider)
+        serving = model.serving
+        response = pb.ClassifyResponse(
+            model=model.name, version=model.version, provider=serving.provider, digest=serving.digest
+        )
         return response.SerializeToString()
 
     @cached_property
-    def row(self) -> "Row | None":
-        """One row of the only input; None if there are several, or if its rows have no fixed size."""
+    def row(self) -> Row | None:
+        """Row of the only input. If None, there are several inputs, or the size of a row is not fixed."""
         if len(self.inputs) > 1 or not self.batched:
             return None
         (tensor,) = self.inputs.values()
@@ -117,35 +131,45 @@ class Version:
         return Row(tensor.name, datatype.name, datatype.dtype, sizes, math.prod(sizes) * datatype.dtype.itemsize)
 
     def batcher(self, with_blocks: bool, with_scale: bool) -> Batcher:
-        """The graph that answers. Raises NotSupported if there is none."""
-        if with_scale:
-            found, file = (self.lesion_probe, LESION_PROBE) if with_blocks else (self.lesion, LESION)
-            lacks, instead = "cannot scale its blocks", "leave block_scale out"
-        else:
-            probe = LESION_PROBE if self.is_lesioned else PROBE
-            found, file = (self.probe, probe) if with_blocks else (self.lean, LEAN)
-            lacks, instead = "has no block statistics", "ask without them"
+        """Returns the batcher of the graph that answers a request. Raises NotSupported if there is none.
+
+        Args:
+            with_blocks: Whether the request asks for block statistics.
+            with_scale: Whether the request has a block scale.
+        """
+        files = (LESION, LESION_PROBE) if with_scale else (LEAN, PROBE)
+        file = files[with_blocks]
+        found = self.batchers.get(file)
         if found is None:
+            lacks, hint = (
+                ("cannot scale its blocks", "leave block_scale out")
+                if with_scale
+                else ("has no block statistics", "ask without them")
+            )
+            missing = LESION_PROBE if self.is_lesioned else file
             residual = self.description.blocks or not self.description.depth
-            why = f"it comes without {file}" if residual else "it has no residual blocks"
-            raise NotSupported(f"model {self.description.name} {lacks}: {why}; {instead}")
+            why = f"it comes without {missing}" if residual else "it has no residual blocks"
+            raise NotSupported(f"model {self.description.name} {lacks}: {why}; {hint}")
         return found
 
     @property
     def is_lesioned(self) -> bool:
-        """Whether it is the lesion graphs of a model, which take the input `block_scale`."""
+        """Whether its graphs are the lesion graphs of a model, with the input `block_scale`."""
         return BLOCK_SCALE in self.inputs
 
     @cached_property
     def lesioned(self) -> "Version | None":
-        """Its lesion graphs as a model of their own, NAME.lesion, with the input `block_scale` float32 [n, blocks]."""
-        if self.lesion is None:
+        """Lesion graphs as a model of their own, NAME.lesion, with the input `block_scale` float32 [n, blocks].
+
+        If None, it has no lesion graphs.
+        """
+        if LESION not in self.batchers:
             return None
         description = pb.Model()
         description.CopyFrom(self.description)
         description.name += LESION_SUFFIX
         scale = Tensor(BLOCK_SCALE, "tensor(float)", (None, len(description.blocks)))
+        lesions = {LEAN: LESION, PROBE: LESION_PROBE}
+        batchers = {file: self.batchers[lesion] for file, lesion in lesions.items() if lesion in self.batchers}
         inputs = {**self.inputs, BLOCK_SCALE: scale}
-        return replace(
-            self, description=description, inputs=inputs, lean=self.lesion, probe=self.lesion_probe, ratios=None
-        )
+        return replace(self, description=description, inputs=inputs, batchers=batchers, ratios=None)

@@ -1,7 +1,7 @@
-"""Follows the repository: a change on disk reaches the table of models while the server serves.
+"""Watches the repository: the table of models follows changes on disk while the server runs.
 
-The system's notifications make it quick; a look every `poll` seconds makes it certain, since network file systems
-notify of nothing, and a repository that is replaced as a whole takes its notifications with it.
+The system's notifications make it quick; a scan every `poll` seconds makes it certain, since network file systems send
+no notifications, and neither does a repository that was replaced as a whole.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from watchfiles import Change, awatch
 from resprobe_server.config import Config
 from resprobe_server.models.registry import Models
 
-STEP = 100  # milliseconds without a further change after which changes are looked at
+STEP = 100  # milliseconds without a further change after which changes are reported
 log = structlog.get_logger()
 
 
@@ -26,7 +26,7 @@ async def watching(config: Config, models: Models) -> AsyncIterator[None]:
         yield
         return
     task = asyncio.create_task(_follow(config, models))
-    await asyncio.sleep(0)  # it begins to watch
+    await asyncio.sleep(0)  # lets the task begin to watch
     try:
         yield
     finally:
@@ -39,16 +39,16 @@ async def _follow(config: Config, models: Models) -> None:
     async for _ in changes(config.repository, config.poll):
         try:
             await models.refresh()
-        except Exception as error:  # what is loaded goes on serving, and the next look may do better
+        except Exception as error:  # loaded models go on serving, and the next scan may succeed
             log.error("the repository could not be followed", repository=str(config.repository), reason=str(error))
 
 
 async def changes(root: Path, poll: float) -> AsyncIterator[None]:
-    """Yields whenever it is time to look at a repository.
+    """Yields whenever it is time to scan a repository.
 
     Args:
-        root: Of the repository.
-        poll: Seconds after which it is time in any case.
+        root: Directory of the repository.
+        poll: Maximum seconds between scans.
     """
     try:
         async for _ in _notified(root, poll):

@@ -1,4 +1,5 @@
-"""What the server did: counts by graph, sampled ratios, Prometheus metrics, OpenTelemetry traces.
+"""Metrics and traces for operators: Prometheus and OpenTelemetry.
 
-In: events from other rooms, as plain numbers. Out: metrics and spans.
+In: counters of graphs and calls, and the events of the tracer protocol. Out: metrics over HTTP, and spans. May import
+every room below the services; only app imports it.
 """

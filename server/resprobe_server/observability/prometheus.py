@@ -1,4 +1,4 @@
-"""Prometheus metrics on a port of their own: made from the counters when asked for, so they cost nothing until then."""
+"""Prometheus metrics on a port of their own: made from the counters at each scrape, so they cost nothing until then."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ from resprobe._wire.address import SCHEMES
 from resprobe_server.binding import check_free, parse_listening
 from resprobe_server.config import Config
 from resprobe_server.errors import NotReady, StartError
+from resprobe_server.models import ratio_sampler
 from resprobe_server.models.registry import Models
 from resprobe_server.models.version import Version
-from resprobe_server.observability import ratio_sampler
-from resprobe_server.observability.graph_stats import SECONDS
 from resprobe_server.rpc.status_counts import Calls
 from resprobe_server.scheduling.batcher import Batcher
+from resprobe_server.scheduling.graph_stats import SECONDS
 
 GRAPH = "model", "version", "graph"
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -26,15 +26,16 @@ log = structlog.get_logger()
 
 
 class ServerCollector(Collector):
-    """Reads the counters of a server."""
+    """Reads the counters of a server at each scrape."""
 
     def __init__(self, models: Models, calls: Calls) -> None:
+        """Creates the collector of a server's models and calls."""
         self._models, self._calls = models, calls
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics; see their texts."""
+        """Yields all metrics."""
         try:
-            versions = self._models.all()
+            versions = self._models.table.all()
         except NotReady:
             versions = []
         yield self._requests()
@@ -60,11 +61,11 @@ class ServerCollector(Collector):
             "Versions that were loaded, that failed to, or that are incompatible with those served; the log says why."
         )
         metric = CounterMetricFamily("resprobe_loads", text, labels=["model", "outcome"])
-        models = self._models
+        loads = self._models.counts
         for outcome, counts in (
-            ("loaded", models.loads),
-            ("failed", models.failures),
-            ("incompatible", models.refusals),
+            ("loaded", loads.loaded),
+            ("failed", loads.failed),
+            ("incompatible", loads.incompatible),
         ):
             for model, count in sorted(counts.copy().items()):
                 metric.add_metric([model, outcome], count)
@@ -103,9 +104,11 @@ def _counts(graphs: Graphs) -> Iterator[Metric]:
 
 def _histograms(graphs: Graphs) -> Iterator[Metric]:
     queue = HistogramMetricFamily(
-        "resprobe_queue_seconds", "What a request waited before its first batch started.", labels=GRAPH
+        "resprobe_queue_seconds", "Seconds that a request waited before its first batch started.", labels=GRAPH
     )
-    inference = HistogramMetricFamily("resprobe_inference_seconds", "What a batch took on the device.", labels=GRAPH)
+    inference = HistogramMetricFamily(
+        "resprobe_inference_seconds", "Seconds that a batch ran on the device.", labels=GRAPH
+    )
     size = HistogramMetricFamily("resprobe_batch_size", "Images in a batch.", labels=GRAPH)
     for labels, batcher in graphs:
         counters = batcher.counters
@@ -135,7 +138,7 @@ def _ratios(versions: Sequence[Version]) -> Metric:
 
 
 def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
-    """As Prometheus has them: each holds those below it too."""
+    """Returns buckets as Prometheus has them: each one also counts the values of those below it."""
     return list(zip([*(f"{float(bound)}" for bound in bounds), "+Inf"], accumulate(counts), strict=True))
 
 
@@ -144,11 +147,11 @@ def listen(config: Config, collector: Collector) -> Iterator[None]:
     """Answers scrapes over HTTP while the context is open, on threads of its own.
 
     Args:
-        config: Its metrics_address says where; the log tells the port. Nothing is done if it is empty.
-        collector: What to tell; figures of the process are added.
+        config: Configuration; `metrics_address` is the address to listen on. If it is empty, nothing is done.
+        collector: Metrics of the server; those of the process are added.
 
     Raises:
-        StartError: It is not HOST:PORT, or it cannot listen there.
+        StartError: The address is not HOST:PORT, or the server cannot listen there.
     """
     address = config.metrics_address
     if not address:

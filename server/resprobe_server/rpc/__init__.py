@@ -1,5 +1,5 @@
 """Calls, straight on gRPC's core.
 
 In: bytes and metadata of calls. Out: their requests to the method that answers them, and statuses and responses back.
-Imports errors, texts, and leaves of other rooms; never services, models or graphs.
+Imports the configuration, errors, texts and principals; never services, models or graphs.
 """

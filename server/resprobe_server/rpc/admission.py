@@ -1,39 +1,64 @@
-"""What one client may take: calls under way at a time, and what gRPC itself limits for each connection."""
+"""Limits for one client: calls under way at a time, and what gRPC itself limits for each connection."""
 
+import ipaddress
 import threading
 import time
 from collections import Counter
+from functools import lru_cache
+from urllib.parse import unquote
 
 from resprobe_server.config import Config
 from resprobe_server.errors import QueueFull
 from resprobe_server.rpc.arrivals import Arrivals
-from resprobe_server.rpc.call import Call
+from resprobe_server.rpc.context import LimitedCall
 
 MIB = 1 << 20
-READ_AHEAD = 256 << 10  # bytes; a message that is being read comes whole, whatever its size
+READ_AHEAD = 256 << 10  # bytes; a message that is being read is read whole, whatever its size
 HEALTH = "grpc.health.v1.Health/"
 FIRST_GUESS = 1.0  # seconds of a call, before any was measured
-KEPT_FREE = 7  # a caller may have so many calls for each place that is free: 896 of 1024, if it is alone
-ANONYMOUS = 8  # the callers without a token share a pool of the limit divided by this
+KEPT_FREE = 7  # a client may have so many calls for each place that is free: 896 of 1024, if it is alone
+ANONYMOUS = 8  # clients without a token share a pool of the limit divided by this
+PREFIX = 64  # bits of an IPv6 address: one machine may use all addresses that share them
+
+
+def origin_of(peer: str) -> str:
+    """Returns where a call comes from, as far as limits tell clients apart: an IP address, whatever the port.
+
+    Args:
+        peer: Address as gRPC names it, such as ipv4:10.0.0.1:4711, ipv6:%5B::1%5D:4711 or unix:/run/socket.
+    """
+    scheme, _, rest = peer.partition(":")
+    if scheme == "ipv4":
+        return rest.rpartition(":")[0]
+    return _network(rest.rpartition(":")[0]) if scheme == "ipv6" else scheme
+
+
+@lru_cache(4096)
+def _network(address: str) -> str:
+    bare = unquote(address).strip("[]").partition("%")[0]
+    try:
+        return str(ipaddress.ip_network((bare, PREFIX), strict=False))
+    except ValueError:
+        return bare
 
 
 class CallLimit:
-    """Refuses calls beyond a number under way at a time.
+    """Maximum number of calls under way at a time.
 
-    Each caller has a share: the holder of a token, or else an IP address. Where there are tokens, the methods that
-    need none have a small pool of their own, so that nobody without a token can shut their holders out.
+    Each client has a share: the holder of a token, or else an IP address. Where there are tokens, the methods that need
+    none have a small pool of their own, so that clients without a token cannot shut out those that have one.
 
     Health checks are not counted: a busy server is not a sick one, and must not be restarted for it.
     """
 
     def __init__(self, limit: int, share: int = 0, tokens: bool = False) -> None:
-        """Makes it.
+        """Creates a limit with all places free.
 
         Args:
-            limit: Calls under way, at least 1.
-            share: Those of one caller. If 0, a caller may have `KEPT_FREE` times as many as there are places free, so
-                that there is always one for who comes next.
-            tokens: Whether callers have tokens.
+            limit: Maximum calls under way, minimum 1.
+            share: Maximum calls of one client. If 0, a client may have `KEPT_FREE` times as many as there are places
+                free, so that there is always one for the next client.
+            tokens: Whether clients have tokens.
         """
         self.limit, self._share, self._tokens = limit, share, tokens
         self._seconds = FIRST_GUESS
@@ -41,11 +66,11 @@ class CallLimit:
         self._running = self._anonymous = 0
         self._shares: Counter[str] = Counter()
 
-    def check(self, call: Call) -> None:
+    def check(self, call: LimitedCall) -> None:
         """Raises QueueFull if there is no place for a call."""
         if call.method.startswith(HEALTH):
             return
-        if self._tokens and call.caller is None:
+        if self._tokens and call.principal is None:
             self._refuse_beyond(max(1, self.limit // ANONYMOUS), self._anonymous, "calls without a token are under way")
             return
         self._refuse_beyond(self.limit, self._running, "calls are under way")
@@ -54,7 +79,7 @@ class CallLimit:
             self._share or KEPT_FREE * (self.limit - self._running), own, f"calls of {call.origin} are under way"
         )
 
-    def enter(self, call: Call) -> None:
+    def enter(self, call: LimitedCall) -> None:
         """Gives a place to a call, unless it has ended. Raises QueueFull if there is none."""
         if call.method.startswith(HEALTH):
             return
@@ -64,18 +89,18 @@ class CallLimit:
                 self._count(call, 1)
                 call.has_place = True
 
-    def leave(self, call: Call) -> None:
+    def leave(self, call: LimitedCall) -> None:
         """Takes back the place of a call that has ended, if it has one."""
         with self._lock:
             if not call.has_place:
                 return
             call.has_place = False
             self._count(call, -1)
-        if not call.streams:  # how long a client keeps one open says nothing about this server
+        if not call.streams:  # a client may keep one open for as long as it likes
             self._seconds = 0.9 * self._seconds + 0.1 * (time.monotonic() - call.began)
 
-    def _count(self, call: Call, step: int) -> None:
-        if self._tokens and call.caller is None:
+    def _count(self, call: LimitedCall, step: int) -> None:
+        if self._tokens and call.principal is None:
             self._anonymous += step
             return
         self._running += step
@@ -89,29 +114,29 @@ class CallLimit:
 
 
 def arrivals(config: Config) -> Arrivals:
-    """What calls wait in for their request, and get their place from, as configured."""
+    """Creates what waits for requests and gives calls their places, as configured."""
     tokens = config.tokens is not None
     limit = CallLimit(config.max_calls, config.max_calls_per_peer, tokens) if config.max_calls else None
     return Arrivals(config.request_timeout, limit)
 
 
 def options(config: Config) -> list[tuple[str, int]]:
-    """Channel arguments of gRPC (grpc/impl/channel_arg_names.h) for what is limited there."""
+    """Returns channel arguments of gRPC (grpc/impl/channel_arg_names.h) for the limits of a connection."""
     arguments = {
         "grpc.max_receive_message_length": config.max_message * MIB,
         "grpc.max_send_message_length": config.max_message * MIB,
         "grpc.max_concurrent_streams": config.max_streams,
-        # With it, core counts streams that have ended too for a while, and refuses those of clients who keep the limit.
+        # With it, core counts streams that have ended for a while, and refuses those of clients that keep the limit.
         "grpc.http.overload_protection": 0,
-        # What core may read ahead of a stream that reads no more; with probing for the bandwidth it is without a bound.
+        # Bytes that core may read ahead of a stream that reads no more; without a bound if it probes the bandwidth.
         "grpc.http2.bdp_probe": 0,
         "grpc.http2.lookahead_bytes": READ_AHEAD,
         # This side's pings find connections whose client is gone.
         "grpc.keepalive_time_ms": _ms(config.keepalive),
         "grpc.keepalive_timeout_ms": _ms(config.keepalive_timeout),
-        "grpc.http2.ping_timeout_ms": _ms(config.keepalive_timeout),  # a minute otherwise, whatever the line above says
+        "grpc.http2.ping_timeout_ms": _ms(config.keepalive_timeout),  # a minute by default, despite the line above
         "grpc.keepalive_permit_without_calls": 1,
-        # The client's pings: who sends them faster gets three warnings and is disconnected.
+        # The client's pings: a client that sends them faster gets three warnings and is disconnected.
         "grpc.http2.min_recv_ping_interval_without_data_ms": _ms(config.min_ping_interval),
         "grpc.so_reuseport": 0,  # a second server at the same address is a mistake, not a wish
     }

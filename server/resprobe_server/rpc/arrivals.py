@@ -1,44 +1,53 @@
-"""Calls whose request has not come yet: it must come within a time, and until then they take nobody's place.
+"""Calls whose request has not arrived: it must arrive within a time, and until then they take no client's place.
 
-A call gets its place among those under way (admission.py) with its request; of a stream, with the first. So calls whose
-request never comes cannot shut out those whose request comes with them. Many wait only where they are opened to wait:
-then the oldest end of whoever has most.
+A call gets its place among those under way (admission.py) with its request; a stream gets it with the first. So calls
+whose request never arrives cannot shut out those whose request arrives with them. Many wait only where they are opened
+in order to wait: then the oldest are ended, of the origin that has most.
 """
 
 import time
+from asyncio import AbstractEventLoop, TimerHandle
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from resprobe_server.errors import Expired, QueueFull
+from resprobe_server.rpc.context import LimitedCall
 
-if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, TimerHandle
+WAITING = 1024  # maximum calls that wait for their request
+MADE_FREE = 128  # places that are made free at a time, since that means walking through all
+CHECKS = 20  # checks for late calls within the time that they have
 
-    from resprobe_server.rpc.admission import CallLimit
-    from resprobe_server.rpc.call import Call
 
-WAITING = 1024  # calls that may wait for their request
-MADE_FREE = 128  # places that are made free at a time, since it takes a look at all
-LOOKS = 20  # looks for late calls within the time that they have
+class Limit(Protocol):
+    """Gives places to calls."""
+
+    def check(self, call: LimitedCall, /) -> None:
+        """Raises QueueFull if there is no place for a call."""
+
+    def enter(self, call: LimitedCall, /) -> None:
+        """Gives a place to a call. Raises QueueFull if there is none."""
+
+    def leave(self, call: LimitedCall, /) -> None:
+        """Takes back the place of a call that has ended."""
 
 
 class Arrivals:
     """Waits for requests; see the top of the module."""
 
-    def __init__(self, seconds: float = 0.0, limit: "CallLimit | None" = None) -> None:
-        """Makes it.
+    def __init__(self, seconds: float = 0.0, limit: Limit | None = None) -> None:
+        """Creates it without calls.
 
         Args:
-            seconds: That a request may take to come; 0: any time.
-            limit: Gives places to calls whose request has come. If None, all have one.
+            seconds: Maximum seconds from a call to its request. If 0, the request may arrive at any time.
+            limit: Gives places to calls whose request has arrived. If None, all have one.
         """
         self._seconds, self._limit = seconds, limit
-        self._waiting: dict[Call, None] = {}  # oldest first; who takes a call out of it decides what becomes of it
+        self._waiting: dict[LimitedCall, None] = {}  # oldest first; whichever thread removes a call decides its end
 
-    def expect(self, call: "Call") -> None:
-        """Begins to wait for the request of a call. On the poller's thread. Raises QueueFull if it has no place."""
+    def expect(self, call: LimitedCall) -> None:
+        """Begins to wait for the request of a call. Runs on gRPC's thread. Raises QueueFull if there is no place."""
         if self._limit is not None:
             self._limit.check(call)
         call.add_done_callback(self._ended)
@@ -46,30 +55,30 @@ class Arrivals:
         if len(self._waiting) > WAITING:
             self._make_room()
 
-    def came(self, call: "Call") -> bool:
-        """The request of a call is there; returns whether it was still waited for. On the poller's thread."""
+    def came(self, call: LimitedCall) -> bool:
+        """Removes a call whose request has arrived; returns whether it was waited for. Runs on gRPC's thread."""
         return self._waiting.pop(call, self) is None
 
-    def enter(self, call: "Call") -> None:
-        """Gives a call its place. On the poller's thread. Raises QueueFull if there is none."""
+    def enter(self, call: LimitedCall) -> None:
+        """Gives a call its place. Runs on gRPC's thread. Raises QueueFull if there is none."""
         if self._limit is not None:
             self._limit.enter(call)
 
     @contextmanager
-    def looking(self, loop: "AbstractEventLoop") -> Iterator[None]:
-        """Ends, while the context is open, what waits too long."""
+    def checking(self, loop: AbstractEventLoop) -> Iterator[None]:
+        """Ends calls that wait too long, while the context is open."""
         if not self._seconds:
             yield
             return
 
         timer: TimerHandle
 
-        def look() -> None:
+        def check() -> None:
             nonlocal timer
             self._end_late()
-            timer = loop.call_later(self._seconds / LOOKS, look)
+            timer = loop.call_later(self._seconds / CHECKS, check)
 
-        timer = loop.call_later(self._seconds / LOOKS, look)
+        timer = loop.call_later(self._seconds / CHECKS, check)
         try:
             yield
         finally:
@@ -91,7 +100,7 @@ class Arrivals:
             if self.came(call):
                 call.post(call.break_off, error)
 
-    def _ended(self, call: "Call") -> None:
+    def _ended(self, call: LimitedCall) -> None:
         self._waiting.pop(call, None)
         if self._limit is not None:
             self._limit.leave(call)

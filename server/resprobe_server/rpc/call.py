@@ -1,150 +1,155 @@
-"""One gRPC call on the server's side: what the method that answers it gets as its context, and how it is run.
+"""One gRPC call on the server's side: the context of the method that answers it, and how that method is run.
 
-Core's reports come on the poller's thread (server.py), where a call is let in and its request read, and queued at
-once if it can be. All else happens on the event loop.
+Core's events arrive on gRPC's thread (server.py). There a call is let in, its request read, and queued at once if that
+is possible. Everything else happens on the event loop.
 """
 
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
-from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
 
 from resprobe_server.errors import UnknownMethod, Unreadable
-from resprobe_server.rpc.origin import origin_of
-from resprobe_server.rpc.reply import Reply, Respond
-from resprobe_server.rpc.status import CODES, DETAILS, Context, make_status
-
-if TYPE_CHECKING:
-    from resprobe_server.observability.traces import Tracing
-    from resprobe_server.rpc.server import Server
-    from resprobe_server.scheduling.request import Promise
-    from resprobe_server.security.tokens import Caller
+from resprobe_server.principal import Authenticated
+from resprobe_server.rpc.admission import origin_of
+from resprobe_server.rpc.context import Code, Metadata, Reply, RequestContext, Respond
+from resprobe_server.rpc.core import CoreCall
+from resprobe_server.rpc.state import ServerState
+from resprobe_server.rpc.status import CODES, DETAILS, make_status
 
 LONGEST_NAME = 120  # characters of a method's name in an error
-Code = grpc.StatusCode
-Metadata = Sequence[tuple[str, str | bytes]]
-Direct = Callable[[bytes, "Call"], Any]  # see Server.add
+Direct: TypeAlias = Callable[[bytes, RequestContext], Any]  # see Method
+Deserializer: TypeAlias = Callable[[bytes], Any]
 
 
-class Call:
-    """A call with one request and one response, and the base of those with streams.
-
-    To methods it is the part of grpc.aio.ServicerContext that services, health checks and reflection use. What a
-    method raises becomes the status of its call.
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A method that the server has.
 
     Attributes:
-        method: Its full name, without the first slash; "unknown" if nobody serves it.
-        streams: Whether its requests or responses are a stream.
-        tallies: Whether it counts as one answer where it ends well; else its responses do.
-        caller: Who made it. If None, this server asks nobody for a token, or not for this method.
-        cancelled: Whether the caller has gone, or the deadline has passed.
-        identifier: What the caller named its one request.
-        has_place: Whether it is counted among those under way; see admission.py.
-        began: When it came, on the clock of time.monotonic.
+        name: Full name, without the first slash.
+        run: Answers a request, or an iterator of requests if they are a stream.
+        parse: Makes a request from its bytes.
+        serialize: Makes the bytes of a response.
+        reads_stream: Whether the requests are a stream.
+        direct: Gets the bytes of a request first, on gRPC's thread. It either hands on a Reply that will be set later
+            and returns None, or returns the message, and a task runs the method. What it raises becomes the status of
+            the call. If None, a task runs every request.
+    """
+
+    name: str
+    run: Callable[[Any, Any], Any]
+    parse: Deserializer
+    serialize: Callable[[Any], bytes]
+    reads_stream: bool = False
+    direct: Direct | None = None
+
+
+UNKNOWN = Method("unknown", lambda *_: None, bytes, bytes)  # stands for each method that the server does not have
+
+
+class Call(Authenticated):
+    """A call with one request and one response, and the base of those with streams.
+
+    Methods see it as a CallContext. What a method raises becomes the status of its call.
+
+    Attributes:
+        method: Full name of the method, without the first slash; "unknown" if the server has no such method.
+        streams: Whether the requests or responses are a stream.
+        tallies: Whether the call is counted as one response when it ends well. If not, its responses are counted.
+        cancelled: Whether the client has cancelled the call, or the deadline has passed.
+        identifier: Id of the one request.
+        has_place: Whether the call is counted among those under way; see admission.py.
+        began: Time of arrival, on the clock of time.monotonic.
     """
 
     streams = False
     tallies = True
-    caller: "Caller | None" = None
     cancelled = False
     identifier = ""
     has_place = False
-    started = False  # whether the initial metadata is on its way
     _callbacks: "tuple[Callable[[Call], None], ...]" = ()
     _origin = ""
     _code: Code | None = None
     _details = ""
     _direct = False  # whether it is answered without a task
-    _watched = False  # whether core is to report its end
+    _refusal: Exception | None = None  # reason why its request is refused, until that is posted
     _task: "asyncio.Task[None] | None" = None
 
-    def __init__(self, server: "Server", event: Any, method: str, handler: Any, direct: "Direct | None") -> None:
-        """Takes a call in.
+    def __init__(self, state: ServerState, method: Method, core: CoreCall) -> None:
+        """Creates the call of a method from the call that core has accepted."""
+        self._state, self._method, self._core = state, method, core
+        self.method, self.began = method.name, time.monotonic()
 
-        Args:
-            server: That it came to.
-            event: By which core reported it.
-            method: See above.
-            handler: The grpc.RpcMethodHandler of its method. If None, nobody serves it.
-            direct: See Server.add. If None, there is none.
-        """
-        self.server, self.method, self.handler = server, method, handler
-        self.began = time.monotonic()
-        self._event, self._core, self._take = event, event.call, direct
-
-    # What methods use.
+    # What methods and gates use.
 
     def invocation_metadata(self) -> Metadata:
-        """What the caller sent along."""
-        metadata: Metadata = self._event.invocation_metadata
-        return metadata
+        """Returns the metadata that the client sent with the call."""
+        return self._core.metadata
 
     def peer(self) -> str:
-        """The address of the caller."""
-        return str(self._core.peer().decode(errors="replace"))
+        """Returns the address of the client."""
+        return self._core.peer()
 
     @property
     def origin(self) -> str:
-        """Who pays for the call in shares of the limits: the holder of a token, or else an IP address."""
+        """Name that the shares of limits are counted under: the holder of a token, or else an IP address."""
         if not self._origin:
-            self._origin = origin_of(self.peer()) if self.caller is None else f"the token of {self.caller.name}"
+            self._origin = origin_of(self.peer()) if self.principal is None else f"the token of {self.principal.name}"
         return self._origin
 
     def time_remaining(self) -> float | None:
-        """Seconds. If None, the caller set no deadline."""
-        deadline: float = self._event.call_details.deadline
+        """Returns the seconds until the deadline. If None, the client set no deadline."""
+        deadline = self._core.deadline
         return None if deadline == math.inf else max(0.0, deadline - time.time())
 
     def code(self) -> Code | None:
-        """The status that it ended with. If None, it has not ended."""
+        """Returns the status of the call. If None, the call has not ended."""
         return self._code
 
     def details(self) -> str:
-        """The text of that status."""
+        """Returns the message of the status."""
         return self._details
 
     def add_done_callback(self, callback: "Callable[[Call], None]") -> None:
-        """Calls it with the call that has ended: on the event loop, or on the poller's thread if it was refused."""
+        """Registers a callback that gets the call when it has ended.
+
+        It runs on the event loop, or on gRPC's thread if the call was refused there.
+        """
         self._callbacks += (callback,)
 
     async def abort(self, code: Code, details: str = "", trailing_metadata: Metadata = ()) -> NoReturn:
-        """Ends the call."""
+        """Ends the call with a status."""
         self.finish(code, details, trailing_metadata)
         raise grpc.aio.AbortError
 
     # How it is run.
 
     def begin(self) -> None:
-        """Lets the call in and asks for its request, or refuses it unread. On the poller's thread."""
+        """Lets the call in and asks for its request, or refuses it unread. Runs on gRPC's thread."""
         try:
-            for gate in self.server.gates:
+            for gate in self._state.gates:
                 gate.enter(self)
-            if self.handler is None:
-                raise UnknownMethod(f"there is no method {readable(self._event.call_details.method)}")
-            self.server.arrivals.expect(self)
+            if self._method is UNKNOWN:
+                raise UnknownMethod(f"there is no method {readable(self._core.method)}")
+            self._state.arrivals.expect(self)
         except Exception as error:
-            self.fail(error)  # at once: whoever opens calls by the thousand must cost little
+            self.fail(error)  # at once, so that clients that open calls by the thousand cost little
         else:
-            self._watched = True
-            self.batch(self._closed, cygrpc.ReceiveCloseOnServerOperation(0))
+            self._core.close(self)
             self.open()
 
     def open(self) -> None:
-        """Asks for what the method is run with. On the poller's thread."""
-        self.receive()
-
-    def receive(self) -> None:
-        """Asks for a request."""
-        self.batch(self.received, cygrpc.ReceiveMessageOperation(0))
+        """Asks for what the method is run with. Runs on gRPC's thread."""
+        self._core.receive(self)
 
     def break_off(self, error: Exception) -> None:
-        """Ends the call, whatever it is at."""
+        """Ends the call with the status of an exception, whatever it is doing. Runs on the event loop."""
         self.fail(error)
         if self._task is not None:
             self._task.cancel()
@@ -156,63 +161,41 @@ class Call:
         if self.cancelled:
             self.finish(self._ending())
             return
-        tracing = self.server.tracing
-        run = self._traced(tracing, request) if tracing else self._run(request)
-        self._task = self.server.loop.create_task(run)
-        self.server.running.add(self._task)
+        self._task = self._state.loop.create_task(self._run(request))
+        self._state.running.add(self._task)
         self._task.add_done_callback(self._done)
 
     async def _run(self, request: Any) -> None:
-        try:
-            await self.answer(request)
-        except asyncio.CancelledError:
-            self.finish(self._ending())
-        except grpc.aio.AbortError:
-            pass  # it has ended
-        except Exception as error:
-            self.fail(error)
-
-    async def _traced(self, tracing: "Tracing", request: Any) -> None:
-        with tracing.call(self.method, cast(Context, self)):
-            await self._run(request)
+        with self._state.tracer.call(self.method, self):
+            try:
+                await self.answer(request)
+            except asyncio.CancelledError:
+                self.finish(self._ending())
+            except grpc.aio.AbortError:
+                pass  # it has ended
+            except Exception as error:
+                self.fail(error)
 
     async def answer(self, request: Any) -> None:
-        """Runs the method."""
-        response = await self.handler.unary_unary(request, self)
-        self.finish(Code.OK, message=self.handler.response_serializer(response))
+        """Runs the method and sends its response."""
+        response = await self._method.run(request, self)
+        self.finish(Code.OK, message=self._method.serialize(response))
 
     def finish(self, code: Code, details: str = "", trailing: Metadata = (), message: bytes | None = None) -> None:
-        """Ends the call, unless it has ended."""
+        """Ends the call with a status, unless it has ended."""
         if self._code is not None:
             return
         self._code, self._details = code, details
-        number = 0 if code is Code.OK else code.value[0]
-        operations = [cygrpc.SendStatusFromServerOperation(trailing, number, details.encode(errors="replace"), 0)]
-        if not self.started:
-            operations.append(cygrpc.SendInitialMetadataOperation(None, 0))
-        if message is not None:
-            operations.append(cygrpc.SendMessageOperation(message, 0))
-        if not self._watched:  # it was refused unread: one batch for the whole call
-            operations.append(cygrpc.ReceiveCloseOnServerOperation(0))
         if self.tallies or code is not Code.OK:
-            self.server.calls.count(self.method, code)  # all this first: who has its answer may rely on it
+            self._state.counts.count(self.method, code)  # before the client has its response and can rely on it
         for callback in self._callbacks:
             callback(self)
-        self.batch(_ignore, *operations)
+        self._core.finish(0 if code is Code.OK else code.value[0], details, trailing, message)
 
     def fail(self, error: Exception) -> None:
-        """Ends the call with the status that an exception stands for."""
-        status = make_status(error, cast(Context, self), self.identifier)
+        """Ends the call with the status of an exception."""
+        status = make_status(error, self, self.identifier)
         self.finish(CODES[status.code], status.message, ((DETAILS, status.SerializeToString()),))
-
-    def _post_refusal(self, error: Exception, _: Any) -> None:
-        self.post(self._refuse, error)
-
-    def _refuse(self, error: Exception) -> None:
-        if self.cancelled:  # that is why there was no request
-            self.finish(self._ending())
-        else:
-            self.fail(error)
 
     def _ending(self) -> Code:
         return Code.DEADLINE_EXCEEDED if self.time_remaining() == 0 else Code.CANCELLED
@@ -224,69 +207,79 @@ class Call:
             self.finish(self._ending())
 
     def _done(self, task: "asyncio.Task[None]") -> None:
-        self.server.running.discard(task)
+        self._state.running.discard(task)
         if self._code is None:  # it was cancelled before its first step
             self.finish(self._ending())
         if not task.cancelled():
             task.result()
 
-    # Between core and the event loop.
-
-    def batch(self, tag: Callable[[Any], None], *operations: Any) -> None:
-        """Asks core for operations; the tag is called on the poller's thread when they are done."""
-        if not self.server.stopped:
-            self._core.start_server_batch(operations, tag)
+    # From core, on gRPC's thread.
 
     def post(self, step: Callable[..., None], *arguments: Any) -> None:
-        """Does a step on the event loop."""
-        self.server.loop.call_soon_threadsafe(step, *arguments)
+        """Runs a step on the event loop."""
+        self._state.loop.call_soon_threadsafe(step, *arguments)
 
-    def _closed(self, event: Any) -> None:
-        if event.batch_operations[0].cancelled():
+    def failed(self, error: Exception) -> None:
+        """Ends the call because an event of core could not be handled."""
+        self.post(self.break_off, error)
+
+    def closed(self, cancelled: bool) -> None:
+        """Cancels the method if the client or the deadline has cancelled the call."""
+        if cancelled:
             self.cancelled = True
             self.post(self._cancel)
 
-    def received(self, event: Any) -> None:
-        """A request is there, or will not come. On the poller's thread."""
-        if not self.server.arrivals.came(self):
+    def received(self, data: bytes | None) -> None:
+        """Handles the request. If None, it will not arrive."""
+        if not self._state.arrivals.came(self):
             return
-        data = event.batch_operations[0].message()
+        direct = self._method.direct
         try:
             if data is None:
                 raise Unreadable(f"{self.method} takes one request, and none came")
-            self.server.arrivals.enter(self)
-            request = self._take(data, self) if self._take and not self.cancelled else self.parse(data)
+            self._state.arrivals.enter(self)
+            request = direct(data, self) if direct and not self.cancelled else self.parse(data)
         except Exception as error:
-            # Where the caller has gone, core reports that next: its answer to this operation comes after it. The error
-            # is no variable of this frame, which its traceback holds: the two would keep the message alive.
-            self.started = True
-            self.batch(partial(self._post_refusal, error), cygrpc.SendInitialMetadataOperation(None, 0))
+            # If the client has cancelled the call, core reports that before it reports that the metadata was sent. The
+            # error is not an argument of a step: its traceback holds this frame, and both would keep the message alive.
+            self._refusal = error
+            self._core.start(self)
         else:
             if request is None:
                 self._direct = True
             else:
                 self.post(self.start, request)
 
+    def started(self) -> None:
+        """Refuses the request, now that it is known whether the client has cancelled the call."""
+        self.post(self._refuse)
+
+    def sent(self, success: bool) -> None:
+        """Does nothing: the one response is sent with the status."""
+
+    def _refuse(self) -> None:
+        error, self._refusal = self._refusal, None
+        if self.cancelled or error is None:  # that is why there was no request
+            self.finish(self._ending())
+        else:
+            self.fail(error)
+
     def parse(self, data: bytes) -> Any:
-        """The message in these bytes. Raises Unreadable if there is none."""
+        """Returns the message in these bytes. Raises Unreadable if they are not the method's request."""
         try:
-            message = self.handler.request_deserializer(data)
+            message = self._method.parse(data)
         except DecodeError as error:
             raise Unreadable(f"the bytes of a request are not the message that {self.method} takes") from error
         if not self.streams:
             self.identifier = getattr(message, "id", "")
         return message
 
-    def reply(self, respond: Respond) -> "Promise":
-        """What is to be set to answer the call, for who takes its request directly."""
+    def reply(self, respond: Respond) -> Reply:
+        """Returns the reply that answers the call."""
         return Reply(self, respond)
 
 
 def readable(name: bytes) -> str:
-    """A name that a caller sent, whatever its bytes are: escaped where it is not UTF-8, and not longer than a line."""
+    """Returns a name that a client sent as text of at most a line, with escapes where it is not UTF-8."""
     text = name[: LONGEST_NAME + 1].decode(errors="backslashreplace")
     return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"
-
-
-def _ignore(_: Any) -> None:
-    pass

@@ -1,7 +1,8 @@
-"""A gRPC call with a stream of requests that are answered each by itself, side by side.
+"""A gRPC call with a stream of requests that are answered one by one, side by side.
 
-A request that can be is queued on gRPC's thread and answered without a task, as one of a unary call is. Only so many
-requests are worked on or wait for their answer to be sent; then the next is not read, and gRPC holds the client up.
+A request is queued on gRPC's thread and answered without a task if that is possible, as that of a unary call is. Only
+so many requests are worked on or wait for their response to be sent; beyond, the next is not read, and gRPC makes the
+client wait. stream_states.py says when the next request is read and when the stream is done.
 """
 
 import asyncio
@@ -9,47 +10,47 @@ import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from resprobe_server.errors import NotReady, QueueFull, Unreadable
-from resprobe_server.rpc.call import Code, Direct
+from resprobe_server.rpc.call import Direct, Method
+from resprobe_server.rpc.context import Code, Reply, RequestContext, Respond
+from resprobe_server.rpc.core import CoreCall
 from resprobe_server.rpc.message_stream import SendingCall
-from resprobe_server.rpc.reply import Reply, Respond
-from resprobe_server.rpc.status import Context
-
-if TYPE_CHECKING:
-    from resprobe_server.rpc.server import Server
-
-
-@dataclass(frozen=True)
-class Each:
-    """How the requests of a stream are answered.
-
-    Attributes:
-        direct: See Server.add; the reply to give away is that of the stream.
-        answer: Answers a request that `direct` does not take. What it raises goes to `refuse`.
-        refuse: From what went wrong and the id of the request to the response that says so, and its status.
-        limit: Requests at a time.
-        ordered: Whether the responses come in the order of the requests; else each as soon as it is there.
-    """
-
-    direct: Direct
-    answer: Callable[[Any, Context], Awaitable[Any]]
-    refuse: Callable[[Exception, Context, str], tuple[Any, Code]]
-    limit: int
-    ordered: bool = False
-
+from resprobe_server.rpc.state import ServerState
+from resprobe_server.rpc.stream_states import Action, Intake, State
 
 UNSENT = 16 << 20  # bytes that the requests under way and their responses may take; beyond, no more are read
 
 
+@dataclass(frozen=True)
+class Each:
+    """How a request is answered: the only one of a call, or each of a stream. Responses are bytes.
+
+    Attributes:
+        direct: See Method; it gets the reply to one request from RequestContext.reply.
+        answer: Answers a request that `direct` returned. What it raises is given to `refuse`.
+        refuse: Makes the response to a request that failed, and its status, from the exception, the context and the id
+            of the request.
+        limit: Maximum requests that are worked on or wait for their response to be sent.
+        ordered: Whether the responses are sent in the order of the requests. If not, each is sent when it is there.
+    """
+
+    direct: Direct
+    answer: Callable[[Any, RequestContext], Awaitable[bytes]]
+    refuse: Callable[[Exception, RequestContext, str], tuple[bytes, Code]]
+    limit: int
+    ordered: bool = False
+
+
 class Turn(Reply):
-    """One request of a stream, and the promise of its response; `respond` is set when it was looked at."""
+    """One request of a stream, and the promise of its response."""
 
     __slots__ = ("identifier", "response")
+    _call: "EachCall"
 
     def __init__(self, call: "EachCall") -> None:
-        """Makes it for a request that was not parsed yet."""
+        """Creates the turn of a request that was not parsed yet; `respond` is set when it was."""
         self._call = call
         self.identifier = ""
         self.response: bytes | None = None
@@ -64,61 +65,56 @@ class Turn(Reply):
 
 
 class EachCall(SendingCall):
-    """A call whose requests are answered each by itself; see the top of the module."""
+    """A call whose requests are answered one by one; see the top of the module."""
 
     tallies = False
+    _turn: Turn | None = None  # of the request that is being read
+    _context: contextvars.Context
+    _done_future: "asyncio.Future[None]"  # is done when the last response was sent
 
-    def __init__(self, server: "Server", event: Any, method: str, handler: Any, how: Each) -> None:
-        """Takes a call in; `how` says how each request is answered. The others are those of Call."""
-        super().__init__(server, event, method, handler, how.direct if server.tracing is None else None)
-        self._each = how
-        self._largest = 1  # bytes of the largest request or response so far
-        self._open = 0  # requests that were read and whose response was not sent
-        self._reading = False
-        self._waiting = True  # for the first request
-        self._last = False  # whether no more requests are looked at
-        self._error: Exception | None = None  # why not. If None, there are no more
+    def __init__(self, state: ServerState, method: Method, each: Each, core: CoreCall) -> None:
+        """Creates the call of a method from the call that core has accepted; `each` says how requests are answered."""
+        super().__init__(state, method, core)
+        self._each = each
+        self._intake = Intake(each.limit, UNSENT)
         self._turns: deque[Turn] = deque()  # of an ordered stream
-        self._turn: Turn  # of the request that is being read
         self._tasks: set[asyncio.Task[None]] = set()
-        self._context: contextvars.Context
-        self._all: asyncio.Future[None]  # is done when the last response was sent
 
     # On the event loop.
 
     def open(self) -> None:
-        """Begins. On the poller's thread."""
+        """Begins the stream. Runs on gRPC's thread."""
         self.post(self.start, None)
 
     async def answer(self, request: None) -> None:
         """Reads requests, and waits until all are answered."""
-        self._context, self._all = contextvars.copy_context(), self.server.loop.create_future()
-        self.server.streams.add(self)
+        self._context, self._done_future = contextvars.copy_context(), self._state.loop.create_future()
+        self._state.streams.add(self)
         try:
-            if self.server.draining:
+            if self._state.draining:
                 self.close()
             else:
-                self._reading = True
-                self.receive()
-            await self._all
+                self._do(self._intake.begin())
+            await self._done_future
         finally:
-            self.server.streams.discard(self)
+            self._intake.stop()
+            self._state.streams.discard(self)
             for task in self._tasks:
                 task.cancel()
-        if self._error is not None:
-            raise self._error
+        if self._intake.error is not None:
+            raise self._intake.error
         self.finish(Code.OK)
 
     def close(self) -> None:
-        """Looks at no more requests; the stream ends when those that it has read are answered."""
-        self._end(NotReady("the server is shutting down; what it had read is answered"))
+        """Reads no more requests; the stream ends when those that it has read are answered."""
+        self._do(self._intake.close(NotReady("the server is shutting down; what it had read is answered")))
 
     def answered(self, turn: Turn, response: bytes, code: Code) -> None:
-        """The response to a request is there."""
+        """Sends the response to a request, in its turn if the stream is ordered."""
         if self.code() is not None:
-            return  # nobody hears it
-        self.server.calls.count(self.method, code)
-        self._largest = max(self._largest, len(response))
+            return  # the call has ended
+        self._state.counts.count(self.method, code)
+        self._intake.measure(len(response))
         if not self._each.ordered:
             self.send(response)
             return
@@ -128,113 +124,97 @@ class EachCall(SendingCall):
             self.send(first)
 
     def refused(self, turn: Turn, error: Exception) -> None:
-        """There is none, and this is why."""
-        response, code = self._each.refuse(error, cast(Context, self), turn.identifier)
-        self.answered(turn, self.handler.response_serializer(response), code)
+        """Sends the response that says why a request failed."""
+        response, code = self._each.refuse(error, self, turn.identifier)
+        self.answered(turn, response, code)
 
     def _begin(self, turn: Turn, request: Any) -> None:
-        if self.code() is None:
-            task = self.server.loop.create_task(self._answer(turn, request), context=self._context.copy())
+        if self.code() is None and not self.cancelled:  # of a cancelled stream, `direct` has not seen the request
+            task = self._state.loop.create_task(self._answer(turn, request), context=self._context.copy())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, turn: Turn, request: Any) -> None:
         try:
-            response = await self._each.answer(request, cast(Context, self))
+            response = await self._each.answer(request, self)
         except Exception as error:
             self.refused(turn, error)
         else:
-            self.answered(turn, self.handler.response_serializer(response), Code.OK)
+            self.answered(turn, response, Code.OK)
 
     def _wake(self) -> None:
-        if not self._all.done():
-            self._all.set_result(None)
+        if not self._done_future.done():
+            self._done_future.set_result(None)
 
-    # On the poller's thread.
+    # On gRPC's thread.
 
-    def received(self, event: Any) -> None:
-        """A request is there, or none will come."""
-        if self._waiting and not self._enter():
+    def received(self, data: bytes | None) -> None:
+        """Handles a request. If None, the client sends no more."""
+        if self._intake.state is State.FIRST and not self._enter():
             return
-        data = event.batch_operations[0].message()
         if data is None:
-            self._end(None)
+            self._do(self._intake.close(None))
             return
-        with self._lock:
-            if self._last:
-                return  # the server is going; what comes now was not read
-            self._open += 1
-            self._largest = max(self._largest, len(data))
-            self._reading = self._has_room()
+        action = self._intake.request(len(data))
+        if action is Action.DROP:
+            return  # the server is shutting down, or the call has ended
         turn = self._turn = Turn(self)
         if self._each.ordered:
             self._turns.append(turn)
         try:
-            request = self._take(data, self) if self._take and not self.cancelled else self.parse(data)
+            self._read(turn, data)
         except Unreadable as error:
-            self._give_up(turn, error)
-            return
+            if self._each.ordered:
+                self._turns.pop()  # this one, for only this thread appends
+            self._do(self._intake.close(error, unread=1))
         except Exception as error:
             self.post(self.refused, turn, error)
+            self._do(action)
         else:
-            if request is not None:
-                self.post(self._begin, turn, request)
-        if self._reading:
-            self.receive()
+            self._do(action)
+        finally:
+            self._turn = None
 
-    def _has_room(self) -> bool:
-        """Whether another request may be read: there are few under way, and they and their responses are not large."""
-        return self._open < self._each.limit and (not self._open or self._open * self._largest < UNSENT)
+    def _read(self, turn: Turn, data: bytes) -> None:
+        direct = self._method.direct
+        request = direct(data, self) if direct and not self.cancelled else self.parse(data)
+        if request is not None:
+            self.post(self._begin, turn, request)
 
     def _enter(self) -> bool:
         """Gives the stream its place, with its first request; returns whether there is one."""
-        self._waiting = False
-        if not self.server.arrivals.came(self):
+        if not self._state.arrivals.came(self):
             return False
         try:
-            self.server.arrivals.enter(self)
+            self._state.arrivals.enter(self)
         except QueueFull as error:
-            self._end(error)
+            self._do(self._intake.close(error))
             return False
         return True
 
     def parse(self, data: bytes) -> Any:
         """Returns the message in these bytes, as Call.parse does."""
         message = super().parse(data)
-        self._turn.identifier = getattr(message, "id", "")
+        if self._turn is not None:
+            self._turn.identifier = getattr(message, "id", "")
         return message
 
     def reply(self, respond: Respond) -> Turn:
-        """What is to be set to answer the request that is being read."""
+        """Returns the reply to the request that is being read."""
+        if self._turn is None:
+            raise RuntimeError("no request is being read; call reply in Each.direct")
         self._turn.respond = respond
         return self._turn
 
-    def _give_up(self, turn: Turn, error: Unreadable) -> None:
-        if self._each.ordered:
-            self._turns.remove(turn)
-        with self._lock:
-            self._open -= 1
-        self._end(error)
-
-    def _sent(self, event: Any) -> None:
-        with self._lock:
-            self._open -= 1
-            self._go_on(event)
-            last = self._last and not self._open
-            again = not (self._reading or self._last) and self._has_room()
-            self._reading = self._reading or again
-        if last:
-            self.post(self._wake)
-        elif again:
-            self.receive()
+    def sent(self, success: bool) -> None:
+        """Sends the next response, and reads the next request if there is room again."""
+        super().sent(success)
+        self._do(self._intake.answer())
 
     # On any thread.
 
-    def _end(self, error: Exception | None) -> None:
-        with self._lock:
-            if self._last:
-                return
-            self._last, self._error = True, error
-            last = not self._open
-        if last:
+    def _do(self, action: Action) -> None:
+        if action is Action.ASK:
+            self._core.receive(self)
+        elif action is Action.WAKE:
             self.post(self._wake)

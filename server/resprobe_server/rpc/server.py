@@ -1,12 +1,9 @@
 """A gRPC server on the event loop, straight on gRPC's core.
 
-grpc.aio takes a call through the loop at each of its steps: there it is accepted, there its request is read, there
-its end is watched for. Here a thread takes core's reports, reads and parses, and the loop is woken once for a call,
-with the request; benchmarks/README.md has what that saves. The names are those of grpc.aio.Server, as far as generated
-code, health checks, reflection and this project use them.
-
-`cygrpc` is the module on which both servers of grpcio stand. It is not public: what is used of it, grpcio's own
-grpc/_server.py uses in the same way.
+grpc.aio takes a call through the loop at each of its steps: there it is accepted, there its request is read, there its
+end is watched for. Here a thread polls core, reads and parses, and the loop is woken once for a call, with the request;
+benchmarks/README.md has what that saves. The names are those of grpc.aio.Server, as far as generated code, health
+checks, reflection and this project use them.
 """
 
 import asyncio
@@ -14,36 +11,29 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from functools import partial
+from typing import Any, Protocol
 
 import grpc
 import structlog
-from grpc._cython import cygrpc  # type: ignore[attr-defined]  # the stubs leave it out
 
 from resprobe_server.rpc.arrivals import Arrivals
-from resprobe_server.rpc.call import Call, Direct
+from resprobe_server.rpc.call import UNKNOWN, Call, Deserializer, Method
+from resprobe_server.rpc.context import Gate
+from resprobe_server.rpc.core import Core, CoreCall, Event, Kind, Options
 from resprobe_server.rpc.message_stream import StreamCall
 from resprobe_server.rpc.request_stream import Each, EachCall
+from resprobe_server.rpc.state import ServerState
 from resprobe_server.rpc.status_counts import Calls
+from resprobe_server.tracer import NullTracer, Tracer
 
-if TYPE_CHECKING:
-    from resprobe_server.observability.traces import Tracing
-
-QUIET, LONGEST_HOLD = 0.05, 0.5  # seconds: more than it takes from an answer to the next call, and the most
-NOBODY = Call, "unknown", None, None  # answers a method that is not served
-Deserializer: TypeAlias = Callable[[bytes], Any]
+QUIET, LONGEST_HOLD = 0.05, 0.5  # seconds: more than from a response to the client's next call, and the maximum
+LONGEST_CLEANUP = 2.0  # seconds that a core that has failed may take to shut down
 log = structlog.get_logger()
 
 
-class Gate(Protocol):
-    """Says which calls come in."""
-
-    def enter(self, call: Call) -> None:
-        """Raises a RequestError to refuse the call before its request is read. Called on the poller's thread."""
-
-
 class Worker(Protocol):
-    """Does what calls ask for, and can say when it is of no use to hurry with the next."""
+    """Runs the graphs, and can say when it is of no use to hurry with the next request."""
 
     @property
     def busy(self) -> bool:
@@ -57,149 +47,137 @@ class Server:
     """A server; see the top of the module.
 
     Attributes:
-        gates: What each call passes, in this order.
-        calls: Counts what they ended with.
-        arrivals: Waits for their requests.
-        tracing: Traces them. If None, there are no traces.
-        loop: Where methods run.
-        running: The calls whose methods do.
-        streams: Those of them that are an EachCall.
-        failure: Why core serves no more calls. If None, it does.
-        draining: Whether these read no more.
-        stopped: Whether all calls have ended; core takes no more operations then.
+        state: What gates, calls and streams share.
+        failure: Reason why core serves no more calls. If None, it does.
     """
 
     def __init__(
         self,
-        options: Sequence[tuple[str, int]] = (),
+        options: Options = (),
         gates: Sequence[Gate] = (),
         calls: Calls | None = None,
-        tracing: "Tracing | None" = None,
+        tracing: Tracer | None = None,
         worker: Worker | None = None,
         arrivals: Arrivals | None = None,
         on_failure: Callable[[], None] | None = None,
         reader: Callable[[str, Deserializer], Deserializer] | None = None,
     ) -> None:
-        """Makes a server that does not listen yet.
+        """Creates a server that does not listen yet.
 
         Args:
             options: Channel arguments of gRPC.
-            gates: See above.
-            calls: See above. If None, its own.
-            tracing: See above.
-            worker: Worker that runs the graphs, whose pace the poller keeps. If None, there is none.
-            arrivals: See above. If None, requests may come at any time.
-            on_failure: What to do when core fails and no more calls can be served. If None, nothing.
-            reader: From a method's full name and the deserializer of its generated code to the one that is used. If
-                None, the generated ones are.
+            gates: Gates that each call passes, in this order.
+            calls: Counts the statuses of calls. If None, the server counts them by itself.
+            tracing: Traces calls. If None, nothing is traced.
+            worker: Worker that runs the graphs, whose pace the polling keeps. If None, every event is handled at once.
+            arrivals: Waits for requests. If None, a request may arrive at any time.
+            on_failure: Called on the event loop when core fails and no more calls can be served. If None, nothing is.
+            reader: Makes the deserializer of a method from its full name and the deserializer of its generated code. If
+                None, the generated ones are used.
         """
-        self.gates, self.calls, self.tracing = gates, calls or Calls(), tracing
-        self._worker, self.arrivals = worker, arrivals or Arrivals()
-        self._looking, self._on_failure, self._reader = ExitStack(), on_failure, reader
+        self.state = ServerState(gates, calls or Calls(), arrivals or Arrivals(), tracing or NullTracer())
         self.failure: Exception | None = None
-        self.loop: asyncio.AbstractEventLoop
-        self.running: set[asyncio.Task[None]] = set()
-        self.streams: set[EachCall] = set()
-        self.draining = self.stopped = False
-        self._direct: Mapping[str, Direct | Each] = {}  # of the service that is being added
-        self._handlers: dict[bytes, tuple[type[Call], str, Any, Any]] = {}
-        self._came = 0.0  # the last call, on the clock of time.monotonic
-        self._events = cygrpc.CompletionQueue()
-        self._core = cygrpc.Server(tuple(options), False)
-        self._core.register_completion_queue(self._events)
+        self._worker, self._on_failure, self._reader = worker, on_failure, reader
+        self._checking = ExitStack()
+        self._methods: dict[bytes, Callable[[CoreCall], Call]] = {}
+        self._unknown: Callable[[CoreCall], Call] = partial(Call, self.state, UNKNOWN)
+        self._last_arrival = 0.0  # on the clock of time.monotonic
+        self._core = Core(options)
+        self._ended = asyncio.Event()  # every call has ended after the shutdown
         self._poller = threading.Thread(target=self._poll, name="grpc", daemon=True)
 
-    def add(
-        self, add_to_server: Callable[..., None], servicer: object, direct: Mapping[str, Direct | Each] | None = None
-    ) -> None:
-        """Serves a service. Before `start`.
+    def add(self, add_to_server: Callable[..., None], servicer: object) -> None:
+        """Adds a service, before `start`.
 
         Args:
-            add_to_server: The function that its generated code has for this.
-            servicer: Its methods.
-            direct: By the full name of a method: what gets the bytes of a request first, on the poller's thread. If it
-                takes the request, it hands on a Reply that will be set later, and returns None; if not, it returns
-                the message, and the method runs. What it raises becomes the status of the call. Unused where there
-                are traces: these follow tasks. Or how each request of a stream is answered, instead of the method.
+            add_to_server: The function of generated code that registers the service.
+            servicer: Its methods. An attribute that is an Each stands for a method whose requests are answered so, be
+                they a stream or one; its responses are bytes.
         """
-        self._direct = direct or {}
-        add_to_server(servicer, self)
+        add_to_server(servicer, _Registrar(self._register))
 
-    def add_registered_method_handlers(
-        self, service: str, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
-    ) -> None:
-        """For generated code: serves the methods of a service."""
-        for name, handler in handlers.items():
-            full = f"{service}/{name}"
-            if self._reader is not None and handler.request_deserializer is not None:
-                parse = self._reader(full, handler.request_deserializer)
-                handler = cast(Any, handler)._replace(request_deserializer=parse)
-            kind: type[Call] = Call
-            direct = self._direct.get(full)
-            if isinstance(direct, Each):
-                kind = EachCall
-            elif handler.request_streaming or handler.response_streaming:
-                kind = StreamCall
-            elif self.tracing is not None:
-                direct = None
-            self._handlers[f"/{full}".encode()] = kind, full, handler, direct
-
-    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
-        """For generated code, which registers the same methods by name as well."""
+    def _register(self, name: str, handler: "grpc.RpcMethodHandler[Any, Any]") -> None:
+        parse, serialize = handler.request_deserializer, handler.response_serializer or bytes
+        if parse is not None and self._reader is not None:
+            parse = self._reader(name, parse)
+        run = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        reads_stream = bool(handler.request_streaming)
+        make: Callable[[CoreCall], Call]
+        if isinstance(run, Each):
+            method = Method(name, run.answer, parse or bytes, bytes, reads_stream, run.direct)
+            make = partial(EachCall, self.state, method, run) if reads_stream else partial(Call, self.state, method)
+        else:
+            method = Method(name, run or UNKNOWN.run, parse or bytes, serialize, reads_stream)
+            kind = StreamCall if reads_stream or handler.response_streaming else Call
+            make = partial(kind, self.state, method)
+        self._methods[f"/{name}".encode()] = make
 
     def add_insecure_port(self, address: str) -> int:
-        """Listens in plaintext, and returns the port; 0: it cannot."""
-        return int(self._core.add_http2_port(address.encode()))
+        """Listens in plaintext and returns the port, or 0 if that fails."""
+        return self._core.add_port(address, None)
 
     def add_secure_port(self, address: str, credentials: grpc.ServerCredentials) -> int:
-        """Listens with TLS, and returns the port; 0: it cannot."""
-        return int(self._core.add_http2_port(address.encode(), credentials._credentials))  # type: ignore[attr-defined]
+        """Listens with TLS and returns the port, or 0 if that fails."""
+        return self._core.add_port(address, credentials)
 
     async def start(self) -> None:
-        """Takes calls from now on."""
-        self.loop = asyncio.get_running_loop()
+        """Accepts calls from now on."""
+        self.state.loop = asyncio.get_running_loop()
+        self._checking.enter_context(self.state.arrivals.checking(self.state.loop))
         self._core.start()
-        self._looking.enter_context(self.arrivals.looking(self.loop))
-        self._request_call()
         self._poller.start()
 
     def drain(self) -> None:
-        """Streams whose requests are answered each by itself end after what they have read so far."""
-        self.draining = True
-        for stream in self.streams:
+        """Ends streams whose requests are answered one by one, after what they have read so far."""
+        self.state.draining = True
+        for stream in self.state.streams:
             stream.close()
 
     async def stop(self, grace: float) -> None:
-        """Takes no more calls, and ends when those under way have; after `grace` seconds they are cancelled."""
+        """Accepts no more calls, and returns when those under way have ended; after `grace` seconds, cancels them."""
         if self.failure is not None:
-            self._looking.close()
-            for task in self.running:
-                task.cancel()  # nothing that they do arrives
+            await self._stop_failed()
             return
-        ended = self.loop.create_future()
-        self._hold()
-        self._core.shutdown(self._events, lambda _: self.loop.call_soon_threadsafe(ended.set_result, None))
+        self._core.hold()
+        await self._quiet()
+        self._core.shutdown()
+        self._core.release()
         try:
-            await asyncio.wait_for(asyncio.shield(ended), grace)
+            await asyncio.wait_for(self._ended.wait(), grace)
         except TimeoutError:
-            self._core.cancel_all_calls()
-            await ended
-        await asyncio.gather(*self.running)
-        self._looking.close()
-        self.stopped = True
-        self._core.destroy()
-        self._events.shutdown()
+            self._core.cancel_calls()
+            await self._ended.wait()
+        await asyncio.gather(*self.state.running)
+        self._checking.close()
+        self._core.end()
         await asyncio.to_thread(self._poller.join)
 
-    def _hold(self) -> None:
-        """Sends no answers until no more calls come, for it is the loop that sends them.
+    async def _stop_failed(self) -> None:
+        """Ends what is left after a failure of core, which drops its events: nothing that calls do arrives."""
+        self._checking.close()
+        for task in self.state.running:
+            task.cancel()
+        self._core.shutdown()
+        self._core.cancel_calls()
+        try:
+            await asyncio.wait_for(self._ended.wait(), LONGEST_CLEANUP)
+        except TimeoutError:
+            log.critical("gRPC's core failed in a way that does not let it shut down")  # its thread is a daemon
+            return
+        self._core.end()
+        await asyncio.to_thread(self._poller.join)
 
-        Core ends with CANCELLED what comes after it was told to shut down, from callers who have not heard of it. Who
-        waits for an answer sends nothing, and hears first that the server goes.
+    async def _quiet(self) -> None:
+        """Waits until no more calls arrive, while core keeps back all answers.
+
+        Core ends with CANCELLED what arrives after its shutdown, from clients that have not heard of it. A client that
+        waits for a response sends nothing, and with the response it hears that the server is shutting down.
         """
         end = time.monotonic() + LONGEST_HOLD
-        while (left := min(end, self._came + QUIET) - time.monotonic()) > 0:
-            time.sleep(left)
+        while (left := min(end, self._last_arrival + QUIET) - time.monotonic()) > 0:  # noqa: ASYNC110  # an event would wake the loop for each call
+            await asyncio.sleep(left)
+
+    # On gRPC's thread.
 
     def _poll(self) -> None:
         try:
@@ -207,50 +185,68 @@ class Server:
                 pass
         except Exception as error:
             log.critical("gRPC's core failed; the server takes no more calls and stops", exc_info=error)
-            self.loop.call_soon_threadsafe(self._fail, error)
+            self.state.loop.call_soon_threadsafe(self._fail, error)
+            self._discard()
+
+    def _discard(self) -> None:
+        """Drops all events, after a failure, so that core can be shut down: a server freed before that aborts."""
+        try:
+            while (kind := self._core.poll().kind) is not Kind.END:
+                if kind is Kind.SHUTDOWN:
+                    self.state.loop.call_soon_threadsafe(self._ended.set)
+        except Exception as error:
+            log.critical("gRPC's core reports no more events", exc_info=error)
 
     def _step(self) -> bool:
-        """Does what follows from core's next report; returns False when core has shut down.
-
-        It lets go of the report, for one that is kept while core is polled can make it spin.
-        """
+        """Handles core's next event and releases it, as the next poll requires; returns False at the end."""
         event = self._next()
-        if event.completion_type == cygrpc.CompletionType.queue_shutdown:
-            return False
+        listener = event.listener
+        if listener is not None:
+            try:
+                event.report(listener)
+            except Exception as error:
+                listener.failed(error)  # that call's; the thread serves all
+        elif event.kind is Kind.ARRIVED:
+            if event.call is not None:
+                self._arrived(event.call)
+        elif event.kind is Kind.SHUTDOWN:
+            self.state.loop.call_soon_threadsafe(self._ended.set)
+        return event.kind is not Kind.END
+
+    def _next(self) -> Event:
+        if self._worker is not None and self._worker.busy:  # what arrives meanwhile is better handled in one go
+            event = self._core.poll(0)
+            if event.kind is not Kind.TIMEOUT:
+                return event
+            self._worker.rest()
+        return self._core.poll()
+
+    def _arrived(self, core: CoreCall) -> None:
+        self._core.accept()
+        call = self._methods.get(core.method, self._unknown)(core)
+        self._last_arrival = call.began
         try:
-            event.tag(event)
+            call.begin()
         except Exception as error:
-            call = getattr(event.tag, "__self__", None)
-            if not isinstance(call, Call):
-                raise
-            call.post(call.break_off, error)  # this call's; the thread serves all
-        return True
+            call.failed(error)
 
     def _fail(self, error: Exception) -> None:
         self.failure = error
         if self._on_failure is not None:
             self._on_failure()
 
-    def _next(self) -> Any:
-        """Core's next report."""
-        if self._worker is not None and self._worker.busy:  # what comes meanwhile is better done in one go
-            event = self._events.poll(0.0)
-            if event.completion_type != cygrpc.CompletionType.queue_timeout:
-                return event
-            self._worker.rest()
-        return self._events.poll()
 
-    def _request_call(self) -> None:
-        self._core.request_call(self._events, self._events, self._accept)
+class _Registrar:
+    """Gets the methods of a service from generated code, in place of a server."""
 
-    def _accept(self, event: Any) -> None:
-        if not event.success:
-            return  # the server is stopping
-        self._request_call()
-        kind, name, handler, direct = self._handlers.get(event.call_details.method, NOBODY)
-        call = kind(self, event, name, handler, direct)
-        self._came = call.began
-        try:
-            call.begin()
-        except Exception as error:
-            call.post(call.break_off, error)
+    def __init__(self, register: "Callable[[str, grpc.RpcMethodHandler[Any, Any]], None]") -> None:
+        self._register = register
+
+    def add_registered_method_handlers(
+        self, service: str, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
+    ) -> None:
+        for name, handler in handlers.items():
+            self._register(f"{service}/{name}", handler)
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        """Does nothing: generated code registers the same methods by name as well."""

@@ -1,40 +1,39 @@
-"""From an exception to the status of a call: google.rpc.Status with its details, and the log's line about it.
+"""Makes the status of a call from an exception: google.rpc.Status with its details, and a line of the log.
 
-And what both services ask of a call: when it is due.
+grpcio-status has a table of codes and the name of the metadata too. It is not used here: each of its versions needs a
+grpcio as new as itself, which would narrow the versions that the server runs on, for two lines.
 """
 
 import math
 import threading
 import time
 import uuid
-from typing import Any
 
 import grpc
 import structlog
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
-from resprobe_server.errors import STATUS, InvalidRequest, QueueFull
-from resprobe_server.text import shorten
+from resprobe_server.errors import STATUS, InvalidRequest, QueueFull, shorten
+from resprobe_server.rpc.context import CallContext
 
-Context = grpc.aio.ServicerContext[Any, Any]
 CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
-LONGEST_FIELD = 128  # bytes of the name of a field
-DETAILS = "grpc-status-details-bin"  # where gRPC carries a google.rpc.Status
-LINES = 50  # about refused requests in a second
+LONGEST_FIELD = 128  # bytes of a field's name in an error
+DETAILS = "grpc-status-details-bin"  # metadata in which gRPC carries a google.rpc.Status
+LINES = 50  # maximum lines about refused requests in a second
 log = structlog.get_logger()
 
 
 class LineLimit:
-    """Bounds the lines that callers can make the log grow by. On any thread."""
+    """Limits the lines that clients can add to the log. It may be used on any thread."""
 
     def __init__(self, lines: int) -> None:
-        """Makes it for so many lines a second."""
+        """Creates a limit of so many lines a second."""
         self._lines, self._lock = lines, threading.Lock()
         self._second, self._written, self._left_out = 0, 0, 0
 
     def take(self) -> int | None:
-        """Returns how many lines were left out since the last; None if this one is to be left out too."""
+        """Returns how many lines were left out since the last one. If None, this one is to be left out too."""
         second = int(time.monotonic())
         with self._lock:
             if second != self._second:
@@ -50,8 +49,8 @@ class LineLimit:
 REFUSALS = LineLimit(LINES)
 
 
-def make_status(error: Exception, context: Context, identifier: str) -> status_pb2.Status:
-    """What the caller is told, with google.rpc details where there are some; writes the log's line about it."""
+def make_status(error: Exception, context: CallContext, identifier: str) -> status_pb2.Status:
+    """Makes the status that the client gets, with google.rpc details where there are some, and writes it to the log."""
     code = next((code for kind, code in STATUS.items() if isinstance(error, kind)), None)
     if code is None:
         identifier = shorten(identifier) or uuid.uuid4().hex
@@ -75,12 +74,12 @@ def make_status(error: Exception, context: Context, identifier: str) -> status_p
     return status
 
 
-def deadline_of(context: Context) -> float:
-    """When a call is due, on the clock of time.monotonic; infinite if the caller set no deadline."""
+def deadline_of(context: CallContext) -> float:
+    """Returns the deadline of a call on the clock of time.monotonic; infinite if the client set none."""
     remaining = context.time_remaining()
     return math.inf if remaining is None else time.monotonic() + remaining
 
 
 def set_duration(message: Duration, seconds: float) -> None:
-    """Makes a message of protobuf say so many seconds."""
+    """Sets a duration to so many seconds."""
     message.seconds, message.nanos = int(seconds), int(seconds % 1 * 1e9)

@@ -1,4 +1,5 @@
-"""Requests on their way to a graph: bounded, gathered into batches, and run one batch at a time on a device.
+"""Requests on their way to a graph: admitted within bounds, gathered into batches, and run by one thread per device.
 
-In: requests with their inputs and deadlines. Out: each one's rows of what the graph returned. Imports execution.
+In: inputs with a deadline and a promise. Out: each request's rows of the graph's outputs, or the reason why there are
+none. May import execution, errors and the tracer.
 """

@@ -1,4 +1,4 @@
-"""Bounds the bytes that are held for requests while they wait: for a decoder, or for a graph."""
+"""Bounds the bytes that requests hold while they wait for a decoder or for a graph."""
 
 import math
 import threading
@@ -11,30 +11,30 @@ MIB = 1 << 20
 
 
 class Budget:
-    """A number of bytes for all requests together. What finds nothing held is accepted whatever its size.
+    """Number of bytes that all requests together may hold. A request that finds nothing held is always accepted.
 
-    May be used on any thread.
+    Its methods may be called on any thread.
 
     Attributes:
-        held: Bytes of what was accepted and not yet given back.
+        held: Bytes that are held now.
     """
 
     def __init__(self, limit: float = math.inf, what: str = "of requests are waiting") -> None:
-        """Makes it.
+        """Creates a budget.
 
         Args:
             limit: Maximum bytes.
-            what: Whose bytes they are and what becomes of them, for errors.
+            what: End of the sentence "3 MiB …" in errors: what the bytes are and what they wait for.
         """
         self._limit, self._what = limit, what
         self._lock = threading.Lock()
         self.held = 0
 
     def take(self, size: int, retry_after: float) -> None:
-        """Counts what a request holds.
+        """Counts the bytes of a request as held.
 
         Args:
-            size: In bytes.
+            size: Bytes of the request.
             retry_after: Seconds until there should be room.
 
         Raises:
@@ -51,13 +51,13 @@ class Budget:
             self.held = held + size
 
     def give_back(self, size: int) -> None:
-        """Counts bytes no longer that were."""
+        """Counts bytes as no longer held."""
         with self._lock:
             self.held -= size
 
     @contextmanager
     def holding(self, size: int, retry_after: float) -> Iterator[None]:
-        """Counts bytes while the context is open; see `take`."""
+        """Holds bytes while the context is open. Arguments and errors are those of `take`."""
         self.take(size, retry_after)
         try:
             yield

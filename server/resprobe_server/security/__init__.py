@@ -1,4 +1,5 @@
-"""Who is connected and what they may do: tokens with rights, TLS, and files that are read again when they change.
+"""Access: tokens with rights, TLS, and files that are read again when they change.
 
-In: calls, and the files that the operator wrote. Out: Unauthorized, or the caller and their rights.
+In: calls, and the files that the operator wrote. Out: a principal with its rights, or the reason of a refusal.
+Imports the configuration, errors, and the context of a call.
 """

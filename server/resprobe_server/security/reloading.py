@@ -1,4 +1,4 @@
-"""What files hold, read again when they change: certificates and tokens are renewed without a restart."""
+"""Values that are read again when their files change: certificates and tokens are renewed without a restart."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -14,14 +14,14 @@ log = structlog.get_logger()
 
 
 class Reread(Generic[Value]):
-    """A value read from files. Asking costs one `stat` for each file."""
+    """A value read from files. Each use costs one `stat` for each file."""
 
     def __init__(self, paths: Sequence[Path], read: Callable[[], Value]) -> None:
-        """Reads it.
+        """Reads the value.
 
         Args:
-            paths: The files that it is read from.
-            read: Reads it; raises StartError if it cannot.
+            paths: Files that it is read from.
+            read: Reads the value; raises StartError if that fails.
 
         Raises:
             StartError: From `read`.
@@ -31,7 +31,7 @@ class Reread(Generic[Value]):
         self._value = read()
 
     def current(self) -> Value:
-        """The value; if the files have changed into something that cannot be read, the last one that could."""
+        """Returns the value; if the files have changed and cannot be read, the value that was read last."""
         seen = self._look()
         if seen != self._seen:
             self._seen = seen
@@ -48,7 +48,7 @@ class Reread(Generic[Value]):
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:
-    """Changes when a file is written or replaced, also behind a symbolic link. If None, it is not there."""
+    """Returns what changes when a file is written or replaced, also behind a symbolic link. If None, it is missing."""
     try:
         status = os.stat(path)
     except OSError:

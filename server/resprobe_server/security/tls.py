@@ -1,4 +1,4 @@
-"""The server's side of TLS: its certificate and the authorities of its clients, read again when the files change."""
+"""TLS of the server: its certificate and the authorities of its clients, read again when the files change."""
 
 import ssl
 from pathlib import Path
@@ -15,29 +15,29 @@ log = structlog.get_logger()
 
 
 def server_credentials(certificate: Path, key: Path, client_ca: Path | None) -> grpc.ServerCredentials:
-    """Credentials that follow their files: a new connection gets what is in them then.
+    """Makes credentials that follow their files: a new connection gets what is in them at that time.
 
     Args:
-        certificate: PEM, the server's own first, then those that vouch for it.
-        key: PEM, not encrypted.
-        client_ca: PEM, the authorities of the clients. With it, a client must present a certificate (mutual TLS).
+        certificate: PEM file of the server's certificate, followed by those that it was signed with.
+        key: PEM file of its key, not encrypted.
+        client_ca: PEM file of the authorities of clients. If given, a client must present a certificate (mutual TLS).
 
     Raises:
-        StartError: A file cannot be read or used, or the key is another certificate's.
+        StartError: A file cannot be read or used, or the key belongs to another certificate.
     """
     paths = [path for path in (certificate, key, client_ca) if path is not None]
     files = Reread(paths, lambda: _read(certificate, key, client_ca))
     given = files.current()
 
     def changed() -> grpc.ServerCertificateConfiguration | None:
-        """Returns new credentials before a handshake, for gRPC. If None, what it has still holds."""
+        """Returns new credentials before a handshake. If None, those that gRPC has still hold."""
         nonlocal given
         before, given = given, files.current()
         return None if given is before else given
 
     return grpc.dynamic_ssl_server_credentials(
         given,
-        changed,  # type: ignore[arg-type]  # the stubs do not know of None
+        changed,  # type: ignore[arg-type]  # the stubs leave None out
         require_client_authentication=client_ca is not None,
     )
 
@@ -71,4 +71,4 @@ def _bytes(what: str, path: Path) -> bytes:
 
 
 def _refuse_encrypted() -> NoReturn:
-    raise StartError("the key of the certificate is encrypted; gRPC takes it only in plain PEM")
+    raise StartError("the key of the certificate is encrypted; gRPC reads it only without encryption")

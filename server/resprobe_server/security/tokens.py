@@ -1,6 +1,6 @@
-"""Who may do what: bearer tokens from a file, each with its rights.
+"""Bearer tokens from a file, each with its rights.
 
-The file is TOML, a table for each caller, named for the log. It holds digests, so it gives no token away:
+The file is TOML, a table for each principal, whose name is for the log. It has digests, so it gives no token away:
 
     [dashboard]
     sha256 = "…"                        # of the token, in hexadecimal
@@ -15,24 +15,19 @@ import hmac
 import tomllib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, cast, get_args
+from typing import Literal, TypeAlias, cast
 
 import structlog
 
 from resprobe_server.config import Config
-from resprobe_server.errors import Forbidden, RequestError, StartError, Unauthenticated
-from resprobe_server.rpc.call import Call
-from resprobe_server.rpc.status import Context
+from resprobe_server.errors import RequestError, StartError, Unauthenticated
+from resprobe_server.principal import RIGHTS, Principal, Right
+from resprobe_server.rpc.context import GateContext
 from resprobe_server.security.reloading import Reread
 
-# classify: images to classes. analyse: block statistics and block scales, beside `classify`. repository: load and
-# unload models.
-Right = Literal["classify", "analyse", "repository"]
-LOOKS = 1.0  # seconds between looks for tokens that are gone
+CHECK_EVERY = 1.0  # seconds between checks for tokens that were removed
 log = structlog.get_logger()
-RIGHTS: tuple[Right, ...] = get_args(Right)
 Need: TypeAlias = Right | Literal["token", "nothing"]  # token: any that is known
 
 # What a call needs before its request is read. A method that is not here needs the strongest right.
@@ -60,74 +55,44 @@ NEEDS: Mapping[str, Need] = {
 }
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Who holds a token.
-
-    Attributes:
-        name: For the log and for errors.
-        digest: SHA-256 of the token.
-        rights: What it may do.
-    """
-
-    name: str
-    digest: bytes
-    rights: frozenset[Right]
-
-    def require(self, right: Right) -> None:
-        """Raises Forbidden without this right."""
-        if right not in self.rights:
-            has = ", ".join(sorted(self.rights)) or "none"
-            raise Forbidden(
-                f"this needs the right {right}, which the token of {self.name} does not have; it has: {has}"
-            )
-
-
-def require(right: Right, context: Context) -> None:
-    """For services: raises Forbidden if the caller of this call lacks a right. Without tokens, all may all."""
-    caller = cast(Call, context).caller
-    if caller is not None:
-        caller.require(right)
-
-
 class Authorization:
-    """Lets a call in that carries a token with the right that its method needs, and remembers whose it is."""
+    """Gate that lets a call in if it carries a token with the right that its method needs, and names its principal."""
 
     def __init__(self, tokens: Path) -> None:
-        """Reads the file; it is read again when it changes. Raises StartError if it cannot be used."""
+        """Reads the file, which is read again when it changes. Raises StartError if it cannot be used."""
         self._callers = Reread((tokens,), lambda: read_callers(tokens))
-        self._streams: set[Call] = set()  # that were let in and are open
+        self._streams: set[GateContext] = set()  # open streams
 
-    def enter(self, call: Call) -> None:
-        """Lets a call in, as a Gate. Raises Unauthenticated or Forbidden."""
+    def enter(self, call: GateContext) -> None:
+        """Sets the principal of a call. Raises Unauthenticated or Forbidden to refuse it."""
         need = NEEDS.get(call.method, "repository")
         if need == "nothing":
             return
-        caller = self._identify(dict(call.invocation_metadata()))
+        principal = self._identify(dict(call.invocation_metadata() or ()))
         if need != "token":
-            caller.require(need)
-        call.caller = caller
+            principal.require(need)
+        call.principal = principal
         if call.streams:
             self._streams.add(call)
             call.add_done_callback(self._streams.discard)
 
     def revoke(self) -> None:
-        """Ends the streams of callers whose token, or whose right to the method, is gone. On the event loop."""
+        """Ends streams whose token, or its right to the method, was removed. Runs on the event loop."""
         known = {caller.digest: caller for caller in self._callers.current()}
         for call in self._streams.copy():
-            caller = call.caller and known.get(call.caller.digest)
+            principal = call.principal and known.get(call.principal.digest)
             need = NEEDS.get(call.method, "repository")
             try:
-                if caller is None:
+                if principal is None:
                     raise Unauthenticated("the token of this stream is not known any more")
                 if need not in ("token", "nothing"):
-                    caller.require(cast(Right, need))
+                    principal.require(cast(Right, need))
             except RequestError as error:
                 call.break_off(error)
             else:
-                call.caller = caller
+                call.principal = principal
 
-    def _identify(self, metadata: Mapping[str, str | bytes]) -> Caller:
+    def _identify(self, metadata: Mapping[str, str | bytes]) -> Principal:
         header = str(metadata.get("authorization", ""))
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
@@ -141,18 +106,18 @@ class Authorization:
 
 @asynccontextmanager
 async def revoking(gates: Sequence[object]) -> AsyncIterator[None]:
-    """Looks for tokens that are gone while the context is open, also when no call comes."""
+    """Ends streams whose token was removed while the context is open, also when no call arrives."""
     loop = asyncio.get_running_loop()
     found = [gate for gate in gates if isinstance(gate, Authorization)]
     timer: asyncio.TimerHandle
 
-    def look() -> None:
+    def check() -> None:
         nonlocal timer
         for gate in found:
             gate.revoke()
-        timer = loop.call_later(LOOKS, look)
+        timer = loop.call_later(CHECK_EVERY, check)
 
-    timer = loop.call_later(LOOKS, look)
+    timer = loop.call_later(CHECK_EVERY, check)
     try:
         yield
     finally:
@@ -160,20 +125,20 @@ async def revoking(gates: Sequence[object]) -> AsyncIterator[None]:
 
 
 def log_open(config: Config) -> None:
-    """Writes to the log what anybody may call, where no tokens are asked for."""
+    """Writes to the log which methods need no token, if the server has no tokens."""
     if config.tokens is not None:
         return
     refused = [] if config.mode == "explicit" else [method for method, need in NEEDS.items() if need == "repository"]
     log.warning(
-        "no --tokens: whoever can connect may call these methods",
+        "no --tokens: every client that can connect may call these methods",
         connect="with a certificate of --tls-client-ca" if config.tls_client_ca else "without a certificate",
         methods=[method for method in NEEDS if method not in refused],
         refused_without_mode_explicit=refused,
     )
 
 
-def read_callers(path: Path) -> tuple[Caller, ...]:
-    """Reads a file of tokens; see the top of this module. Raises StartError, which names what is wrong."""
+def read_callers(path: Path) -> tuple[Principal, ...]:
+    """Reads a file of tokens; see the top of this module. Raises StartError if it cannot be used."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -188,7 +153,7 @@ def read_callers(path: Path) -> tuple[Caller, ...]:
     return callers
 
 
-def _caller_from(place: str, name: str, table: object) -> Caller:
+def _caller_from(place: str, name: str, table: object) -> Principal:
     match table:
         case {"sha256": str(digest), "rights": [*rights], **rest} if not rest:
             pass
@@ -198,4 +163,4 @@ def _caller_from(place: str, name: str, table: object) -> Caller:
         raise StartError(f"{place}: sha256 is not 64 hexadecimal digits; `printf %s TOKEN | sha256sum` gives them")
     if unknown := [right for right in rights if right not in RIGHTS]:
         raise StartError(f"{place}: there is no right {unknown[0]!r}; there are: {', '.join(RIGHTS)}")
-    return Caller(name, bytes.fromhex(digest), frozenset(rights))
+    return Principal(name, bytes.fromhex(digest), frozenset(rights))

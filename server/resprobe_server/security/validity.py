@@ -1,4 +1,4 @@
-"""Whether a certificate is valid now: OpenSSL is asked with a handshake in memory, as Python's `ssl` reads no leaf."""
+"""Checks whether a certificate is valid now, with a handshake in memory, as Python's `ssl` cannot read its dates."""
 
 import ssl
 from pathlib import Path
@@ -7,15 +7,15 @@ VERDICTS = {9: "it is not valid yet", 10: "it has expired"}  # X509_V_ERR_… of
 
 
 def complaint(server: ssl.SSLContext, certificate: Path) -> str:
-    """What is wrong with the dates of a server's certificate; empty if nothing is.
+    """Returns what is wrong with the dates of a server's certificate; empty if nothing is.
 
     Args:
-        server: A context that has loaded the certificate and its key.
-        certificate: PEM.
+        server: Context that has loaded the certificate and its key.
+        certificate: PEM file.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
-    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it vouches for itself: only its dates are asked for
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as its own authority: only its dates are checked
     try:
         client.load_verify_locations(certificate)
         _shake_hands(client, server)

@@ -1,4 +1,4 @@
-"""Looks over the bytes of a request before they are parsed, so that one message cannot hold up every caller.
+"""Checks the bytes of a request before they are parsed, so that one message cannot hold up every client.
 
 Parsing is done in one go, under the interpreter's lock, and its cost lies in the number of fields rather than in their
 size: 60 MiB of empty images take seconds and gigabytes. A large message is therefore walked field by field first, and
@@ -13,32 +13,37 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from resprobe_protos import open_inference_pb2, resprobe_pb2
 
-from resprobe_server.errors import InvalidRequest, NotFound, Unreadable
-from resprobe_server.text import shorten
+from resprobe_server.errors import InvalidRequest, NotFound, Unreadable, shorten
 
 KIB, MIB = 1 << 10, 1 << 20
-SMALL = 64 * KIB  # a message up to this size is parsed unseen; also the maximum for methods that carry no tensors
-LONGEST_TEXT = 4 * KIB  # bytes of a name, an id or any other string in a large message
-MOST_NUMBERS = 16 * MIB  # bytes of packed numbers in a large message
+SMALL = 64 * KIB  # a message up to this size is parsed unchecked; also the maximum for methods without tensors
+MAX_TEXT = 4 * KIB  # bytes of a name, an id or any other string in a large message
+MAX_NUMBERS = 16 * MIB  # bytes of packed numbers in a large message
 FIELDS_PER_IMAGE, MORE_FIELDS = 8, 4096  # an image as pixels is six fields
-CARRY_TENSORS: Mapping[str, Descriptor] = {  # the requests of methods, by full name
+CARRY_TENSORS: Mapping[str, Descriptor] = {  # request messages of the methods with tensors, by their full names
     "resprobe.v1.ResidualService/Classify": resprobe_pb2.ClassifyRequest.DESCRIPTOR,
     "resprobe.v1.ResidualService/ClassifyStream": resprobe_pb2.ClassifyRequest.DESCRIPTOR,
     "inference.GRPCInferenceService/ModelInfer": open_inference_pb2.ModelInferRequest.DESCRIPTOR,
     "inference.GRPCInferenceService/ModelStreamInfer": open_inference_pb2.ModelInferRequest.DESCRIPTOR,
 }
 MODEL_FIELDS = frozenset({"model", "model_name", "version", "model_version"})
+NEED = "no request within the limits needs more"
+TOO_MANY_NUMBERS = (
+    f"the message has more than {MAX_NUMBERS >> 20} MiB of values as numbers; send a tensor of that size as bytes, in "
+    "raw_input_contents"
+)
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5  # wire types; groups (3 and 4) are not used in proto3
 SKIP, TEXT, NUMBERS = "skip", "text", "numbers"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Schema:
-    """What stands behind each length-delimited field of a message: by field number, its kind or the message's schema.
+    """Kinds of the length-delimited fields of a message.
 
     Attributes:
-        fields: SKIP for bytes, TEXT for strings, NUMBERS for packed numbers, else the Schema of a submessage.
-        names: The names of the fields, by number.
+        fields: Kind of each field by its number: SKIP for bytes, TEXT for strings, NUMBERS for packed numbers, or the
+            Schema of a submessage.
+        names: Names of the fields, by number.
     """
 
     fields: Mapping[int, "str | Schema"]
@@ -46,7 +51,7 @@ class Schema:
 
 
 def schema_of(message: Descriptor) -> Schema:
-    """Makes the schema of a message type that does not contain itself."""
+    """Creates the schema of a message type that does not contain itself."""
     return Schema(
         {field.number: _kind(field) for field in message.fields},
         {field.number: field.name for field in message.fields},
@@ -61,7 +66,7 @@ def _kind(field: FieldDescriptor) -> "str | Schema":
 
 
 def small_reader(parse: Callable[[bytes], Any], method: str) -> Callable[[bytes], Any]:
-    """Makes a deserializer that refuses more than 64 KiB, for a method whose requests carry no tensors.
+    """Creates a deserializer that refuses more than 64 KiB, for a method whose requests carry no tensors.
 
     Raises:
         InvalidRequest: From the deserializer, for a message that is larger.
@@ -69,18 +74,18 @@ def small_reader(parse: Callable[[bytes], Any], method: str) -> Callable[[bytes]
 
     def read(data: bytes) -> Any:
         if len(data) > SMALL:
-            raise InvalidRequest(f"the request has {len(data)} bytes; {method} takes at most {SMALL}")
+            raise InvalidRequest(f"the request has {len(data)} bytes; {method} accepts at most {SMALL}")
         return parse(data)
 
     return read
 
 
 def guarded_reader(parse: Callable[[bytes], Any], message: Descriptor, max_images: int) -> Callable[[bytes], Any]:
-    """Makes a deserializer that looks over a message of more than 64 KiB before it is parsed.
+    """Creates a deserializer that checks a message of more than 64 KiB before it is parsed.
 
     Args:
-        parse: The deserializer of the generated code.
-        message: What it reads.
+        parse: Deserializer of the generated code.
+        message: Message that it reads.
         max_images: Maximum images in a request, from which the maximum number of fields follows.
 
     Raises:
@@ -88,23 +93,23 @@ def guarded_reader(parse: Callable[[bytes], Any], message: Descriptor, max_image
         NotFound: From the deserializer, for a model's name of more than 4 KiB.
         Unreadable: From the deserializer, for bytes that are not protobuf.
     """
-    schema, most = schema_of(message), FIELDS_PER_IMAGE * max_images + MORE_FIELDS
+    schema, max_fields = schema_of(message), FIELDS_PER_IMAGE * max_images + MORE_FIELDS
 
     def read(data: bytes) -> Any:
         if len(data) > SMALL:
-            look_over(data, schema, most)
+            check(data, schema, max_fields)
         return parse(data)
 
     return read
 
 
-def look_over(data: bytes, schema: Schema, most: int) -> None:
+def check(data: bytes, schema: Schema, max_fields: int) -> None:
     """Walks the fields of a message, and of its submessages, up to a number of them.
 
     Args:
-        data: The message.
-        schema: Of the message.
-        most: Maximum number of fields.
+        data: Serialized message.
+        schema: Schema of the message.
+        max_fields: Maximum number of fields.
 
     Raises:
         InvalidRequest: There are more fields, more than 16 MiB of packed numbers, or a string of more than 4 KiB.
@@ -118,10 +123,8 @@ def look_over(data: bytes, schema: Schema, most: int) -> None:
         fields = schema.fields
         while at < end:
             count += 1
-            if count > most:
-                raise InvalidRequest(
-                    f"the message has more than {most} fields; no request within the limits needs more"
-                )
+            if count > max_fields:
+                raise InvalidRequest(f"the message has more than {max_fields} fields; {NEED}")
             tag, at = _varint(data, at, end)
             kind = tag & 7
             if kind != LENGTH:
@@ -136,19 +139,16 @@ def look_over(data: bytes, schema: Schema, most: int) -> None:
                 todo.append((inner, begin, at))
             elif inner is NUMBERS:
                 numbers += size
-                if numbers > MOST_NUMBERS:
-                    raise InvalidRequest(
-                        f"the message has more than {MOST_NUMBERS >> 20} MiB of values as numbers; send a tensor of "
-                        "that size as bytes, in raw_input_contents"
-                    )
-            elif inner is TEXT and size > LONGEST_TEXT:
-                raise _too_long(schema.names[tag >> 3], data[begin : begin + LONGEST_TEXT], size)
+                if numbers > MAX_NUMBERS:
+                    raise InvalidRequest(TOO_MANY_NUMBERS)
+            elif inner is TEXT and size > MAX_TEXT:
+                raise _too_long(schema.names[tag >> 3], data[begin : begin + MAX_TEXT], size)
 
 
 def _too_long(name: str, text: bytes, size: int) -> InvalidRequest | NotFound:
     if name in MODEL_FIELDS:
         return NotFound(f"no model {shorten(repr(text.decode(errors='replace')), 100)}, a name of {size} bytes")
-    return InvalidRequest(f"{name} has {size} bytes; expected at most {LONGEST_TEXT}", name)
+    return InvalidRequest(f"{name} has {size} bytes; expected at most {MAX_TEXT}", name)
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
@@ -184,10 +184,10 @@ def _after_scalar(data: bytes, at: int, end: int, kind: int) -> int:
 
 
 class Readers:
-    """Chooses the deserializer of each method: looked over for those that carry tensors, small for all others."""
+    """Chooses the deserializer of each method: checked if its requests carry tensors, small otherwise."""
 
     def __init__(self, max_images: int) -> None:
-        """Makes it for requests of up to `max_images` images."""
+        """Creates deserializers for requests of up to `max_images` images."""
         self._max_images = max_images
 
     def __call__(self, method: str, parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:

@@ -1,11 +1,11 @@
-"""How requests are answered that differ from an earlier one in the values of their only tensor.
+"""Cache of how requests are answered that differ from an earlier one in the values of their only tensor.
 
-A client that sends images sends the same message each time, up to the pixels, and nothing after them. Of a message that
-begins with the same bytes as an earlier one, up to and with the length of the values, and ends where the values end,
-everything but the values is known: the rest of a protobuf message is a function of exactly these bytes. It is worth a
-fifth of the rate where the net is tiny (benchmarks/README.md).
+A client that sends images sends the same message each time, up to the pixels, and nothing after them. If a message
+begins with the same bytes as an earlier one, up to and including the length of the values, and ends where the values
+end, everything but the values is known: the rest of a protobuf message is a function of exactly these bytes. It saves a
+fifth of the time where the net is tiny (benchmarks/README.md).
 
-The cache holds no answers and decides nothing: rights and deadlines are asked for with each request.
+The cache holds no answers and decides nothing: rights and deadlines are checked with each request.
 """
 
 from collections.abc import Callable
@@ -16,16 +16,23 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
-MOST_ENTRIES = 256
-LONGEST_HEAD = 4096  # bytes
-MOST_OFFSETS = 4  # heads of different lengths among messages of one length
-LARGEST = 1 << 20  # bytes of values; parsing hardly matters beyond, and learning would take long
+MAX_ENTRIES = 256
+MAX_HEAD = 4096  # bytes
+MAX_OFFSETS = 4  # heads of different lengths among messages of one length
+MAX_VALUES = 1 << 20  # bytes of values; parsing hardly matters beyond, and learning would take long
 Known = TypeVar("Known")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[Known]):
-    """What is known of messages with one head: `known`, and the shape and dtype of the values after the head."""
+    """Knowledge of the messages with one head.
+
+    Attributes:
+        known: Value that was learned for them.
+        shape: Shape of the values after the head.
+        dtype: NumPy's type of the values.
+        offset: Length of the head.
+    """
 
     known: Known
     shape: tuple[int, ...]
@@ -38,10 +45,10 @@ class Entry(Generic[Known]):
 
 
 class RequestCache(Generic[Known]):
-    """A bounded number of entries, the oldest of which makes room for a new one. For one thread."""
+    """Cache with a bounded number of entries; a new one replaces the oldest. Used by one thread at a time."""
 
     def __init__(self, contents: Callable[[bytes], list[bytes]]) -> None:
-        """Makes an empty cache. `contents` reads the values of all tensors of a message, and may raise DecodeError."""
+        """Creates an empty cache. `contents` reads the values of all tensors of a message; it may raise DecodeError."""
         self._contents = contents
         self._entries: dict[tuple[int, bytes], Entry[Known]] = {}  # by the length of the message and its head
         self._offsets: dict[int, list[int]] = {}  # lengths of heads, by the length of the message
@@ -51,7 +58,7 @@ class RequestCache(Generic[Known]):
         return len(self._entries)
 
     def find(self, data: bytes) -> Entry[Known] | None:
-        """Returns what is known of a message; None if no message with its head and length was learned."""
+        """Returns the entry of a message. If None, no message with its head and length was learned."""
         size = len(data)
         for offset in self._offsets.get(size, ()):
             entry = self._entries.get((size, data[:offset]))
@@ -63,19 +70,19 @@ class RequestCache(Generic[Known]):
         """Adds an entry, if the message ends with the values of its only tensor and its head is not known yet.
 
         Args:
-            data: A message that was parsed and admitted.
-            tensor: Its only tensor.
-            known: What follows from all of the message but the values.
+            data: Message that was parsed and admitted.
+            tensor: Only tensor of the message.
+            known: Value that follows from all of the message but the values of the tensor.
         """
         size, offset = len(data), len(data) - tensor.nbytes
-        if not 0 < offset <= LONGEST_HEAD or not 0 < tensor.nbytes <= LARGEST:
+        if not 0 < offset <= MAX_HEAD or not 0 < tensor.nbytes <= MAX_VALUES:
             return
         key, offsets = (size, data[:offset]), self._offsets.get(size, [])
-        if key in self._entries or (offset not in offsets and len(offsets) >= MOST_OFFSETS):
+        if key in self._entries or (offset not in offsets and len(offsets) >= MAX_OFFSETS):
             return
         if not self._ends_with_values(data[:offset], tensor.nbytes):
             return
-        if len(self._entries) >= MOST_ENTRIES:
+        if len(self._entries) >= MAX_ENTRIES:
             self._forget_oldest()
         self._entries[key] = Entry(known, tensor.shape, tensor.dtype, offset)
         offsets = self._offsets.setdefault(size, [])
@@ -83,7 +90,7 @@ class RequestCache(Generic[Known]):
             offsets.append(offset)
 
     def _ends_with_values(self, head: bytes, size: int) -> bool:
-        """Tells whether any `size` bytes after this head are the values and complete the message."""
+        """Returns whether any `size` bytes after this head are the values and complete the message."""
         try:
             return all(self._contents(head + other) == [other] for other in (bytes(size), b"\xff" * size))
         except DecodeError:

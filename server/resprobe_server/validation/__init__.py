@@ -1,4 +1,5 @@
-"""Checks before a version serves: digests, declarations, a trial run, and whether rows are independent.
+"""Checks of a version before it serves: digests, declarations, a trial run, and whether its rows are independent.
 
-In: a version's files and sessions. Out: what it can answer, or one sentence about why it cannot serve.
+In: a version's files and sessions. Out: the requests that it can answer, or one sentence about why it cannot serve.
+May import execution, the format of images, and errors.
 """

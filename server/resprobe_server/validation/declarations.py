@@ -1,4 +1,4 @@
-"""Finds in a version's description and in what its graphs declare what no request could be answered with."""
+"""Compares a version's description with the tensors that its graphs declare."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.contract import BLOCK_SCALE, BLOCKS, DESCRIPTION, IMAGE, LEAN, LESION, LESION_PROBE, LOGITS, PROBE
 
-from resprobe_server.execution.session import Session, Tensor
-from resprobe_server.execution.tensors import BY_ONNX
-from resprobe_server.images.decode import Format
+from resprobe_server.execution.dtypes import BY_ONNX
+from resprobe_server.execution.graph import Tensor
+from resprobe_server.execution.session import Session
+from resprobe_server.images.format import Format
 from resprobe_server.validation.trial import CheckFailed
 
 CHANNELS = 1, 3
@@ -17,7 +18,10 @@ SCALES = "tensor(float)"
 
 
 def declared_images(session: Session) -> Format | None:
-    """The images that a graph declares to take: one input `image`, uint8 [n, height, width, channels]."""
+    """Returns the format of a graph's images: one input `image`, uint8 [n, height, width, channels].
+
+    If None, the graph declares no such input.
+    """
     images = [tensor for tensor in session.inputs if tensor.name != BLOCK_SCALE]
     if len(images) != 1 or images[0].name != IMAGE or images[0].dtype != "tensor(uint8)":
         return None
@@ -31,8 +35,8 @@ def check(model: pb.Model | None, sessions: Mapping[str, Session]) -> None:
     """Compares a description with its graphs, before they are run.
 
     Args:
-        model: From model.json. If None, there is none.
-        sessions: Of its graphs, by file; the first is the lean graph.
+        model: Description from model.json. If None, there is no model.json.
+        sessions: Sessions of the graphs, by file; the first is the lean graph.
 
     Raises:
         CheckFailed: They do not fit together, or a graph has tensors that no request could carry.
@@ -58,16 +62,16 @@ def _check_types(file: str, tensors: Sequence[Tensor], does: str) -> None:
 
 
 def _check_images(model: pb.Model, lean: Session) -> None:
-    taken = declared_images(lean)
+    declared = declared_images(lean)
     if model.HasField("image"):
-        said = model.image.height, model.image.width, model.image.channels
-        if taken is None:
+        described = model.image.height, model.image.width, model.image.channels
+        if declared is None:
             inputs = ", ".join(f"{tensor.name} {tensor.dtype}" for tensor in lean.inputs)
-            raise CheckFailed(f"{DESCRIPTION} says images {list(said)}; {LEAN} takes {inputs}")
-        if said != taken.shape:
-            raise CheckFailed(f"{LEAN} takes images {list(taken.shape)}; its description says {list(said)}")
+            raise CheckFailed(f"{DESCRIPTION} says images {list(described)}; {LEAN} takes {inputs}")
+        if described != declared.shape:
+            raise CheckFailed(f"{LEAN} takes images {list(declared.shape)}; its description says {list(described)}")
     logits = next((output for output in lean.outputs if output.name == LOGITS), None)
-    if taken is not None and model.classes and (logits is None or len(logits.shape) != MATRIX):
+    if declared is not None and model.classes and (logits is None or len(logits.shape) != MATRIX):
         returned = ", ".join(output.name for output in lean.outputs)
         raise CheckFailed(
             f"{DESCRIPTION} names {len(model.classes)} classes; {LEAN} returns no {LOGITS} [n, classes] but {returned}"
@@ -75,7 +79,7 @@ def _check_images(model: pb.Model, lean: Session) -> None:
 
 
 def _check_inputs(file: str, lean: Session, other: Session) -> None:
-    """Raises CheckFailed unless a graph takes what the lean graph does, and block scales where it is for lesions."""
+    """Raises CheckFailed unless a graph has the inputs of the lean graph, and block scales if it is for lesions."""
     expected = {tensor.name: _known(tensor) for tensor in lean.inputs}
     found = {tensor.name: _known(tensor) for tensor in other.inputs}
     scales = found.pop(BLOCK_SCALE, None) if file in (LESION, LESION_PROBE) else (SCALES,)
@@ -108,7 +112,7 @@ def _check_blocks(model: pb.Model, file: str, session: Session) -> None:
 
 
 def _known(tensor: Tensor) -> tuple[str | int | None, ...]:
-    """The type and the sizes of a tensor, but for the first axis, which may be free under other names."""
+    """Returns the type and the sizes of a tensor without its first axis, which may be free under other names."""
     return (tensor.dtype, *tensor.shape[1:])
 
 

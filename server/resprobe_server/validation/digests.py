@@ -1,4 +1,4 @@
-"""Compares the files of a version with the digests in its description: they must be those that were published."""
+"""Compares the files of a version with the digests in its description: only published files may be served."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,19 +13,19 @@ log = structlog.get_logger()
 
 
 class WrongDigest(Exception):
-    """A file of a version is not the one that was published; the text says which."""
+    """A file of a version is not the one that was published; the text names the file."""
 
 
 def check(model: pb.Model | None, directory: Path, graphs: Sequence[str]) -> None:
     """Compares weights and graphs with the description, before any of them is used.
 
     Each file is read once; ONNX Runtime then finds it in the system's cache. A version without digests passes, with a
-    line in the log, and so do files that nobody serves.
+    line in the log, and so do files that are not served.
 
     Args:
-        model: The description. If None, there is none.
-        directory: Of the version.
-        graphs: The files that are served.
+        model: Description of the version. If None, there is none.
+        directory: Directory of the version.
+        graphs: Names of the graphs that are served.
 
     Raises:
         WrongDigest: A file differs or is missing, or a graph is not among those that were published.
@@ -36,7 +36,7 @@ def check(model: pb.Model | None, directory: Path, graphs: Sequence[str]) -> Non
     if model is not None and model.provenance.weights_sha256:
         expected[WEIGHTS] = model.provenance.weights_sha256
     if not expected:
-        log.info("version without digests: its files are taken as they are", directory=str(directory))
+        log.info("version without digests: its files are served unchecked", directory=str(directory))
     for name, digest in sorted(expected.items()):
         _check_file(directory / name, digest)
 

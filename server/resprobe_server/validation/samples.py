@@ -1,4 +1,4 @@
-"""Made-up inputs for a graph of which nothing is known but what it declares: noise that many graphs can work with."""
+"""Made-up inputs for a graph of which only its declared tensors are known: noise that many graphs can work with."""
 
 import zlib
 from collections.abc import Iterator, Sequence
@@ -9,25 +9,25 @@ import numpy as np
 import numpy.typing as npt
 from resprobe_protos.contract import BLOCK_SCALE
 
-from resprobe_server.execution.session import Arrays, Tensor
-from resprobe_server.execution.tensors import BY_ONNX
+from resprobe_server.execution.dtypes import BY_ONNX
+from resprobe_server.execution.graph import Arrays, Tensor
 
-SIZES = 8, 32, 96, 224  # of inner axes that are free: some graphs take no small ones
+SIZES = 8, 32, 96, 224  # of inner axes that are free: some graphs need large ones
 IMAGE_AXES = 4
 CHANNELS = 3, 1  # of images whose axes are all free
 FEW, TWO = 10, 2  # different integers
-# Darkest and brightest pixel of an image, by turns: what looks alike for one kind of noise may not for another.
+# Darkest and brightest pixel of an image, by turns: a net may not tell images of one kind of noise apart.
 BRIGHTNESS = (0, 256), (0, 32), (224, 256), (96, 160)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A kind of inputs. Two of the same kind begin with the same rows.
+    """Kind of inputs. Two draws of the same kind begin with the same rows.
 
     Attributes:
-        size: Of inner axes that are free.
+        size: Size of inner axes that are free.
         positive: Whether numbers are in [0, 1) and integers 0 or 1; else they are normal, and 0 to 9.
-        channels: Of [n, c, h, w], if these are free. If None, they are as many as `size` says.
+        channels: Size of the axis c of [n, c, h, w], if it is free. If None, it is `size`.
     """
 
     size: int = SIZES[0]
@@ -35,7 +35,7 @@ class Sample:
     channels: int | None = None
 
     def draw(self, tensors: Sequence[Tensor], rows: int) -> Arrays:
-        """Inputs by name. A first axis that is free has so many rows; lesions leave every block as it is."""
+        """Draws inputs by name. A first axis that is free has `rows` rows; block scales leave every block as it is."""
         return {tensor.name: self._draw(tensor, rows) for tensor in tensors}
 
     def _draw(self, tensor: Tensor, rows: int) -> npt.NDArray[Any]:
@@ -56,7 +56,7 @@ class Sample:
 
 
 def kinds(tensors: Sequence[Tensor]) -> Iterator[Sample]:
-    """Samples to try in this order, until the graph can work with one."""
+    """Yields samples to try in this order, until the graph can work with one."""
     sizes = SIZES if any(None in tensor.shape[1:] for tensor in tensors) else SIZES[:1]
     open_images = any(len(tensor.shape) == IMAGE_AXES and tensor.shape[1] is None for tensor in tensors)
     for channels in (None, *CHANNELS) if open_images else (None,):

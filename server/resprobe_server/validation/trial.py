@@ -1,7 +1,7 @@
-"""Runs the graphs of a version before anybody is served by it: that warms them, and shows whether they belong together.
+"""Runs the graphs of a version before it serves: a warm-up, which also shows whether they belong together.
 
-The exporter has compared them with PyTorch; what is looked for here is what can go wrong afterwards: files of another
-version, half a copy, a device that computes nonsense.
+The exporter has compared them with PyTorch. This finds mistakes made later: files of another version, half a copy, a
+device that computes nonsense.
 """
 
 import time
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from resprobe_protos.contract import BLOCKS, LOGITS
 
-from resprobe_server.execution.session import Arrays, Session
+from resprobe_server.execution.graph import Arrays
+from resprobe_server.execution.session import Session
 from resprobe_server.validation.samples import Sample
 
 TOLERANCE = 1e-2  # of the largest logit: another net is off by about 1, float16 and TensorFloat-32 by 1e-3
@@ -23,11 +24,11 @@ class CheckFailed(Exception):
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of running a graph.
+    """Result of running a graph.
 
     Attributes:
-        seconds: Of the first run of each batch size.
-        outputs: Of the largest batch, by name.
+        seconds: Seconds of the first run of each batch size.
+        outputs: Outputs of the largest batch, by name.
     """
 
     seconds: Mapping[int, float]
@@ -47,16 +48,16 @@ def run(session: Session, batch_sizes: Sequence[int], sample: Sample) -> Trial:
 
 
 def check(trials: Mapping[str, Trial], classes: int | None, blocks: tuple[int, int], batched: bool) -> None:
-    """Sees that what came out is what the description says, and that all graphs return the same.
+    """Checks that the outputs fit the description, and that all graphs return the same.
 
     Args:
-        trials: By the graph's file, on the same inputs; the first is the lean graph.
-        classes: How many the description names. If None, nobody asks for them.
-        blocks: How many blocks and statistics it names.
-        batched: Whether the first axis of what came out is that of the inputs.
+        trials: Trials by the graph's file, on the same inputs; the first is that of the lean graph.
+        classes: Number of classes that the description names. If None, the version does not classify.
+        blocks: Number of blocks and of statistics that the description names.
+        batched: Whether the first axis of the outputs is that of the inputs.
 
     Raises:
-        CheckFailed: They are not.
+        CheckFailed: The outputs differ from the description or from those of another graph.
     """
     lean, *others = trials
     for file, trial in trials.items():
@@ -75,7 +76,7 @@ def check(trials: Mapping[str, Trial], classes: int | None, blocks: tuple[int, i
 
 
 def _compare(lean: str, expected: Arrays, file: str, found: Arrays) -> None:
-    """Returns the logits, or of an imported net all that its lean graph returns."""
+    """Compares the logits, or for an imported net all outputs of its lean graph."""
     if not expected or not expected.keys() <= found.keys():
         names = ", ".join(expected) or LOGITS
         raise CheckFailed(f"{lean} and {file} cannot be compared: both must take images and return {names}")

@@ -1,4 +1,4 @@
-"""Reads the one field of Triton's config.pbtxt that decides what is answered: whether the first axis is a batch.
+"""Reads the one field of Triton's config.pbtxt that decides on answers: whether the first axis is a batch.
 
 https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/user_guide/model_configuration.html
 """
@@ -6,30 +6,29 @@ https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/use
 import re
 from pathlib import Path
 
-from resprobe_server.models.repository import CONFIG
-
+CONFIG = "config.pbtxt"  # of all versions of a model
 FIELD = "max_batch_size"
-# The text format of protobuf: comments, strings, brackets, names and numbers, and all else.
+# Tokens of protobuf's text format: comments, strings, brackets, names and numbers, and all else.
 TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{}\[\]<>]|[-+\w.]+|\S""")
 OPENING, CLOSING = frozenset("{[<"), frozenset("}]>")
 
 
 class InvalidConfig(Exception):
-    """The config.pbtxt of a model says what cannot be; the text says what."""
+    """The config.pbtxt of a model holds an impossible value; the text names it."""
 
 
 def max_batch_size(model: Path) -> int | None:
-    """Maximum rows of a batch, as the operator of a model has it.
+    """Reads the maximum rows of a batch that the operator of a model has configured.
 
     Args:
         model: Directory of the model.
 
     Returns:
-        If 0, the first axis is not a batch. If None, there is no config.pbtxt, or it does not say.
+        Maximum rows. If 0, the first axis is not a batch. If None, there is no config.pbtxt, or it does not say.
 
     Raises:
-        InvalidConfig: It says something else than a whole number.
-        OSError: It cannot be read.
+        InvalidConfig: The value is not a whole number.
+        OSError: The file cannot be read.
     """
     path = model / CONFIG
     if not path.is_file():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import resprobe
-from resprobe.analysis.compare import positions
+from resprobe.analysis.depth import positions
 
 from tests.support.commands import Run
 from tests.support.statistics import frame, make
@@ -35,7 +35,9 @@ def test_another_depth_is_compared_stage_by_stage() -> None:
     assert found.names == shallow.blocks.names
     assert found.ratio_a == pytest.approx([2, 3.5, 5, 9, 8.5, 8, 4, 4, 4])
     assert found.ratio.value == pytest.approx(np.zeros(9), abs=1e-6)
-    assert found.table().num_rows == 9
+    assert found.to_arrow().num_rows == 9
+    assert found.to_arrow()["difference"].to_pylist() == found.ratio.value.tolist()
+    assert "blocks=9" in repr(found)
     assert (np.diff(found.depth) > 0).all()
     assert len(resprobe.compare(frame(1), frame(200)).depth) == 3
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
-from resprobe._wire.responses import Baseline
+from resprobe._results.model import Baseline
 from resprobe.analysis import Frame
 from resprobe.analysis.drift import distances, holm
 
@@ -85,9 +85,11 @@ def test_clean_windows_are_silent_and_a_shift_is_found() -> None:
     found = resprobe.drift(frame_of(moved, baseline))
     assert found.drifted.tolist() == [False, True, False]
     assert found.median[1] > found.baseline_median[1]
-    rows = found.table().to_pylist()
+    rows = found.to_arrow().to_pylist()
     assert [row["block"] for row in rows if row["drifted"]] == ["stage2.block0"]
     assert rows[1]["distance"] == found.distance[1]
+    assert "drifted=1 of 3" in repr(found)
+    assert "stage2.block0" in found._repr_html_()
 
 
 def test_few_images_are_never_certain() -> None:
@@ -140,7 +142,7 @@ def test_the_command_says_it_with_its_exit_code(
     code, out, _ = run("resprobe", "drift", *inverted, *at)
     assert code == 1
     assert "drift in " in out
-    assert "few images: only distances above 0." in out
+    assert "few images: chance explains distances up to 0." in out
     code, out, _ = run("resprobe", "drift", *inverted, *at, "--json")
     found = json.loads(out)
     assert (code, found["drift"], found["images"], found["baseline_images"]) == (1, True, 60, 360)

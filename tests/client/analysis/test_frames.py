@@ -1,6 +1,7 @@
-"""Frames on disk, summaries, and the report's page."""
+"""Frames: collected from a server, as tables, and in Parquet files of every format."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +10,31 @@ import pyarrow.parquet as pq
 import pytest
 import resprobe
 from resprobe import analysis, datasets
-from resprobe._statistics import STATISTICS
-from resprobe.analysis import Frame, summarise
-from resprobe.analysis.outliers import scores
-from resprobe.report.pages import relative_difference
+from resprobe._results.statistics import STATISTICS
+from resprobe.analysis import Frame, arrow, summarise
 
-from tests.support.commands import Run
 from tests.support.statistics import frame
 
-EVIL = "<script>alert('&')</script>"
+OLD = Path(__file__).parent / "statistics-0.1.parquet"  # written by `resprobe blocks --out` of version 0.1
 
 
 @pytest.fixture(scope="module")
 def swept(address: str) -> Frame:
     with resprobe.Client(address) as client:
         return analysis.sweep(client, datasets.load("digits").window(150, seed=2), "digits")
+
+
+def test_nothing_to_send_is_refused(client: resprobe.Client) -> None:
+    with pytest.raises(resprobe.InvalidRequest, match="no images were given; expected at least one"):
+        analysis.sweep(client, [])
+
+
+def test_every_answer_is_reported(client: resprobe.Client) -> None:
+    found: list[tuple[int, int]] = []
+    analysis.sweep(
+        client, datasets.load("digits").window(150), "digits/1", progress=lambda *counts: found.append(counts)
+    )
+    assert found == [(128, 150), (150, 150)]
 
 
 def test_a_frame_comes_back_from_disk_as_it_was(swept: Frame, tmp_path: Path) -> None:
@@ -37,13 +48,64 @@ def test_a_frame_comes_back_from_disk_as_it_was(swept: Frame, tmp_path: Path) ->
     for name in STATISTICS:
         assert np.array_equal(getattr(again.blocks, name), getattr(swept.blocks, name), equal_nan=True), name
     assert again.blocks.names == swept.blocks.names
-    assert swept.table().to_pylist()[7]["ratio"] == again.blocks.ratio[7].tolist()
     assert [one.name for one in tmp_path.iterdir()] == ["stats.parquet"]
+
+
+def test_values_that_are_not_finite_and_files_without_labels_come_back(tmp_path: Path) -> None:
+    one = dataclasses.replace(frame(2, 3), labels=None, files=("a.png", "b.png", "ü.png"), notes=("a note",))
+    one.blocks.ratio[1, 2], one.blocks.cosine[2, 0] = np.inf, np.nan
+    analysis.write(one, tmp_path / "x.parquet")
+    again = analysis.read(tmp_path / "x.parquet")
+    assert (again.labels, again.files, again.notes) == (None, one.files, one.notes)
+    assert np.array_equal(again.blocks.ratio, one.blocks.ratio)
+    assert np.array_equal(again.blocks.cosine, one.blocks.cosine, equal_nan=True)
+
+
+def test_columns_of_a_file_name_the_blocks(swept: Frame, tmp_path: Path) -> None:
+    path = tmp_path / "stats.parquet"
+    analysis.write(swept, path)
+    table = pq.read_table(path)
+    assert json.loads(table.schema.metadata[b"format"]) == arrow.FORMAT == 2
+    assert table["ratio"][7].as_py() == dict(zip(swept.blocks.names, swept.blocks.ratio[7].tolist(), strict=True))
+    assert table.flatten()["ratio.stage2.block0"].to_pylist() == swept.blocks.ratio[:, 1].tolist()
+
+
+def test_files_of_version_0_1_are_read() -> None:
+    raw = pq.read_table(OLD)
+    assert b"format" not in raw.schema.metadata
+    found = analysis.read(OLD)
+    assert repr(found) == "Frame('resnet8', version='1', dataset='digits', images=12, blocks=3, accuracy=0.8333)"
+    assert found.blocks.names == ["stage1.block0", "stage2.block0", "stage3.block0"]
+    for name in STATISTICS:
+        assert getattr(found.blocks, name).tolist() == raw[name].to_pylist(), name
+    assert found.labels is not None
+    assert found.labels.tolist() == raw["label"].to_pylist()
+    assert found.model.blocks[0].baseline["ratio"].quantiles[0.5] > 0
+    assert [f"{ratio:.3f}" for ratio in summarise(found.blocks.ratio).mean] == ["1.450", "1.388", "1.520"]
+    assert len(resprobe.drift(found).names) == 3
+
+
+def test_a_newer_format_is_refused_in_a_sentence(swept: Frame, tmp_path: Path) -> None:
+    path, table = tmp_path / "new.parquet", arrow.to_table(swept)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"format": b"3"}), path)
+    message = f"{path} has format 3, and this resprobe reads formats 1 to 2: upgrade resprobe"
+    with pytest.raises(resprobe.Error, match=f"^{message}$"):
+        analysis.read(path)
 
 
 @pytest.mark.parametrize(
     ("table", "message"),
-    [(pa.table({"x": [1]}), "is not what `resprobe blocks --out` writes"), (None, "is no Parquet file")],
+    [
+        (pa.table({"x": [1]}), "is not a file that `resprobe blocks --out` wrote"),
+        (pa.table({"x": [1]}).replace_schema_metadata({"format": "[1]"}), "is not a file that `resprobe blocks"),
+        (
+            arrow.to_table(frame(1)).drop_columns(["ratio"]),
+            "is not a file that `resprobe blocks --out` wrote: KeyError",
+        ),
+        (arrow.to_table(frame(1)).slice(0, 0), "it holds no images"),
+        (None, "is not a Parquet file"),
+    ],
+    ids=["other columns", "other format", "a column less", "no rows", "text"],
 )
 def test_other_files_are_refused(tmp_path: Path, table: pa.Table | None, message: str) -> None:
     path = tmp_path / "x.parquet"
@@ -52,6 +114,24 @@ def test_other_files_are_refused(tmp_path: Path, table: pa.Table | None, message
         pq.write_table(table, path)
     with pytest.raises(resprobe.Error, match=message):
         analysis.read(path)
+
+
+def test_a_table_has_a_row_for_each_image(swept: Frame) -> None:
+    table = swept.to_arrow()
+    assert table.shape == (150, 5 + 6 * 3)
+    assert table["ratio.stage2.block0"].to_pylist() == swept.blocks.ratio[:, 1].tolist()
+    assert table["file"].null_count == 150
+    html = swept._repr_html_()  # a row for each block
+    assert html.count("<tr>") == 1 + 3
+    assert "images=150" in html
+
+
+def test_a_data_frame_has_a_row_for_each_image(swept: Frame) -> None:
+    pytest.importorskip("pandas", reason="needs pandas")
+    pandas = swept.to_pandas()
+    assert list(pandas.columns) == swept.to_arrow().column_names
+    assert (pandas["label"] == pandas["predicted"]).mean() == swept.accuracy
+    assert np.array_equal(pandas["ratio.stage2.block0"], swept.blocks.ratio[:, 1])
 
 
 def test_summaries_leave_out_what_is_not_finite_and_count_it() -> None:
@@ -79,72 +159,3 @@ def test_windows_of_a_data_set_keep_their_places() -> None:
     assert drawn.index.tolist() == whole.window(10, seed=1).index.tolist() != whole.window(10, seed=2).index.tolist()
     assert np.array_equal(np.asarray(drawn.images), np.asarray(whole.images)[drawn.index])
     assert np.array_equal(drawn.labels, whole.labels[drawn.index])
-
-
-def test_relative_difference_is_welch() -> None:
-    generator = np.random.default_rng(0)
-    a, b = generator.normal(3, 1, (50, 1)).astype(np.float32), generator.normal(2, 2, (80, 1)).astype(np.float32)
-    difference, margin = relative_difference(a, b)
-    assert difference[0] == pytest.approx(a.mean() / b.mean() - 1, rel=1e-5)
-    error = np.sqrt(a.var(ddof=1) / 50 + b.var(ddof=1) / 80)
-    assert margin[0] == pytest.approx(1.96 * error / b.mean(), rel=1e-4)
-
-
-def test_the_most_unusual_image_has_the_highest_score() -> None:
-    ratio = np.full((20, 3), 0.5, np.float32)
-    ratio[:, :2] *= np.random.default_rng(0).uniform(0.9, 1.1, (20, 2))
-    ratio[4, 0], ratio[5, 1] = 5, np.inf
-    found = scores(ratio)
-    assert found[:, :2].argmax(axis=0).tolist() == [4, 5]
-    assert not found[:, 2].any()
-
-
-def test_the_page_shows_real_images_and_says_everything(swept: Frame) -> None:
-    html = analysis.report(swept, datasets.load("digits"))
-    for heading in (
-        "Ratio by block",
-        "Ratio by class",
-        "Right against wrong",
-        "Unusual images",
-        "Cosine",
-        "closed form",
-    ):
-        assert heading in html
-    assert f"150 images of digits, 3 residual blocks. Accuracy {swept.accuracy:.4f}." in html
-    assert html.count("data:image/png") == 12 + 3 * 4 + 2  # and the map of classes with its scale
-    assert "http" not in html.replace("http://www.w3.org/", "")
-    assert html == analysis.report(swept, datasets.load("digits"))
-    assert "image 1" in analysis.report(swept)  # without the data set
-
-
-@pytest.mark.parametrize("per_stage", [1, 200])
-def test_any_number_of_blocks_and_hostile_names(per_stage: int) -> None:
-    one = frame(per_stage)
-    evil = dataclasses.replace(one, model=dataclasses.replace(one.model, name=EVIL, classes=(EVIL, "b")), dataset=EVIL)
-    evil.blocks.ratio[3, 1] = np.inf
-    evil.blocks.ratio[4, 1] = np.nan
-    html = analysis.report(evil)
-    assert "<script" not in html
-    assert "2 of 40 images have a shortcut of zero in at least one of 1 blocks" in html
-
-
-def test_without_labels_the_predicted_class_counts() -> None:
-    html = analysis.report(dataclasses.replace(frame(1), labels=None))
-    assert "Ratio by predicted class" in html
-    assert "Right against wrong" not in html
-
-
-def test_images_of_another_data_set_are_refused(swept: Frame) -> None:
-    with pytest.raises(resprobe.DatasetError, match="these are not the images of the report"):
-        analysis.report(swept, datasets.load("digits", split="train"))
-
-
-def test_the_command(run: Run, swept: Frame, tmp_path: Path) -> None:
-    stats, out = tmp_path / "stats.parquet", tmp_path / "report.html"
-    analysis.write(swept, stats)
-    code, text, _ = run("resprobe", "report", str(stats), "--out", str(out), "--dataset", "digits")
-    assert code == 0
-    assert "digits on 150 images of digits" in text
-    assert out.read_text().startswith("<!doctype html>")
-    code, _, error = run("resprobe", "report", str(stats), "--out", str(tmp_path / "nowhere" / "x.html"))
-    assert (code, "is not a directory" in error) == (1, True)

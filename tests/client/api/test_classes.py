@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from resprobe import datasets
 from resprobe._classes import match, nearest
-from resprobe.analysis import report, sweep
+from resprobe.analysis import sweep
+from resprobe.report import report
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.training.data import Data
 from resprobe_exporter.versions.candidate import Origin
@@ -46,7 +47,7 @@ def test_any_order_and_any_subset_is_found(model: list[str], draw: st.DataObject
         (("cat", "Cat"), ("Cat", "cat"), [1, 0], ""),
         (("0", "1", "10", "2"), tuple(map(str, range(11))), [0, 1, 10, 2], ""),
         (("00", "01", "02"), ("0", "1", "2"), [0, 1, 2], "'00' is '0'"),
-        (("2", "9"), NAMES, [2, 9], "numbers, which were taken as places"),
+        (("2", "9"), NAMES, [2, 9], "numbers, which count as places"),
         (NAMES, tuple(map(str, range(10))), list(range(10)), "have no names"),
         (("a", "a"), ("a", "a"), [0, 1], ""),  # ImageNet has two cranes; a model and itself are in no doubt
     ],
@@ -163,7 +164,7 @@ def test_two_models_of_other_classes_are_not_compared(tmp_path: Path, start: Ser
     publish_net(small_net(), tmp_path, "net")
     with start(tmp_path) as address, resprobe.Client(address) as client:
         a = sweep(client, datasets.load("digits").head(9))
-    assert "numbers, which were taken as places" in a.notes[0]
+    assert "numbers, which count as places" in a.notes[0]
     other = dataclasses.replace(a.model, classes=tuple(f"kind{index}" for index in range(10)))
     with pytest.raises(resprobe.InvalidRequest, match="model net has no class 'kind0'"):
         resprobe.compare(a, dataclasses.replace(a, model=other))

@@ -1,5 +1,8 @@
 """Reading data sets: the official layouts are understood, and every broken file is named."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +92,51 @@ def test_digits_have_a_fixed_stratified_split() -> None:
     assert (test.images.min(), test.images.max()) == (0, 255)
     again = datasets.load("digits")
     assert np.array_equal(test.images, np.asarray(again.images))
+
+
+BLOCKED = """
+import importlib.abc, sys
+class Blocker(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def run_blocked(names: set[str], code: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program in which packages cannot be imported."""
+    program = BLOCKED.format(names=names) + code
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+
+
+EXPORTER = {"torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "safetensors"}
+BLOCKS = "from resprobe.__main__ import main; sys.argv[1:] = {words}; main()"
+
+
+def test_digits_need_no_torch(address: str) -> None:
+    code = "from resprobe import datasets; print(len(datasets.load('digits')))"
+    assert run_blocked(EXPORTER, code).stdout == "360\n"
+    words = ["blocks", "--dataset", "digits", "--limit", "20", "--model", "digits", "--json", "--address", address]
+    done = run_blocked(EXPORTER, BLOCKS.format(words=words))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["images"] == 20
+
+
+def test_digits_say_which_extra_is_missing(address: str) -> None:
+    words = ["blocks", "--dataset", "digits", "--model", "digits", "--address", address]
+    done = run_blocked(EXPORTER | {"sklearn"}, BLOCKS.format(words=words))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith("the digits come with scikit-learn: pip install 'resprobe[digits]'\n")
+    assert done.stderr.count("\n") == 1
+    code = """
+from resprobe import MissingPackage, datasets
+try: datasets.load('digits')
+except MissingPackage as error: print(error)
+"""
+    assert (
+        run_blocked({"sklearn"}, code).stdout == "the digits come with scikit-learn: pip install 'resprobe[digits]'\n"
+    )
 
 
 def test_folder(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from PIL import Image
 from resprobe._pictures import batches, formats
 from resprobe._pictures.images import Encoded, collect
 from resprobe.datasets import read_fitted, read_picture
-from resprobe_server.images.decode import Format, decode
+from resprobe_server.images.decode import decode
+from resprobe_server.images.format import Format
 
 from tests.support.commands import Run
 from tests.support.servers import Serve

@@ -1,43 +1,20 @@
-"""Lesions, from the graph to the command: every factor reaches its own image and block, and nothing else."""
+"""Lesions of both clients and of the command are what the graphs say."""
 
-import asyncio
 import json
 import math
-import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime
 import pytest
 import resprobe
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
-from resprobe import _lesions, datasets
-from resprobe.plots import lesions, ratios
-from resprobe_exporter.errors import CheckFailed
-from resprobe_exporter.graph.torch_export import Served
-from resprobe_exporter.importing.state_dict import fill, read
-from resprobe_exporter.nets.blocks import Addition
-from resprobe_exporter.nets.preprocessing import Preprocessing
-from resprobe_exporter.nets.resnet import Architecture, ResNet
-from resprobe_exporter.verification import verify
-from resprobe_exporter.verification.expected_torch import TorchOracle
-from resprobe_exporter.versions.candidate import Origin
-from resprobe_exporter.versions.net_candidate import net_candidate
-from resprobe_exporter.versions.writer import write_version
-from resprobe_server.execution.providers import Provider
-from resprobe_server.execution.session import Session
-from resprobe_server.scheduling.worker import Device
-from torch import Tensor, from_numpy, nn
+from resprobe import _lesion_run, plots
 
 from tests.support.commands import Run
-from tests.support.nets import publish_net, small_net
 from tests.support.servers import Serve
 from tests.support.statistics import make
 
@@ -48,104 +25,21 @@ def open_graph(directory: Path, file: str) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(directory / file, providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize(("family", "shortcut"), [("resnet", "A"), ("resnet", "C"), ("preact", "A"), ("preact", "B")])
-def test_any_factor_is_pytorchs_branch_times_it(tmp_path: Path, family: str, shortcut: str) -> None:
-    net = small_net(family, shortcut, size=7)
-    directory = publish_net(net, tmp_path, "net")  # which checks intact nets and single removals
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (5, 7, 7, 1), dtype=np.uint8)
-    scale = generator.uniform(-1, 2, (5, 3)).astype(np.float32)
-    columns = iter(from_numpy(scale).double().T)
-    branches = []
-
-    def multiply(_module: nn.Module, operands: tuple[Tensor, Tensor], _total: Tensor) -> Tensor:
-        branch, shortcut_ = operands
-        branches.append(branch.detach().flatten(1).norm(dim=1).numpy())
-        scaled: Tensor = next(columns).view(-1, 1, 1, 1) * branch + shortcut_
-        return scaled
-
-    for module in net.modules():
-        if isinstance(module, Addition):
-            module.register_forward_hook(multiply)
-    expected = Served(net.double(), (0.4,), (0.3,))(from_numpy(images)).detach().numpy()
-    inputs = {"image": images, "block_scale": scale}
-    (logits,) = open_graph(directory, "lesion.onnx").run(None, inputs)
-    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
-    logits, blocks = open_graph(directory, "lesion_probe.onnx").run(None, inputs)
-    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
-    np.testing.assert_allclose(blocks[..., 0], np.stack(branches, axis=1), rtol=1e-4)  # before it is scaled
-
-
-def test_a_graph_that_removes_another_block_is_caught(tmp_path: Path) -> None:
-    net = small_net()
-    directory = publish_net(net, tmp_path, "net")
-    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), dtype=np.uint8)
-    oracle = TorchOracle(net, Preprocessing((0.4,), (0.3,)), images)
-    for file in ("lesion_probe.onnx", "lesion.onnx"):
-        model = onnx.load(directory / file, load_external_data=False)
-        split = next(node for node in model.graph.node if node.op_type == "Split")
-        split.output[1], split.output[2] = split.output[2], split.output[1]
-        onnx.save(model, directory / file)
-        message = (
-            rf"logits of {file} and PyTorch differ: number \d of image 0 without stage[23]\.block0 is \S+ and \S+ "
-        )
-        with pytest.raises(CheckFailed, match=message):
-            verify.check(oracle.reference(directory), directory)
-
-
-@pytest.fixture(scope="module")
-def sessions(repository: Path) -> tuple[Session, Session]:
-    directory = repository / "digits" / "1"
-    return Session(directory / "lesion.onnx", Provider(threads=1)), Session(
-        directory / "lesion_probe.onnx", Provider(threads=1)
-    )
-
-
-REQUESTS = st.lists(st.tuples(st.integers(1, 13), st.booleans(), st.integers(0, 2**32 - 1)), min_size=1, max_size=12)
-
-
-@given(requests=REQUESTS, max_batch=st.integers(1, 9))
-@settings(deadline=None, max_examples=30)
-def test_every_row_is_scaled_by_its_own_factors(
-    sessions: tuple[Session, Session], test_images: Pixels, requests: list[tuple[int, bool, int]], max_batch: int
-) -> None:
-    async def drive() -> None:
-        async with Device() as device:
-            batchers = [device.batcher(session, max_batch, 10**6) for session in sessions]
-            sent = []
-            for count, with_blocks, seed in requests:
-                generator = np.random.default_rng(seed)
-                inputs: dict[str, npt.NDArray[Any]] = {
-                    "block_scale": generator.choice([0, 1, 0.5, -2], (count, 3)).astype(np.float32),
-                    "image": test_images[generator.integers(0, 360, count)],
-                }
-                sent.append((batchers[with_blocks].submit(inputs, math.inf), inputs, with_blocks))
-            for future, inputs, with_blocks in sent:
-                outcome = await future
-                expected = sessions[with_blocks].run(inputs)
-                assert outcome.results.arrays.keys() == expected.keys()
-                for name, array in expected.items():
-                    found = outcome.output(name).astype(float)
-                    np.testing.assert_allclose(found, array.astype(float), rtol=1e-3, atol=1e-3)
-
-    asyncio.run(drive())
-
-
-def test_a_scale_of_a_request_or_of_each_image(client: resprobe.Client, repository: Path, test_images: Pixels) -> None:
+def test_a_scale_of_a_request_or_of_each_image(either: resprobe.Client, repository: Path, test_images: Pixels) -> None:
     images, scales = test_images[:20], np.random.default_rng(0).uniform(0, 1, (20, 3)).astype(np.float32)
     graph = open_graph(repository / "digits" / "1", "lesion_probe.onnx")
     for scale in (scales, scales[0]):
         inputs = {"image": images, "block_scale": np.broadcast_to(scale, (20, 3))}
         logits, blocks = graph.run(None, inputs)
         for with_blocks in (False, True):
-            result = client.classify(images, model="digits", block_scale=scale, blocks=with_blocks, top_k=1)
+            result = either.classify(images, model="digits", block_scale=scale, blocks=with_blocks, top_k=1)
             assert result.classes[:, 0].tolist() == logits.argmax(1).tolist()
             assert (result.blocks is not None) == with_blocks
             if result.blocks is not None:
                 np.testing.assert_allclose(result.blocks.branch_l2, blocks[..., 0], rtol=1e-3)
-    intact = client.classify(images, model="digits")
+    intact = either.classify(images, model="digits")
     np.testing.assert_allclose(
-        client.classify(images, model="digits", block_scale=[1, 1, 1]).probabilities, intact.probabilities, atol=1e-4
+        either.classify(images, model="digits", block_scale=[1, 1, 1]).probabilities, intact.probabilities, atol=1e-4
     )
 
 
@@ -159,10 +53,10 @@ def test_a_scale_of_a_request_or_of_each_image(client: resprobe.Client, reposito
     ],
 )
 def test_a_scale_that_cannot_be_used(
-    client: resprobe.Client, test_images: Pixels, scale: list[float], message: str
+    either: resprobe.Client, test_images: Pixels, scale: list[float], message: str
 ) -> None:
     with pytest.raises(resprobe.InvalidRequest, match=message):
-        client.classify(test_images[:2], model="digits", block_scale=scale)
+        either.classify(test_images[:2], model="digits", block_scale=scale)
 
 
 def test_versions_without_lesion_graphs_are_served(
@@ -206,28 +100,22 @@ def check_lesions(found: resprobe.Lesions, graph: onnxruntime.InferenceSession, 
 
 
 def test_lesions_are_what_the_graph_says(
-    monkeypatch: pytest.MonkeyPatch, address: str, repository: Path, test_images: Pixels, digits: Any
+    monkeypatch: pytest.MonkeyPatch, either: resprobe.Client, repository: Path, test_images: Pixels, digits: Any
 ) -> None:
-    monkeypatch.setattr(_lesions, "BATCH", 32)  # several requests for each lesion
+    monkeypatch.setattr(_lesion_run, "BATCH", 32)  # several requests for each lesion
     labels, graph = digits.test.labels.numpy()[:100], open_graph(repository / "digits" / "1", "lesion.onnx")
-    images, told = test_images[:100], []
-    options: dict[str, Any] = {"model": "digits", "random": [1, 3], "draws": 4, "seed": 7}
-    with resprobe.Client(address) as client:
-        report: Callable[[int, int], None] = lambda *progress: told.append(progress)  # noqa: E731
-        found = client.lesions(images, labels, report=report, **options)
+    images, seen = test_images[:100], []
+    options: dict[str, Any] = {"random": [1, 3], "draws": 4, "seed": 7}
+    found = either.lesions(images, labels, model="digits", progress=lambda *progress: seen.append(progress), **options)
     check_lesions(found, graph, images, labels)
     assert (found.model, found.version, found.images, found.removed.tolist()) == ("digits", "2", 100, [1, 3])
     assert (found.random_accuracy.shape, found.random_change.shape) == ((2, 4), (2, 4))
-    assert told[0] == (32, 1200)
-    assert told[-1] == (1200, 1200)
-
-    async def drive() -> resprobe.Lesions:
-        async with resprobe.AsyncClient(address) as client:
-            return await client.lesions(images, labels, **options)
-
-    twin = asyncio.run(drive())
-    np.testing.assert_array_equal(twin.block_accuracy, found.block_accuracy)
-    np.testing.assert_array_equal(twin.random_accuracy, found.random_accuracy)
+    assert seen[0] == (32, 1200)
+    assert seen[-1] == (1200, 1200)
+    first = np.moveaxis(images, -1, 1)
+    again = either.lesions(first, labels, model="digits/2", layout="nchw", **options)
+    np.testing.assert_array_equal(again.block_accuracy, found.block_accuracy)
+    np.testing.assert_array_equal(again.random_accuracy, found.random_accuracy)
 
 
 @pytest.mark.parametrize(
@@ -242,10 +130,10 @@ def test_lesions_are_what_the_graph_says(
     ids=str,
 )
 def test_lesions_that_cannot_be_made(
-    client: resprobe.Client, test_images: Pixels, options: dict[str, Any], message: str
+    either: resprobe.Client, test_images: Pixels, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(resprobe.InvalidRequest, match=message):
-        client.lesions(test_images[:2], **{"labels": [0, 1], "model": "digits", **options})
+        either.lesions(test_images[:2], **{"labels": [0, 1], "model": "digits", **options})
 
 
 def test_the_command(run: Run, address: str, tmp_path: Path) -> None:
@@ -272,27 +160,9 @@ def test_every_number_of_blocks_can_be_drawn(tmp_path: Path, per_stage: int, ran
     found = resprobe.Lesions(
         "net", "1", 9, blocks.names, 0.9, 0.8, values, values, np.array(random, np.int64), draws, draws
     )
-    lesions.plot_lesions(found, model, "some images", tmp_path / "lesions.png")
+    plots.save(plots.plot_lesions(found, model, "some images"), tmp_path / "lesions.png")
     with Image.open(tmp_path / "lesions.png") as picture:
         colours = np.array([colour for _, colour in picture.convert("RGB").getcolors(1 << 24) or ()])
-    for colour in ratios.COLOURS[:3]:
+    for colour in plots.COLOURS[:3]:
         wanted = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)])
         assert np.abs(colours - wanted).max(axis=1).min() < 32
-
-
-@pytest.mark.skipif("RESPROBE_TEST_DATA" not in os.environ, reason="needs RESPROBE_TEST_DATA")
-@pytest.mark.long
-def test_the_published_resnet_56_without_single_blocks(start: Serve, tmp_path: Path) -> None:
-    root = Path(os.environ["RESPROBE_TEST_DATA"])
-    (path,) = (root / "checkpoints").glob("resnet56-*.th")
-    dataset = datasets.load("cifar10", root / "data", "test").head(1000)
-    assert isinstance(dataset.images, np.ndarray)
-    net = ResNet(Architecture(depth=56))
-    fill(net, read(path))
-    preprocessing = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    write_version(net_candidate(net, preprocessing, dataset.classes, Origin("test")), tmp_path, "net")
-    with start(tmp_path) as address, resprobe.Client(address) as client:
-        for block, accuracy in ((7, 0.851), (9, 0.745)):
-            scale = np.arange(27) != block
-            result = client.classify(dataset.images, block_scale=scale, top_k=1, timeout=None)
-            assert (result.classes[:, 0] == dataset.labels).mean() == pytest.approx(accuracy, abs=1e-9)

@@ -12,7 +12,8 @@ from PIL import Image
 from resprobe import InvalidImage
 from resprobe._pictures.images import Encoded, Pixels, collect, fit
 from resprobe.datasets import read_picture
-from resprobe_server.images.decode import Format, decode
+from resprobe_server.images.decode import decode
+from resprobe_server.images.format import Format
 
 SIZE = 6, 4  # height, width
 COLOURS = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from resprobe._pictures.images import Fitted, collect, fitted
 from resprobe.datasets import read_fitted
-from resprobe_server.images.decode import Format, decode
+from resprobe_server.images.decode import decode
+from resprobe_server.images.format import Format
 
 MODES = {
     "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],

@@ -4,6 +4,8 @@ import asyncio
 import copy
 import dataclasses
 import pickle
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,25 @@ import resprobe
 from resprobe import datasets
 
 from tests.support.datasets import write_cifar
+
+
+def test_the_public_surface_is_what_is_documented() -> None:
+    assert set(resprobe.__all__) - {"analysis", "compare", "drift"} == {
+        name
+        for name, value in vars(resprobe).items()
+        if isinstance(value, type) and value.__module__.startswith("resprobe.")
+    }
+    for name in ("Client", "AsyncClient"):
+        methods = {one for one in vars(getattr(resprobe, name)) if not one.startswith("_")}
+        assert methods == {"close", "models", "model", "classify", "stream", "lesions", "health"}
+    assert resprobe.analysis is sys.modules["resprobe.analysis"]
+    assert not hasattr(resprobe, "no_such_name")
+
+
+def test_importing_it_needs_neither_torch_nor_onnxruntime() -> None:
+    unwanted = {"torch", "onnxruntime", "matplotlib", "pyarrow"}
+    code = f"import sys; from resprobe import *; print(sorted({unwanted} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_a_version_may_be_a_number(client: resprobe.Client, test_images: npt.NDArray[np.uint8]) -> None:

@@ -4,11 +4,11 @@ import signal
 import socket
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 
-HEARD = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # a shell's background jobs do not hear it
+from tests.support.commands import listening
+
 # Presses Ctrl-C in the n-th answer of a command, and again while its connection is closed.
 PROGRAM = """
 import os, signal, sys
@@ -47,11 +47,11 @@ def test_ctrl_c_ends_a_command(address: str, command: str, presses: int, place: 
 
 
 def test_ctrl_c_while_nothing_answers() -> None:
-    """A server that accepts connections and says nothing."""
+    """Interrupts a command whose server accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         words = ["models", "--address", f"127.0.0.1:{silent.getsockname()[1]}"]
-        command = [sys.executable, "-m", "resprobe", *words]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=HEARD) as process:
+        silent.settimeout(60)
+        with subprocess.Popen(listening("resprobe", *words), stderr=subprocess.PIPE, text=True) as process:
             connection, _ = silent.accept()  # it is waiting for an answer now
             with connection:
                 process.send_signal(signal.SIGINT)

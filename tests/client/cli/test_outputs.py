@@ -1,4 +1,4 @@
-"""Output that cannot be written: said before the work where it can be, in one sentence, and no half file is left."""
+"""Output that cannot be written: refused before the work where possible, in one sentence, and no half file is left."""
 
 import os
 import subprocess
@@ -165,7 +165,7 @@ def test_too_few_images_are_no_verdict(run: Run, arguments: list[str]) -> None:
     few = [*arguments, "--limit", "1"]
     code, out, error = run("resprobe", "drift", *few)
     assert (code, out) == (2, "")
-    assert "1 images are too few" in error
+    assert "too few images for a verdict: 1; expected at least 10" in error
 
 
 def test_other_pictures_are_answered(run: Run, address: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The rule of a study's verdicts: a table of numbers and what they say, and sentences that hold their own numbers."""
+"""The rule of a study's verdicts, and the sentences that show it with their numbers."""
 
 import json
 import re
@@ -35,7 +35,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("value", "interval", "within", "expected"), TABLE)
-def test_the_rule(
+def test_claims_are_judged_by_the_rule(
     value: float, interval: tuple[float | None, float | None], within: tuple[float, float], expected: str
 ) -> None:
     claim = Claim("It is so", Estimate(value, *interval, n=(3, 3)), *within, unit=" points")
@@ -60,7 +60,7 @@ def test_the_rule(
         ([], OPEN),
     ],
 )
-def test_an_expectation_of_several_claims(judgements: list[str], expected: str) -> None:
+def test_an_expectation_is_judged_by_its_claims(judgements: list[str], expected: str) -> None:
     intervals = {YES: (0.5, 1.5), NO: (-1.5, -0.5), OPEN: (-0.5, 0.5)}
     assert conclude([rises("x", Estimate(sum(intervals[one]) / 2, *intervals[one])) for one in judgements]) == expected
 
@@ -76,7 +76,7 @@ def test_opposite_claims_are_never_both_confirmed(ends: list[float]) -> None:
         assert up == down == OPEN
 
 
-def test_how_a_number_is_shown() -> None:
+def test_numbers_are_shown_with_interval_and_observations() -> None:
     assert shown(Estimate(1.25, 0.9, 1.6, (3,)), unit=" %") == "1.25 % [0.90, 1.60], n = 3"
     assert shown(Estimate(1.25, n=(1, 1)), "+.1f") == "+1.2, no interval, n = 1 + 1"
     rho = rank_correlation([1, 2, 3, 4], [1, 3, 2, 4])
@@ -85,7 +85,7 @@ def test_how_a_number_is_shown() -> None:
 
 
 def test_a_study_of_single_nets_cannot_tell(finished: Path) -> None:
-    """Every sentence with a number says n, none says more than the interval does, and the page states the rule."""
+    """Checks that every sentence with a number has n, claims no more than the interval, and that the rule is shown."""
     answers = json.loads((finished / "results.json").read_text())["answers"]
     for answer in answers:
         for claim in re.findall(r": (confirmed|contradicted|cannot tell) \(([^()]*)\)", answer["verdict"]):

@@ -1,4 +1,4 @@
-"""What a net gets to see: whole images, shifted and mirrored, every one once an epoch, shared out without a gap."""
+"""Batches: whole images, shifted and mirrored, each once an epoch, shared between processes without a gap."""
 
 from dataclasses import replace
 
@@ -56,7 +56,7 @@ def test_processes_share_a_batch(digits: data.Data, recipe: Recipe, size: int) -
 
 
 @pytest.mark.parametrize(("padded_with", "expected"), [("black", -0.5), ("mean", 0.0)])
-def test_what_a_crop_is_padded_with(padded_with: str, expected: float) -> None:
+def test_crops_are_padded_with_black_or_the_mean(padded_with: str, expected: float) -> None:
     grey = data.Part(torch.full((40, 1, 8, 8), 255, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64))
     loaded = data.Data("grey", grey, grey, ("a", "b"), (0.5,), (1.0,), False)
     images, _ = next(Batches(loaded, Recipe(batch_size=40, padded_with=padded_with), 0))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Tensors to train on."""
+"""Data sets as tensors: splits, resizing, normalisation and held-out images."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from resprobe_exporter.training import data
 from tests.support.datasets import write_cifar, write_folder
 
 
-def test_digits(digits: data.Data) -> None:
+def test_the_digits_have_their_shape_mean_and_deviation(digits: data.Data) -> None:
     assert digits.shape == (1, 8, 8)
     assert not digits.mirrored
     assert digits.mean[0] == pytest.approx(digits.train.images.float().mean().item() / 255)
@@ -26,7 +26,7 @@ def test_a_folder_is_split_by_class_and_resized(tmp_path: Path) -> None:
     assert loaded.mirrored
 
 
-def test_whether_to_mirror_can_be_chosen(tmp_path: Path) -> None:
+def test_mirroring_can_be_switched_off(tmp_path: Path) -> None:
     write_cifar(tmp_path)
     assert data.load("cifar10", tmp_path).mirrored
     assert not data.load("cifar10", tmp_path, mirrored=False).mirrored
@@ -38,14 +38,14 @@ def test_a_class_too_small_to_split_is_named(tmp_path: Path) -> None:
         data.load("folder", tmp_path)
 
 
-def test_parts_with_other_classes_are_refused(tmp_path: Path) -> None:
+def test_a_test_part_with_an_unknown_class_is_refused(tmp_path: Path) -> None:
     write_folder(tmp_path / "train", {"cat": 2, "dog": 2})
     write_folder(tmp_path / "test", {"cat": 2, "cow": 2})
     with pytest.raises(resprobe.DatasetError, match="part to train on has no class 'cow'"):
         data.load("folder", tmp_path)
 
 
-def test_the_part_to_test_with_may_hold_some_classes(tmp_path: Path) -> None:
+def test_the_test_part_may_lack_classes(tmp_path: Path) -> None:
     write_folder(tmp_path / "train", {"ape": 1, "cat": 2, "dog": 2, ".cache": 1})
     write_folder(tmp_path / "val", {"dog": 3, "cat": 1})
     loaded = data.load("folder", tmp_path)

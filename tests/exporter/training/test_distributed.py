@@ -1,4 +1,4 @@
-"""Two real processes under torchrun: the weights of one, written once; and if one fails, all end."""
+"""Two real processes under torchrun: the weights of one process, written once; if one fails, both end."""
 
 import json
 import subprocess
@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from resprobe_exporter.training.distributed import WholeBatchNorm
+from torch import nn
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 COMPARING = """
@@ -21,7 +23,7 @@ def weights(world):
     torch.manual_seed(0)
     net = ResNet(Architecture(depth=8, height=8, width=8, channels=1))
     recipe = replace(PAPER, iterations=4, batch_size=101)  # which two processes cannot halve
-    trainer.train(net, digits, recipe, 0, print if world.rank else seen.append, options=trainer.Options(world))
+    trainer.train(net, digits, recipe, 0, print if world.rank else seen.append, options=trainer.TrainingOptions(world))
     return net.state_dict()
 
 with distributed.join(torch.device("cpu")) as world:
@@ -45,7 +47,7 @@ with distributed.join(torch.device("cpu")) as world:
         if world.rank == 1 and progress.step == 3:
             raise SystemExit("one is enough")
     net = ResNet(Architecture(depth=8, height=8, width=8, channels=1))
-    trainer.train(net, data.load("digits"), trainer.Recipe(10_000), 0, report, options=trainer.Options(world))
+    trainer.train(net, data.load("digits"), trainer.Recipe(10_000), 0, report, options=trainer.TrainingOptions(world))
 """
 
 
@@ -53,8 +55,13 @@ def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*TORCHRUN, *arguments], capture_output=True, text=True, timeout=300)
 
 
+def test_a_batch_norm_without_running_statistics_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected track_running_stats=True"):
+        WholeBatchNorm(nn.BatchNorm2d(4, track_running_stats=False))
+
+
 @pytest.mark.long
-def test_two_processes_make_the_steps_of_one(tmp_path: Path) -> None:
+def test_two_processes_reach_the_weights_of_one(tmp_path: Path) -> None:
     (tmp_path / "comparing.py").write_text(COMPARING)
     done = torchrun(str(tmp_path / "comparing.py"))
     assert done.returncode == 0, done.stderr

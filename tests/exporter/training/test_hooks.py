@@ -1,4 +1,4 @@
-"""What layers do: gradients and responses against their definitions."""
+"""Hooks: gradient norms, responses and ratios against their definitions."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_gradient_norms_are_those_of_the_weights_in_layer_order() -> None:
 
 
 def taps(net: ResNet, family: str) -> dict[str, str]:
-    """Which module's output is a layer's response, written by hand."""
+    """Returns the module whose output is the response of each layer, written by hand."""
     first = "conv1" if family == "preact" else "bn1"
     blocks = [f"stage{stage}.block0" for stage in (1, 2, 3)]
     inner = {f"{block}.conv1": f"{block}.{'bn2' if family == 'preact' else 'bn1'}" for block in blocks}
@@ -62,7 +62,7 @@ def test_responses_are_pooled_over_batches(family: str) -> None:
         np.testing.assert_allclose(responses.ratios[block], expected.detach().numpy(), rtol=1e-5)
 
 
-def test_nothing_is_measured_outside() -> None:
+def test_nothing_is_measured_outside_the_context() -> None:
     net = small_net()
     with torch.no_grad():
         with Responses(net) as responses:

@@ -1,4 +1,4 @@
-"""What programs read about a training run."""
+"""Logs of a training run for programs: JSON lines and TensorBoard."""
 
 import json
 from pathlib import Path
@@ -16,13 +16,13 @@ RECORDED = Progress(
 LAST = Progress(0, 4, 4, 2.0, 0.3, 100.0, 0.0, 0.0, True, Score(1.75, 0.5))
 
 
-def test_json_lines(tmp_path: Path) -> None:
+def test_json_lines_hold_the_start_and_the_recorded_steps(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    for _ in range(2):  # a run that is taken up again goes on in the same file
+    for _ in range(2):  # a resumed run appends to the same file
         with loggers.json_lines(path, {"seed": 3}) as report:
             for progress in (STEP, RECORDED, LAST):
                 report(progress)
-            assert path.read_text().endswith("\n")  # whoever reads along sees all of it
+            assert path.read_text().endswith("\n")  # a program that follows the file sees whole lines
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["event"] for line in lines] == ["start", "progress", "progress"] * 2
     assert lines[0] == {"event": "start", "seed": 3}
@@ -38,7 +38,7 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_tensorboard(tmp_path: Path) -> None:
+def test_tensorboard_holds_the_recorded_steps(tmp_path: Path) -> None:
     with loggers.tensorboard(tmp_path) as report:
         for progress in (STEP, RECORDED, LAST):
             report(progress)

@@ -1,4 +1,4 @@
-"""Recipes: the paper's numbers, and that they keep their shape in another length."""
+"""Recipes: the paper's numbers, and schedules that keep their shape in another length."""
 
 from dataclasses import replace
 
@@ -12,13 +12,13 @@ from resprobe_exporter.training.recipes import PAPER, OneCycle, Recipe, SlowStar
 @pytest.mark.parametrize(
     ("step", "expected"), [(0, 0.1), (31_999, 0.1), (32_000, 0.01), (47_999, 0.01), (48_000, 0.001), (63_999, 0.001)]
 )
-def test_the_papers_learning_rate(step: int, expected: float) -> None:
+def test_the_paper_recipe_has_the_papers_learning_rate(step: int, expected: float) -> None:
     steps = PAPER.steps(45_000)
     assert steps == 64_000
     assert PAPER.learning_rate * PAPER.schedule.factor(step, steps) == pytest.approx(expected)
 
 
-def test_the_paper_in_another_length() -> None:
+def test_the_paper_recipe_keeps_its_shape_in_another_length() -> None:
     short = recipes.choose("paper", "cifar10", epochs=10)
     assert (short.steps(45_000), short.passes(45_000)) == (10 * 351, 10)
     assert [short.schedule.factor(step, 3510) for step in (1754, 1755)] == pytest.approx([1, 0.1])
@@ -27,7 +27,7 @@ def test_the_paper_in_another_length() -> None:
 
 
 @pytest.mark.parametrize(("step", "expected"), [(4, 0.5), (9, 1.0), (54, 0.5), (99, 0.0)])
-def test_one_cycle(step: int, expected: float) -> None:
+def test_one_cycle_rises_and_falls(step: int, expected: float) -> None:
     assert OneCycle(0.1).factor(step, 100) == pytest.approx(expected, abs=1e-9)
 
 
@@ -54,5 +54,5 @@ def test_a_slow_start_ends_when_the_training_error_is_low_enough(digits: data.Da
     assert accuracies[slow - 1] > 0.2
 
 
-def test_a_shallower_net_starts_at_once(digits: data.Data) -> None:
+def test_a_shallower_net_has_no_slow_start(digits: data.Data) -> None:
     assert set(learning_rates(digits, SlowStart(depth=14))[0]) == {0.1}

@@ -1,4 +1,4 @@
-"""A training run that was stopped, by an error or by SIGKILL, goes on to the same weights as one that was not."""
+"""A training run that was stopped by an error or by SIGKILL resumes to the same weights as one that was not."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def assert_equal(first: State, second: State) -> None:
 
 @pytest.mark.parametrize("recipe", [FAST, SLOW], ids=["one cycle", "slow start"])
 @pytest.mark.parametrize("stop", [1, 14, 20], ids=lambda step: f"step {step}")
-def test_it_goes_on_to_the_same_weights(few: data.Data, tmp_path: Path, recipe: Recipe, stop: int) -> None:
+def test_a_stopped_run_resumes_to_the_same_weights(few: data.Data, tmp_path: Path, recipe: Recipe, stop: int) -> None:
     def interrupt(progress: trainer.Progress) -> None:
         if progress.step == stop + 1:
             raise Stop
@@ -72,10 +72,10 @@ run(few, FAST, checkpoints=checkpoints, report=lambda progress: print(progress.s
 """
 
 
-def test_killed_at_any_moment_the_checkpoint_is_whole(few: data.Data, tmp_path: Path) -> None:
+def test_the_checkpoint_of_a_killed_run_is_whole(few: data.Data, tmp_path: Path) -> None:
     directory = tmp_path / "checkpoint"
     command = [sys.executable, "-c", SCRIPT, str(directory), str(torch.get_num_threads())]
-    for last in (9, 23):  # the second goes on from the first
+    for last in (9, 23):  # the second resumes from the first
         with subprocess.Popen(command, cwd=Path(__file__).parents[3], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for line in process.stdout:
@@ -117,15 +117,15 @@ def test_another_runs_checkpoint_is_refused(
 
 def test_a_checkpoint_is_not_overwritten_unasked(few: data.Data, tmp_path: Path) -> None:
     run(few, replace(FAST, epochs=1), checkpoints=Checkpoints(tmp_path))
-    with pytest.raises(CheckpointError, match=r"training.pt exists: go on from it with --resume, or remove it"):
+    with pytest.raises(CheckpointError, match=r"training.pt exists: resume from it with --resume, or remove it"):
         Checkpoints(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x80\x02}q\x00."], ids=["empty", "text", "another pickle"])
-def test_what_is_no_checkpoint_is_refused(few: data.Data, tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_not_checkpoints_are_refused(few: data.Data, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "training.pt").write_bytes(content)
     net = ResNet(Architecture(depth=8, height=8, width=8, channels=1))
-    with pytest.raises(CheckpointError, match="is no checkpoint of a training run"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint of a training run"):
         Checkpoints(tmp_path, resume=True).load(describe_run(net, few, FAST, 0))
 
 

@@ -1,4 +1,4 @@
-"""Training: it learns, the same way twice, and what it does to images is what it says."""
+"""Training: the net learns, reproducibly, and reports what was asked for."""
 
 import copy
 import math
@@ -18,7 +18,7 @@ def make(seed: int = 0) -> ResNet:
     return ResNet(Architecture(depth=8, height=8, width=8, channels=1))
 
 
-def test_it_learns(digits: data.Data) -> None:
+def test_a_net_learns(digits: data.Data) -> None:
     net, seen = make(), list[trainer.Progress]()
     trainer.train(net, digits, trainer.Recipe(epochs=3), 0, seen.append)
     assert trainer.evaluate(net, digits.test, digits).accuracy > 0.8
@@ -48,9 +48,11 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(digits: data.Data) -> None:
     assert all(math.isfinite(progress.loss) for progress in seen)
 
 
-def test_layers_are_recorded_now_and_then(digits: data.Data) -> None:
+def test_layers_are_recorded_every_so_many_steps(digits: data.Data) -> None:
     net, seen = make(), list[trainer.Progress]()
-    trainer.train(net, digits, trainer.Recipe(epochs=1), 0, seen.append, options=trainer.Options(record_every=10))
+    trainer.train(
+        net, digits, trainer.Recipe(epochs=1), 0, seen.append, options=trainer.TrainingOptions(record_every=10)
+    )
     assert [progress.step for progress in seen if progress.layers] == [10, 20]
     layers = seen[9].layers
     assert layers is not None
@@ -65,7 +67,9 @@ def test_layers_are_recorded_now_and_then(digits: data.Data) -> None:
 
 def test_reports_can_be_rare(digits: data.Data) -> None:
     seen = list[trainer.Progress]()
-    trainer.train(make(), digits, trainer.Recipe(epochs=2), 0, seen.append, options=trainer.Options(report_every=15))
+    trainer.train(
+        make(), digits, trainer.Recipe(epochs=2), 0, seen.append, options=trainer.TrainingOptions(report_every=15)
+    )
     assert [progress.step for progress in seen] == [15, 22, 30, 44]
     assert [progress.last for progress in seen] == [False, True, False, True]
 
@@ -92,7 +96,7 @@ def test_an_untrained_net_is_calibrated_and_keeps_its_weights(digits: data.Data)
     assert not torch.equal(norm.running_var, torch.ones(64))
 
 
-def test_more_images_in_a_step_than_there_are(digits: data.Data) -> None:
+def test_a_batch_larger_than_the_data_set_is_one_step_an_epoch(digits: data.Data) -> None:
     few = replace(digits, train=data.Part(digits.train.images[:10], digits.train.labels[:10]))
     steps: list[trainer.Progress] = []
     trainer.train(make(), few, trainer.Recipe(epochs=2), 0, steps.append)

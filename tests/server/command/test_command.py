@@ -1,4 +1,4 @@
-"""The command resprobe-server: how it starts, how it stops, and what it says when it cannot."""
+"""The command resprobe-server: how it starts, how it stops, and its errors."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from tests.support.servers import Serve
 
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The process, and the port that it says it listens on."""
+    """A running process, and the port that its log names."""
     command = [sys.executable, "-m", "resprobe_server", *arguments, "--address", "127.0.0.1:0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -1,4 +1,4 @@
-"""Where the configuration comes from, which source goes first, and what is said of a value that is wrong."""
+"""Sources of the configuration: their order, and the errors for wrong values."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -17,7 +17,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1
 
 
 def values(kind: Any) -> st.SearchStrategy[Any]:
-    """Values of a field; None means that it is not set."""
+    """Values of a field. If None, the field is not set."""
     if get_origin(kind) is Literal:
         return st.sampled_from(get_args(kind))
     if get_origin(kind) is tuple:
@@ -105,7 +105,7 @@ def test_every_field_can_be_set_in_the_environment() -> None:
         ('load = "a"', "load is 'a'; expected a list of text"),
         ('load = ["a", 1]', "load is ['a', 1]; expected a list of text"),
         ("[server]", "server is not known; "),
-        ("max_batch", "is no TOML: "),
+        ("max_batch", "is not TOML: "),
     ],
 )
 def test_what_is_wrong_in_a_file_is_named(line: str, message: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What stands around a session: batches of the sizes that were warmed, whatever comes."""
+"""Adapters around a session: batches have only the sizes of the warm-up, whatever requests arrive."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from resprobe_server.config import Config
 from resprobe_server.errors import StartError
+from resprobe_server.execution.adapters import Padded
+from resprobe_server.execution.graph import Arrays
+from resprobe_server.execution.io_binding import Bound
 from resprobe_server.execution.providers import (
     CPU,
     CUDA,
@@ -20,11 +23,11 @@ from resprobe_server.execution.providers import (
     choose,
     open_session,
 )
-from resprobe_server.execution.session import Arrays, Bound, Padded, Session
+from resprobe_server.execution.session import Session
 
 
 class Recorder:
-    """A session that notes the sizes of its batches."""
+    """A session that records the sizes of its batches."""
 
     def __init__(self, session: Session) -> None:
         self.session, self.sizes = session, list[int]()
@@ -41,7 +44,7 @@ def session(repository: Path) -> Session:
 
 @pytest.fixture(scope="module")
 def bound(repository: Path) -> Bound:
-    """As on a GPU, but for the device."""
+    """Binds a graph as on a GPU, but on the CPU."""
     path = repository / "digits" / "1" / "probe.onnx"
     session = Session(path, Provider(threads=1))
     return Bound(open_session(path, Provider(threads=1)), session.inputs, session.outputs, "cpu", recorded=False)

@@ -1,4 +1,4 @@
-"""From what a request holds to uint8 [height, width, channels], and what is said of what cannot be used."""
+"""Decoding to uint8 [height, width, channels], and the errors for images that cannot be decoded."""
 
 import io
 import struct
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from resprobe._pictures.images import Encoded, Pixels
 from resprobe_server.errors import InvalidRequest
-from resprobe_server.images.decode import Format, decode
+from resprobe_server.images.decode import decode
+from resprobe_server.images.format import Format
 
 WANTED = Format(6, 4, 3)
 LIMIT = 10_000

@@ -1,4 +1,4 @@
-"""Pictures made to occupy the decoders: each is refused by what it claims, or decoded where it delays nobody."""
+"""Pictures made to occupy the decoders: each is refused by its header, or decoded where it delays no other request."""
 
 import asyncio
 import io
@@ -20,7 +20,8 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.config import Config
 from resprobe_server.errors import Expired, InvalidRequest, NotReady, QueueFull
-from resprobe_server.images.decode import Decoded, Format, decode
+from resprobe_server.images.decode import decode
+from resprobe_server.images.format import Decoded, Format
 from resprobe_server.images.pool import Decoders
 from resprobe_server.images.worker import Workers
 

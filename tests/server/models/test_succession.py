@@ -1,4 +1,4 @@
-"""A version of another kind does not take the place of one that serves, unless the operator says so."""
+"""A version of another kind does not replace one that serves, unless the operator allows it."""
 
 import asyncio
 import json
@@ -65,7 +65,7 @@ def test_another_kind_of_net_is_refused(
             if not at_start:
                 add(root, repository)
                 await models.refresh()
-            assert models.get("digits", "").number == 1
+            assert models.table.get("digits", "").number == 1
             assert reasons(models)[1] == ("READY", "")
             state, reason = reasons(models)[2]
             assert state == "UNAVAILABLE"
@@ -76,7 +76,7 @@ def test_another_kind_of_net_is_refused(
             labels = {"model": "digits", "outcome": "incompatible"}
             assert registry.get_sample_value("resprobe_loads_total", labels) == 1
             await models.refresh()  # the same content is not tried again
-            assert models.refusals == {"digits": 1}
+            assert models.counts.incompatible == {"digits": 1}
 
     asyncio.run(drive())
 
@@ -90,18 +90,18 @@ def test_it_is_served_if_the_operator_says_so(start: Serve, root: Path, reposito
 def test_content_of_another_kind_leaves_the_old_serving(root: Path, repository: Path) -> None:
     async def drive() -> None:
         async with table(root) as (models, _):
-            old = models.get("digits", "")
+            old = models.table.get("digits", "")
             shutil.rmtree(root / "digits" / "1")
             shutil.copytree(repository / "colour" / "1", root / "digits" / "1")
             await models.refresh()
-            assert models.get("digits", "") is old
+            assert models.table.get("digits", "") is old
             assert reasons(models)[1][1].startswith(IMAGES)
 
     asyncio.run(drive())
 
 
 def test_it_is_served_once_nothing_else_is(root: Path, repository: Path) -> None:
-    """As after a start."""
+    """When the versions that it was incompatible with are removed, a version is served, as after a start."""
 
     async def drive() -> None:
         async with table(root) as (models, health):
@@ -109,7 +109,7 @@ def test_it_is_served_once_nothing_else_is(root: Path, repository: Path) -> None
             await models.refresh()
             shutil.rmtree(root / "digits" / "1")
             await models.refresh()
-            assert models.get("digits", "").number == 2
+            assert models.table.get("digits", "").number == 2
             assert reasons(models) == {2: ("READY", "")}
             assert health.serving == {"digits": True}
 

@@ -1,4 +1,4 @@
-"""Counters: what a batcher did is what they say, whatever was sent, split, refused, dropped or failed."""
+"""Counters agree with the work of a batcher, whether requests were split, refused, dropped or failed."""
 
 import asyncio
 import threading
@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from resprobe_server.errors import QueueFull
-from resprobe_server.execution.session import Arrays
-from resprobe_server.observability.graph_stats import SECONDS, Histogram
-from resprobe_server.scheduling.batcher import Batcher
+from resprobe_server.execution.graph import Arrays
+from resprobe_server.scheduling.batcher import Batcher, BatchOptions
+from resprobe_server.scheduling.graph_stats import SECONDS, Histogram
 from resprobe_server.scheduling.worker import Device
 
 FINITE = st.floats(0, 100)
@@ -42,7 +42,7 @@ def test_a_bound_belongs_to_its_bucket() -> None:
 
 
 class Gate:
-    """A graph that says when it was entered, waits to be let go on, and fails at the number 13."""
+    """A graph that reports when it runs, waits until it is released, and fails at the number 13."""
 
     def __init__(self) -> None:
         self.entered, self.go = threading.Event(), threading.Event()
@@ -82,7 +82,7 @@ def test_what_a_batcher_did() -> None:
     async def drive() -> Batcher:
         gate = Gate()
         async with Device() as device:
-            batcher = device.batcher(gate, 4, 16)
+            batcher = device.batcher(gate, BatchOptions(4, 16))
             await live(batcher, gate)
         return batcher
 
@@ -105,5 +105,5 @@ def test_what_a_batcher_did() -> None:
 
 
 def test_nothing_done_is_all_zeros() -> None:
-    counters = Batcher(Gate(), lambda *_: None, 4, 16).counters
+    counters = Batcher(Gate(), lambda *_: None, BatchOptions(4, 16)).counters
     assert (counters.images, counters.batches, counters.queue.count, counters.last) == (0, 0, 0, 0)

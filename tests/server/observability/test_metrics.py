@@ -1,4 +1,4 @@
-"""Metrics, read over HTTP as Prometheus reads them: they say what was really asked and answered."""
+"""Metrics, read over HTTP as Prometheus reads them: they agree with the requests and answers."""
 
 import json
 import shutil
@@ -21,9 +21,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.config import Config
+from resprobe_server.models.ratio_sampler import BOUNDS, Ratios, Share
 from resprobe_server.models.registry import Models
 from resprobe_server.observability.prometheus import ServerCollector
-from resprobe_server.observability.ratio_sampler import BOUNDS, Ratios, Share
 from resprobe_server.rpc.status_counts import Calls
 from resprobe_server.scheduling.worker import Device
 
@@ -35,7 +35,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 class Scrape:
-    """What one scrape says."""
+    """Metrics of one scrape."""
 
     def __init__(self, address: str) -> None:
         with urllib.request.urlopen(f"http://{address}/metrics") as answer:
@@ -216,14 +216,14 @@ def test_while_models_are_loaded_there_are_metrics_already() -> None:
 def test_a_share_is_never_exceeded(share: float, counts: list[int]) -> None:
     gate, taken, seen = Share(share), 0, 0
     for count in counts:
-        taken += gate.takes(count)
+        taken += gate.selects(count)
         seen += count
         assert taken <= share * seen * (1 + 1e-9)
 
 
 def test_a_share_is_reached_where_images_come_one_by_one() -> None:
     gate = Share(0.25)
-    assert [gate.takes(1) for _ in range(8)] == [False, False, False, True] * 2
+    assert [gate.selects(1) for _ in range(8)] == [False, False, False, True] * 2
 
 
 def test_ratios_that_are_not_finite() -> None:

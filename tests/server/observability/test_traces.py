@@ -1,6 +1,6 @@
 """Traces, as an OTLP collector receives them: one tree for each request, with the batch linked to all of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,21 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from resprobe_protos import resprobe_pb2 as pb
+from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 
 from tests.support.calls import png, raw
+from tests.support.open_inference import raw_request
 from tests.support.servers import Serve
 
 SERVICE = "resprobe.v1.ResidualService"
 CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"  # trace and span, from the W3C's examples
+OWN_CALL = "grpc.health.v1.Health/Check"  # which the server makes to itself before it serves
 METADATA = (("traceparent", "00-{}-{}-01".format(*CALLER)),)
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """Keeps what it is sent."""
+    """Keeps the spans that it receives."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -32,7 +35,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
             attributes = {one.key: one.value.string_value for one in resource.resource.attributes}
             self.services.add(attributes["service.name"])
             for scope in resource.scope_spans:
-                self.spans += scope.spans
+                self.spans += [span for span in scope.spans if span.name != OWN_CALL]
         return trace_service_pb2.ExportTraceServiceResponse()
 
     def named(self, name: str) -> list[Span]:
@@ -44,7 +47,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 
 @pytest.fixture
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    """Listens where the standard variable says."""
+    """A collector that listens at the address in the standard variable."""
     collector = Collector()
     with ThreadPoolExecutor(2) as threads:
         server = grpc.server(threads)
@@ -120,3 +123,60 @@ def test_a_caller_that_does_not_sample_leaves_no_trace(
         request = pb.ClassifyRequest(model="digits", images=raw(test_images[:1]))
         ResidualServiceStub(channel).Classify(request, metadata=unsampled)
     assert collector.spans == []
+
+
+def canonical(response: Any) -> Any:
+    """A response without its times and batch size, which differ from run to run."""
+    copy = type(response).FromString(response.SerializeToString())
+    for field in ("timings", "batch_size"):
+        if field in copy.DESCRIPTOR.fields_by_name:
+            copy.ClearField(field)
+    return copy
+
+
+def answers(address: str, images: Any) -> list[Any]:
+    """Answers to one request of each kind, or the status of those that are refused."""
+    requests = [
+        pb.ClassifyRequest(id="raw", model="digits", images=raw(images)),
+        pb.ClassifyRequest(id="mixed", model="digits", images=[png(images[0]), *raw(images[1:])], top_k=2),
+        pb.ClassifyRequest(id="blocks", model="digits", images=raw(images), view=pb.VIEW_BLOCKS),
+        pb.ClassifyRequest(id="bad", model="digits", images=[pb.Image(encoded=b"hello")]),
+        pb.ClassifyRequest(id="unknown", model="vgg", images=raw(images)),
+    ]
+    classes = {"name": "logits", "parameters": {"classification": {"int64_param": 2}}}
+    inferences = [
+        raw_request(images),
+        raw_request(images, id="blocks", outputs=[{"name": "blocks"}]),
+        raw_request(images, id="text", outputs=[classes]),
+        raw_request(images, id="wrong", outputs=[{"name": "softmax"}]),
+    ]
+    found: list[Any] = []
+    with grpc.insecure_channel(address) as channel:
+        typed, inference = ResidualServiceStub(channel), GRPCInferenceServiceStub(channel)
+        calls: list[tuple[Callable[[Any], Any], list[Any]]] = [
+            (typed.Classify, requests),
+            (inference.ModelInfer, inferences),
+        ]
+        for call, some in calls:
+            for request in some:
+                try:
+                    found.append(canonical(call(request)))
+                except grpc.RpcError as error:
+                    assert isinstance(error, grpc.Call)
+                    found.append((error.code(), error.details()))
+        found += sorted(map(canonical, typed.ClassifyStream(iter(requests))), key=lambda response: response.id)
+        found += list(inference.ModelStreamInfer(iter(inferences)))
+    return found
+
+
+def test_traced_requests_get_the_same_answers(
+    start: Serve, repository: Path, collector: Collector, test_images: Any
+) -> None:
+    with start(repository, threads=1) as address:
+        plain = answers(address, test_images[:3])
+    with start(repository, threads=1, traces="otlp") as address:
+        traced = answers(address, test_images[:3])
+    assert traced == plain
+    assert len(collector.named("request")) == 9
+    codes = [facts(span)["rpc.grpc.status_code"] for span in collector.named(f"{SERVICE}/Classify")]
+    assert sorted(codes) == [0, 0, 0, grpc.StatusCode.INVALID_ARGUMENT.value[0], grpc.StatusCode.NOT_FOUND.value[0]]

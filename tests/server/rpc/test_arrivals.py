@@ -1,4 +1,4 @@
-"""Callers who take places and give nothing: requests that never come, shares of the limit, odd paths."""
+"""Calls that hold places for nothing: requests that never arrive, shares of the limit, odd paths."""
 
 import hashlib
 from contextlib import ExitStack
@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import pytest
 import resprobe
-from resprobe_server.rpc.origin import origin_of
+from resprobe_server.rpc.admission import origin_of
 
 from tests.support.calls import open_stream
 from tests.support.http2_frames import END_HEADERS, END_STREAM, HEADERS, calls, connect, frame, headers, read_until

@@ -1,4 +1,4 @@
-"""Those who watch health: how many may, that one who leaves silences no other, and what they hear at the end."""
+"""Streams of health: how many are admitted, that one that is cancelled silences no other, and how they end."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the server refuses to give to one client: each limit over a real connection, with what it says."""
+"""Limits of what one client gets: each over a real connection, with its message."""
 
 import socket
 import threading
@@ -28,7 +28,7 @@ def test_more_images_than_a_request_may_have(start: Serve, repository: Path) -> 
 
 
 def test_a_message_over_the_limit_says_both_sizes(start: Serve, repository: Path) -> None:
-    sentence = r"2\.0 MiB, and at most 1\.0 MiB are taken; send fewer"
+    sentence = r"2\.0 MiB; the maximum is 1\.0 MiB; send fewer"
     too_large = pytest.raises(resprobe.RequestTooLarge, match=sentence)
     with start(repository, max_message=1) as address, resprobe.Client(address) as client, too_large:
         client.classify([bytes(1 << 20), bytes(1 << 20)], model="digits")

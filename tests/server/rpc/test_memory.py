@@ -1,4 +1,4 @@
-"""What was freed after something large is given back to the system, and refused callers do not fill the log."""
+"""Freed memory is returned to the system, and refused clients do not fill the log."""
 
 import asyncio
 import ctypes

@@ -1,58 +1,21 @@
 """The server on gRPC's core, with methods made for it: what each kind of call ends with, and what streams hold."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
-import structlog
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 from resprobe_server.rpc.call import Call
 from resprobe_server.rpc.message_stream import READ_AHEAD, WRITE_AHEAD
 from resprobe_server.rpc.server import Server
-from structlog.testing import capture_logs
 
-from tests.support.servers import run_server
+from tests.support.methods import ending, method, run, value
 
 Code = grpc.StatusCode
 MANY = 200
-
-
-def value(number: int) -> Int64Value:
-    return Int64Value(value=number)
-
-
-def run(
-    methods: dict[str, Any], ask: Callable[[Any, Server], Awaitable[None]], stops: bool = True, gates: Any = ()
-) -> Server:
-    """Serves methods of t.T, each named for its kind, to what `ask` does with a channel; returns the server."""
-
-    def add(server: Server) -> None:
-        for kind, answers in methods.items():
-            make = getattr(grpc, f"{kind}_rpc_method_handler")
-            handler = make(answers, Int64Value.FromString, lambda message: message.SerializeToString())
-            server.add_registered_method_handlers("t.T", {kind: handler})
-
-    return run_server(add, ask, stops, gates)
-
-
-def method(channel: grpc.aio.Channel, kind: str) -> Any:
-    return getattr(channel, kind)(f"/t.T/{kind}", Int64Value.SerializeToString, Int64Value.FromString)
-
-
-async def ending(call: Any) -> tuple[grpc.StatusCode, str]:
-    return await call.code(), await call.details()
-
-
-@pytest.fixture
-def events() -> Iterator[list[Any]]:
-    """What is logged meanwhile."""
-    quiet = structlog.get_config()["wrapper_class"]
-    structlog.configure(wrapper_class=structlog.BoundLogger)
-    with capture_logs() as found:
-        yield found
-    structlog.configure(wrapper_class=quiet)
+DEADLINE = 1.0  # seconds: long enough for a call to begin, and short enough to wait for
 
 
 def test_a_stream_is_read_ahead_within_bounds_and_in_order() -> None:
@@ -70,7 +33,7 @@ def test_a_stream_is_read_ahead_within_bounds_and_in_order() -> None:
     server = run({"stream_stream": total}, ask)
     assert len(held) == MANY
     assert max(held) <= READ_AHEAD
-    assert server.calls.counts == {("t.T/stream_stream", "OK"): 1}
+    assert server.state.counts.counts == {("t.T/stream_stream", "OK"): 1}
 
 
 def test_a_client_that_does_not_read_holds_the_method_up() -> None:
@@ -113,7 +76,7 @@ def test_responses_of_one_step_arrive_whole_whatever_their_sizes(first: int) -> 
             assert [len(answer.value) async for answer in call(value(1))] == sizes
 
     assert len(sizes) <= WRITE_AHEAD
-    assert run({"unary_stream": burst}, ask).calls.counts == {("t.T/unary_stream", "OK"): 3}
+    assert run({"unary_stream": burst}, ask).state.counts.counts == {("t.T/unary_stream", "OK"): 3}
 
 
 @pytest.mark.parametrize("kind", ["unary_unary", "stream_stream"])
@@ -132,7 +95,7 @@ def test_bytes_that_are_no_message(kind: str) -> None:
 
     text = f"the bytes of a request are not the message that t.T/{kind} takes"
     server = run({kind: never}, ask)
-    assert server.calls.counts == {(f"t.T/{kind}", "INVALID_ARGUMENT"): 1}
+    assert server.state.counts.counts == {(f"t.T/{kind}", "INVALID_ARGUMENT"): 1}
 
 
 def test_a_call_without_its_request() -> None:
@@ -148,36 +111,10 @@ def test_a_method_that_nobody_serves() -> None:
         call = channel.unary_unary("/t.T/other")(b"")
         assert await ending(call) == (Code.UNIMPLEMENTED, "there is no method /t.T/other")
 
-    assert run({}, ask).calls.counts == {("unknown", "UNIMPLEMENTED"): 1}
+    assert run({}, ask).state.counts.counts == {("unknown", "UNIMPLEMENTED"): 1}
 
 
-@pytest.mark.parametrize("kind", ["unary_unary", "stream_stream"])
-def test_what_goes_wrong_inside_stays_inside(kind: str, events: list[Any]) -> None:
-    async def fail(*_: Any) -> Int64Value:
-        raise KeyError("a secret")
-
-    async def fail_late(*_: Any) -> AsyncIterator[Int64Value]:
-        for number in range(WRITE_AHEAD):
-            yield value(number)
-        raise KeyError("a secret")
-
-    async def ask(channel: Any, _: Server) -> None:
-        if kind == "unary_unary":
-            call = method(channel, kind)(value(1))
-        else:
-            call = method(channel, kind)(iter([]))
-            for number in range(WRITE_AHEAD):
-                assert (await call.read()).value == number
-        code, details = await ending(call)
-        assert code == Code.INTERNAL
-        assert "secret" not in details
-
-    server = run({kind: fail if kind == "unary_unary" else fail_late}, ask)
-    assert server.calls.counts == {(f"t.T/{kind}", "INTERNAL"): 1}
-    assert [repr(event["exc_info"]) for event in events if event["event"] == "failed"] == ["KeyError('a secret')"]
-
-
-@pytest.mark.parametrize("timeout", [None, 0.05])
+@pytest.mark.parametrize("timeout", [None, DEADLINE])
 @pytest.mark.parametrize("kind", ["unary_unary", "stream_stream"])
 def test_a_caller_that_goes_ends_its_method(kind: str, timeout: float | None) -> None:
     began, ended = asyncio.Event(), asyncio.Event()
@@ -197,7 +134,7 @@ def test_a_caller_that_goes_ends_its_method(kind: str, timeout: float | None) ->
         await ended.wait()
 
     server = run({kind: wait}, ask)
-    assert server.calls.counts == {(f"t.T/{kind}", "DEADLINE_EXCEEDED" if timeout else "CANCELLED"): 1}
+    assert server.state.counts.counts == {(f"t.T/{kind}", "DEADLINE_EXCEEDED" if timeout else "CANCELLED"): 1}
 
 
 def test_a_caller_that_goes_before_its_request_came(events: list[Any]) -> None:
@@ -205,7 +142,7 @@ def test_a_caller_that_goes_before_its_request_came(events: list[Any]) -> None:
 
     class Watch:
         def enter(self, call: Call) -> None:
-            call.server.loop.call_soon_threadsafe(arrived.set)
+            call._state.loop.call_soon_threadsafe(arrived.set)
             call.add_done_callback(lambda _: ended.set())
 
     async def nothing() -> AsyncIterator[bytes]:
@@ -219,7 +156,7 @@ def test_a_caller_that_goes_before_its_request_came(events: list[Any]) -> None:
         await ended.wait()
 
     server = run({"unary_unary": lambda *_: None}, ask, gates=[Watch()])
-    assert server.calls.counts == {("t.T/unary_unary", "CANCELLED"): 1}
+    assert server.state.counts.counts == {("t.T/unary_unary", "CANCELLED"): 1}
     assert events == []  # it is nobody's mistake
 
 
@@ -244,4 +181,4 @@ def test_stopping_waits_for_what_is_under_way_but_not_longer_than_its_grace(grac
         assert (await answer)[0] == (Code.OK if grace else Code.UNAVAILABLE)
 
     server = run({"unary_unary": wait}, ask, stops=False)
-    assert server.calls.counts == {("t.T/unary_unary", "OK" if grace else "CANCELLED"): 1}
+    assert server.state.counts.counts == {("t.T/unary_unary", "OK" if grace else "CANCELLED"): 1}

@@ -91,7 +91,7 @@ def test_a_model_named_after_the_pixels_of_one_caller_is_no_others(channel: grpc
 def test_a_large_message_to_a_small_method_is_refused(channel: grpc.Channel, method: str) -> None:
     code, text = refused(channel, method, field(1000, b"x" * 16_000) * 5)
     assert code is grpc.StatusCode.INVALID_ARGUMENT
-    assert "takes at most 65536" in text
+    assert "accepts at most 65536" in text
 
 
 REFUSED = {

@@ -1,4 +1,4 @@
-"""What waits behind a busy device, over a real channel: it is dropped when its caller goes, and never runs."""
+"""Requests behind a busy device, over a real channel: those of a client that cancels are dropped, and never run."""
 
 import asyncio
 import threading
@@ -12,11 +12,12 @@ import numpy.typing as npt
 import pytest
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
-from resprobe_server.execution.session import Arrays, Session
-from resprobe_server.observability.graph_stats import Counters
-from resprobe_server.rpc.reply import Reply
+from resprobe_server.execution.graph import Arrays
+from resprobe_server.execution.session import Session
+from resprobe_server.rpc.context import Reply
 from resprobe_server.rpc.request_stream import Turn
 from resprobe_server.scheduling.batcher import Batcher
+from resprobe_server.scheduling.graph_stats import Counters
 from resprobe_server.scheduling.request import Outcome, Promise
 
 from tests.support.servers import Serve
@@ -25,7 +26,7 @@ Add: TypeAlias = Callable[[Batcher, Arrays, float, Promise], None]
 
 
 class Told:
-    """A promise that says when it is set, or when its call has ended."""
+    """A promise that reports when it is settled, or when its call has ended."""
 
     def __init__(self, promise: Reply | Turn, ended: threading.Semaphore) -> None:
         self.cancelled, self.done = promise.cancelled, promise.done
@@ -47,7 +48,7 @@ class Told:
 
 
 class Watch:
-    """Holds the device, and sees what reaches it and what is submitted."""
+    """Holds the device, and records the images that reach it and the requests that are submitted."""
 
     def __init__(self) -> None:
         self.seen: list[int] = []  # the first pixel of every image that the device ran

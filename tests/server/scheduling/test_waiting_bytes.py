@@ -1,4 +1,4 @@
-"""What waits for graphs is bounded in bytes, all models together; a server that holds nothing accepts anything."""
+"""Requests that wait for graphs are bounded in bytes, all models together; an idle server accepts any size."""
 
 import asyncio
 import threading
@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from resprobe_server.errors import QueueFull
-from resprobe_server.execution.session import Arrays
+from resprobe_server.execution.graph import Arrays
+from resprobe_server.scheduling.batcher import BatchOptions
 from resprobe_server.scheduling.budget import MIB, Budget
 from resprobe_server.scheduling.request import size_of
 from resprobe_server.scheduling.worker import Device
@@ -44,7 +45,7 @@ def test_a_budget_is_kept_and_given_back(sizes: list[int], order: Any) -> None:
 
 
 class Gate:
-    """A graph that runs once it may."""
+    """A graph that runs when its gate is opened."""
 
     def __init__(self) -> None:
         self.opened = threading.Event()
@@ -59,7 +60,7 @@ def test_all_graphs_share_the_bytes(tmp_path: Path) -> None:
         gate, budget = Gate(), Budget(3 * MIB, "wait")
         rows = {"x": np.zeros((1, MIB), np.uint8)}
         async with Device(budget=budget) as device:
-            one, two = (device.batcher(gate, 4, 100) for _ in range(2))
+            one, two = (device.batcher(gate, BatchOptions(4, 100)) for _ in range(2))
             accepted = [one.submit(rows), one.submit(rows), two.submit(rows)]
             with pytest.raises(QueueFull, match=r"3.0 MiB wait, and 1.0 more would be over the limit of 3") as caught:
                 two.submit(rows)
@@ -83,7 +84,7 @@ def test_strings_count_with_what_they_hold() -> None:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model whose requests are viewed as they come, and one whose are parsed and held beside its inputs."""
+    """A model whose requests are viewed in place, and one whose messages are held beside its inputs."""
     made = tmp_path_factory.mktemp("waiting")
     for name, size in (("viewed", 200_000), ("parsed", "m")):
         write(made / name, [node("Neg", "x", "y")], {"x": (REAL, ["n", size])}, {"y": (REAL, ["n", size])})
@@ -97,7 +98,7 @@ def request(model: str, rows: int, floats: int) -> pb.ModelInferRequest:
 
 @pytest.mark.parametrize(("model", "floats"), [("viewed", 200_000), ("parsed", 100_000)])
 def test_a_large_request_is_accepted_alone_and_two_are_not(start: Serve, root: Path, model: str, floats: int) -> None:
-    """Of a server whose batches wait until two rows have come."""
+    """Batches of this server wait until they have two rows."""
     with (
         start(root, max_batch=2, max_wait=600_000, max_waiting=1, threads=1) as address,
         grpc.insecure_channel(address) as channel,

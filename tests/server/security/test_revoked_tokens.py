@@ -16,7 +16,7 @@ from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.app import serve
 from resprobe_server.config import Config
 from resprobe_server.errors import StartError
-from resprobe_server.rpc.server import Server
+from resprobe_server.rpc.core import Core
 
 from tests.support.calls import REQUEST
 from tests.support.servers import Serve
@@ -69,7 +69,7 @@ class Stream:
 
 
 def lines(*arguments: str) -> list[dict[str, object]]:
-    """What a server logs up to `started` and the line after it."""
+    """Returns what a server logs up to `started` and the line after it."""
     command = [sys.executable, "-m", "resprobe_server", *arguments, "--address", "127.0.0.1:0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -82,7 +82,7 @@ def lines(*arguments: str) -> list[dict[str, object]]:
     return found
 
 
-def test_a_server_without_tokens_says_what_anybody_may_call(repository: Path) -> None:
+def test_a_server_without_tokens_says_what_every_client_may_call(repository: Path) -> None:
     line = lines(str(repository))[-1]
     assert "inference.GRPCInferenceService/ModelInfer" in line["methods"]  # type: ignore[operator]
     assert "inference.GRPCInferenceService/RepositoryModelLoad" in line["refused_without_mode_explicit"]  # type: ignore[operator]
@@ -121,7 +121,7 @@ def test_the_process_ends_whatever_is_being_decoded(repository: Path) -> None:
 
 async def fail_in(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serve(config) as port:
-        monkeypatch.setattr(Server, "_request_call", lambda _: 1 / 0)
+        monkeypatch.setattr(Core, "accept", lambda _: 1 / 0)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             with pytest.raises(grpc.aio.AioRpcError):
                 await channel.unary_unary("/t.T/none")(b"", timeout=1)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""No message changes what another caller gets: 20,000 random ones against a plain oracle (benchmarks/fuzz.py)."""
+"""No message changes the answers of another client: 20,000 random ones against a plain oracle (benchmarks/fuzz.py)."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Large messages are looked over before they are parsed: requests pass, what would hold all callers up does not."""
+"""Large messages are checked before they are parsed: requests pass, messages that would hold up all clients do not."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from resprobe_protos import open_inference_pb2 as oip
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_server.errors import InvalidRequest, NotFound, RequestError, Unreadable
-from resprobe_server.services.message_limits import LONGEST_TEXT, MOST_NUMBERS, SMALL, Readers, look_over, schema_of
+from resprobe_server.services.message_limits import MAX_NUMBERS, MAX_TEXT, SMALL, Readers, check, schema_of
 
 INFER, CLASSIFY = schema_of(oip.ModelInferRequest.DESCRIPTOR), schema_of(pb.ClassifyRequest.DESCRIPTOR)
 MIB = 1 << 20
@@ -42,7 +42,7 @@ CLASSIFICATIONS = st.builds(
 
 @given(CLASSIFICATIONS)
 def test_every_message_of_a_normal_size_passes(request: pb.ClassifyRequest) -> None:
-    look_over(request.SerializeToString(), CLASSIFY, 100)
+    check(request.SerializeToString(), CLASSIFY, 100)
 
 
 @given(CLASSIFICATIONS, st.integers(0, 200), st.integers(0, 255))
@@ -53,7 +53,7 @@ def test_what_passes_is_parsed_as_before_and_damage_is_no_other_error(
     if data:
         data[place % len(data)] = byte
     try:
-        look_over(bytes(data), CLASSIFY, 100)
+        check(bytes(data), CLASSIFY, 100)
     except RequestError:
         return
 
@@ -68,7 +68,7 @@ ATTACKS: dict[str, tuple[Any, bytes, type[Exception]]] = {
     "parameters of an input": (INFER, field(5, b"\x22\x00" * MIB), InvalidRequest),
     "sizes one by one": (INFER, field(5, b"\x18\x01" * MIB), InvalidRequest),
     "values one by one": (INFER, field(5, field(5, b"\x20\x01" * MIB)), InvalidRequest),
-    "values": (INFER, field(5, TENSOR + field(5, field(4, bytes(MOST_NUMBERS + 1)))), InvalidRequest),
+    "values": (INFER, field(5, TENSOR + field(5, field(4, bytes(MAX_NUMBERS + 1)))), InvalidRequest),
     "outputs": (INFER, field(6, field(1, b"logits")) * MIB, InvalidRequest),
     "an id": (CLASSIFY, field(7, b"i" * MIB), InvalidRequest),
     "a name of an input": (INFER, field(5, field(1, b"i" * MIB)), InvalidRequest),
@@ -84,7 +84,7 @@ ATTACKS: dict[str, tuple[Any, bytes, type[Exception]]] = {
 @pytest.mark.parametrize(("schema", "data", "error"), ATTACKS.values(), ids=ATTACKS)
 def test_what_would_hold_all_callers_up_is_refused_unparsed(schema: Any, data: bytes, error: type[Exception]) -> None:
     with pytest.raises(error) as caught:
-        look_over(data, schema, 40_000)
+        check(data, schema, 40_000)
     assert type(caught.value) is error
     assert len(str(caught.value)) < 300
 
@@ -92,13 +92,13 @@ def test_what_would_hold_all_callers_up_is_refused_unparsed(schema: Any, data: b
 def test_methods_without_tensors_take_little() -> None:
     read = Readers(max_images=8)("inference.GRPCInferenceService/ServerLive", len)
     assert read(bytes(SMALL)) == SMALL
-    with pytest.raises(InvalidRequest, match="ServerLive takes at most 65536"):
+    with pytest.raises(InvalidRequest, match="ServerLive accepts at most 65536"):
         read(bytes(SMALL + 1))
 
 
 def test_a_small_message_is_not_walked() -> None:
     read = Readers(max_images=8)("resprobe.v1.ResidualService/Classify", len)
-    text = field(7, b"i" * (LONGEST_TEXT + 1))
+    text = field(7, b"i" * (MAX_TEXT + 1))
     assert read(text) == len(text)
     with pytest.raises(InvalidRequest, match="id has"):
         read(text + bytes(SMALL))

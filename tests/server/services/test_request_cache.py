@@ -1,4 +1,4 @@
-"""What is remembered of requests that differ in the values of their tensor only, and that it is never wrong."""
+"""The cache of plans for requests that differ only in the values of their tensor is never wrong."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_server.services import request_cache
-from resprobe_server.services.open_inference.service import _contents
+from resprobe_server.services.open_inference.plan import raw_contents
 from resprobe_server.services.request_cache import RequestCache
 
 SHAPE = 2, 3, 1
@@ -25,7 +25,7 @@ def message(values: npt.NDArray[np.uint8], **fields: Any) -> bytes:
 
 
 def learned(data: bytes, values: npt.NDArray[np.uint8]) -> RequestCache[str]:
-    cache: RequestCache[str] = RequestCache(_contents)
+    cache: RequestCache[str] = RequestCache(raw_contents)
     cache.learn(data, values, "known")
     return cache
 
@@ -68,19 +68,19 @@ def test_an_entry_is_not_replaced() -> None:
 
 
 def test_long_heads_and_large_values_are_not_kept() -> None:
-    assert len(learned(message(image(0), model_name="n" * request_cache.LONGEST_HEAD), image(0))) == 0
-    large = np.zeros((1, request_cache.LARGEST + 1, 1), np.uint8)
+    assert len(learned(message(image(0), model_name="n" * request_cache.MAX_HEAD), image(0))) == 0
+    large = np.zeros((1, request_cache.MAX_VALUES + 1, 1), np.uint8)
     assert len(learned(message(large), large)) == 0
 
 
 def test_the_number_of_entries_is_bounded_and_the_newest_is_found() -> None:
-    cache: RequestCache[str] = RequestCache(_contents)
-    for number in range(3 * request_cache.MOST_ENTRIES):
+    cache: RequestCache[str] = RequestCache(raw_contents)
+    for number in range(3 * request_cache.MAX_ENTRIES):
         name = str(number) * (number % 5 + 1)
         data = message(image(0), model_name=name)
         cache.learn(data, image(0), name)
         entry = cache.find(data)
         assert entry is None or entry.known == name
-        assert len(cache) <= request_cache.MOST_ENTRIES
-    assert len(cache) == request_cache.MOST_ENTRIES
+        assert len(cache) <= request_cache.MAX_ENTRIES
+    assert len(cache) == request_cache.MAX_ENTRIES
     assert {size for size, _ in cache._entries} == cache._offsets.keys()

@@ -10,10 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from resprobe_server.errors import InvalidRequest, NotSupported
-from resprobe_server.execution.tensors import (
-    BY_DTYPE,
-    BY_ONNX,
-    DATATYPES,
+from resprobe_server.execution.dtypes import BY_DTYPE, BY_ONNX, DATATYPES
+from resprobe_server.services.open_inference.tensors import (
     best_classes,
     datatype_of,
     from_raw,

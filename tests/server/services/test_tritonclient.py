@@ -1,4 +1,4 @@
-"""NVIDIA's tritonclient package, which nobody here wrote, against a server: what its callers get."""
+"""NVIDIA's tritonclient package against a server: an independent client gets the right answers."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ PYTHON = ROOT / ".venv-triton" / "bin" / "python"
 def found(
     start: Serve, address: str, repository: Path, tmp_path_factory: pytest.TempPathFactory, test_images: Any
 ) -> Iterator[dict[str, Any]]:
-    """What the program printed."""
+    """Output of the program."""
     assert PYTHON.exists(), "Triton's client is not installed in .venv-triton; `make test` does it"
     folder = tmp_path_factory.mktemp("triton")
     np.save(folder / "images.npy", test_images[:9])

@@ -1,4 +1,4 @@
-"""A version whose files or description are not what was published does not load, and says which and why."""
+"""A version whose files differ from the published ones does not load, and the reason names the file."""
 
 import json
 import shutil

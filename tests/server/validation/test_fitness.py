@@ -1,4 +1,4 @@
-"""What no request could be answered with is found when a version is loaded, and a sentence says what it is."""
+"""Versions that could answer no request are found when they are loaded, and one sentence says what is wrong."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ def version(repository: Path, tmp_path: Path) -> Path:
 
 
 def reason(root: Path) -> str:
-    """Why the only version of a repository does not load, by `--self-test`; empty: it does."""
+    """Reason of `--self-test` why the only version of a repository does not load; empty if it does."""
     try:
         rows = asyncio.run(self_test(Config(root, max_batch=4, threads=1)))
     except StartError:  # nothing loads
@@ -44,7 +44,7 @@ def reason(root: Path) -> str:
 
 
 def _reason_in_index(root: Path) -> str:
-    """Beside a version that loads."""
+    """Tests it beside a version that loads."""
     write(root / "other", [node("Neg", "a", "b")], {"a": (REAL, ["n", 1])}, {"b": (REAL, ["n", 1])})
     rows = asyncio.run(self_test(Config(root, max_batch=4, threads=1)))
     (failure,) = (row.failure for row in rows if row.failure)
@@ -52,7 +52,7 @@ def _reason_in_index(root: Path) -> str:
 
 
 def describe(version: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Changes model.json, and takes the digests out of it."""
+    """Changes model.json, and removes its digests."""
     path = version / "model.json"
     model = json.loads(path.read_text())
     del model["provenance"]["graphSha256"], model["provenance"]["weightsSha256"]

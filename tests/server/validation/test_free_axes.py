@@ -1,4 +1,4 @@
-"""One caller of a foreign model with free axes changes nothing for others: neither its shape nor its values."""
+"""A request for an imported model with free axes changes nothing for other clients, by its shape or by its values."""
 
 import asyncio
 import math
@@ -19,6 +19,7 @@ from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from resprobe_server.errors import InvalidRequest
 from resprobe_server.execution.providers import Provider
 from resprobe_server.execution.session import LONGEST_REASON, Session, shorten
+from resprobe_server.scheduling.batcher import BatchOptions
 from resprobe_server.scheduling.request import Outcome
 from resprobe_server.scheduling.worker import Device
 
@@ -64,7 +65,7 @@ def test_nobody_gets_the_answer_or_the_error_of_another(
 
     async def drive() -> list[Any]:
         async with Device() as device:
-            batcher = device.batcher(session, max_batch, 10**6, uniform=False)
+            batcher = device.batcher(session, BatchOptions(max_batch, 10**6, uniform=False))
             futures = [batcher.submit({"i": indices}, math.inf) for indices in sent]
             answers = await asyncio.gather(*futures, return_exceptions=True)
         failed = sum((indices == 99).any() for indices in sent)
@@ -88,7 +89,7 @@ def test_the_oldest_is_next_whatever_its_shape(session: Session) -> None:
             order.append(place)
 
         async with Device() as device:
-            batcher = device.batcher(session, 2, 100, max_wait=60, uniform=False)
+            batcher = device.batcher(session, BatchOptions(2, 100, max_wait=60, uniform=False))
             for place, width in enumerate((1, 2, 1, 3, 1, 2)):
                 future = batcher.submit({"i": np.zeros((1, width), np.int64)})
                 future.add_done_callback(partial(note, place))

@@ -1,4 +1,4 @@
-"""Whether the rows of a graph are independent is tested when it is loaded; those that are not share no batch."""
+"""Loading a graph tests whether its rows are independent; requests for a graph whose rows are not share no batch."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Nets whose `logits` are probabilities already are served as they are; all others are given a softmax, once."""
+"""Nets whose `logits` are probabilities are served as they are; for all others a softmax is computed, once."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,1 +1,1 @@
-"""The subcommands of `resprobe`: a file each; a frozen dataclass is its options, and `run` does it."""
+"""The subcommands of `resprobe`, a file each: the fields of a frozen dataclass are its options, `run` runs it."""

@@ -4,49 +4,49 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from resprobe import _files
 from resprobe._client import Client
-from resprobe._statistics import BlockStatistics
-from resprobe._wire.responses import Model
+from resprobe._results.model import Model
+from resprobe._results.statistics import BlockStatistics
+from resprobe.analysis.collect import sweep
 from resprobe.analysis.dataset_result import Frame
 from resprobe.cli import pictures, tables
-from resprobe.cli.options import Selection, console, print_notes
-from resprobe.cli.source import Source, ask
+from resprobe.cli.options import Files, Selection, console, print_notes
+from resprobe.cli.source import Source
 from resprobe.datasets import Dataset
-from resprobe.errors import InvalidRequest
+from resprobe.errors import InvalidRequest, StatisticsUnavailable
 
 
 @dataclass(frozen=True)
-class Blocks(Selection, Source):
+class Blocks(Source, Selection):
     """Show what each residual block did: the magnitude of its branch F(x) against its shortcut s(x).
 
-    For picture files, or for a labelled data set. With several images the table and the plot show means, and how
-    widely the ratio spreads.
+    Asks about picture files, or about a labelled data set. With several images the table and the plot show means, and
+    how widely the ratio spreads.
 
     Examples:
       resprobe blocks cat.jpg
       resprobe blocks cat.jpg --plot blocks.svg
+      resprobe blocks --dataset digits
       resprobe blocks --dataset cifar10 --data ~/cifar --limit 1000 --plot blocks.png
       resprobe blocks --dataset cifar10 --data ~/cifar --out stats.parquet
     """
 
-    images: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Files, instead of --dataset."""
+    images: Files = ()
+    """Picture files to ask about; - reads one picture from standard input. Give either files or --dataset."""
     out: Path | None = None
-    """Write one row for each image of the data set to this Parquet file."""
+    """Parquet file to write, with one row for each image of --dataset."""
     plot: Path | None = None
-    """Draw the ratio of every block to this file, .svg or .png."""
+    """File to draw the ratio of every block to, .svg or .png."""
 
     def run(self) -> None:
-        """Asks, draws and prints."""
+        """Asks the server, draws and prints."""
         self._check()
         with self.client() as client:
             if self.dataset is None:
-                self._files(client)
+                self._ask_files(client)
             else:
-                self._dataset(client, self.load())
+                self._ask_dataset(client, self.load())
 
     def _check(self) -> None:
         if bool(self.images) == (self.dataset is not None):
@@ -55,20 +55,20 @@ class Blocks(Selection, Source):
             raise InvalidRequest("--out needs --dataset; for picture files use --json")
         _files.check(self.out)
         if self.plot is not None:
-            from resprobe.plots import ratios
+            from resprobe import plots
 
-            ratios.check_path(self.plot)
+            plots.check_path(self.plot)
 
-    def _files(self, client: Client) -> None:
+    def _ask_files(self, client: Client) -> None:
         answers = pictures.ask(client, self.images, self.model, self.version, 1, blocks=True)
         sources, result, model = answers.sources, answers.result, answers.model
-        assert result.blocks is not None
-        what = sources[0] if len(sources) == 1 else f"{len(sources)} images"
+        if result.blocks is None:
+            raise StatisticsUnavailable(f"model {model.name} has no block statistics")
         try:
-            self._draw(result.blocks, model, what)
+            self._draw(result.blocks, model, sources[0] if len(sources) == 1 else f"{len(sources)} images")
         finally:  # what was asked for is shown, even if it cannot be drawn
             if self.json:
-                self.show(tables.blocks_json(sources, result, model.classes))
+                self.show(tables.blocks_json(sources, result, result.blocks, model.classes))
             else:
                 console.print(tables.classes_table(sources, result, model.classes))
                 console.print()
@@ -76,10 +76,10 @@ class Blocks(Selection, Source):
                 print_notes(answers.notes)
         answers.check()
 
-    def _dataset(self, client: Client, dataset: Dataset) -> None:
+    def _ask_dataset(self, client: Client, dataset: Dataset) -> None:
         model = client.model(self.model, self.version)
         begin = time.perf_counter()
-        frame = ask(client, dataset, model, self.resize)
+        frame = sweep(client, dataset, model, progress=True, resize=self.resize)
         seconds = time.perf_counter() - begin
         try:
             self._draw(frame.blocks, model, f"{len(dataset):,} images of {dataset.name}")
@@ -88,34 +88,23 @@ class Blocks(Selection, Source):
 
                 arrow.write(frame, self.out)
         finally:
-            self._show(frame, seconds)
+            if self.json:
+                self.show(tables.frame_json(frame, seconds))
+            else:
+                self._print(frame, seconds)
 
-    def _show(self, frame: Frame, seconds: float) -> None:
+    def _print(self, frame: Frame, seconds: float) -> None:
         model = frame.model
-        if self.json:
-            self.show(
-                {
-                    "model": model.name,
-                    "version": model.version,
-                    "dataset": frame.dataset,
-                    "images": len(frame),
-                    "accuracy": frame.accuracy,
-                    "seconds": seconds,
-                    "notes": frame.notes,
-                    "blocks": tables.summary_json(frame.blocks),
-                }
-            )
-            return
         console.print(tables.blocks_table(frame.blocks, model))
-        rate = len(frame) / seconds
         console.print(
             f"\n{model.name} version {model.version} on {len(frame):,} images of {frame.dataset}: "
-            f"accuracy {frame.accuracy:.4f}, {seconds:.1f} s, {rate:,.0f} images/s"
+            f"accuracy {frame.accuracy:.4f}, {seconds:.1f} s, {len(frame) / seconds:,.0f} images/s",
+            markup=False,
         )
         print_notes(frame.notes)
 
     def _draw(self, blocks: BlockStatistics, model: Model, source: str) -> None:
         if self.plot is not None:
-            from resprobe.plots import ratios
+            from resprobe import plots
 
-            ratios.plot_ratios(blocks, model, source, self.plot)
+            plots.save(plots.plot_ratios(blocks, model, source), self.plot)

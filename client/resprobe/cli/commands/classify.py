@@ -1,32 +1,32 @@
 """`resprobe classify`."""
 
 from dataclasses import dataclass
-from pathlib import Path
-
-import tyro
 
 from resprobe.cli import tables
-from resprobe.cli.options import Selection, console, print_notes
+from resprobe.cli.options import Files, Selection, console, print_notes
 from resprobe.cli.pictures import ask
 from resprobe.errors import InvalidRequest
 
 
 @dataclass(frozen=True)
 class Classify(Selection):
-    """Classify pictures: JPEG, PNG, WebP or BMP files. If one is damaged it is named, the others are answered.
+    """Classify pictures: JPEG, PNG, WebP or BMP files.
+
+    A damaged file is named on standard error, and the other files are classified; the exit code is then 1.
 
     Examples:
       resprobe classify cat.jpg dog.png
       resprobe classify *.png --model resnet110 --top-k 1 --json
+      curl -s https://example.org/cat.jpg | resprobe classify - --model resnet110/2
     """
 
-    images: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Files."""
+    images: Files = ()
+    """Picture files to classify; - reads one picture from standard input."""
     top_k: int = 3
-    """Classes to show for each image."""
+    """Number of classes to show for each picture."""
 
     def run(self) -> None:
-        """Asks and prints."""
+        """Asks the server and prints the classes."""
         if not self.images:
             raise InvalidRequest("no images were given; see resprobe classify --help")
         with self.client() as client:

@@ -7,18 +7,18 @@ from typing import Any
 import tyro
 
 from resprobe import _files
-from resprobe.analysis.collect import find
+from resprobe.analysis.collect import sweep
 from resprobe.analysis.compare import Comparison, compare
 from resprobe.cli import tables
-from resprobe.cli.options import Connection, console
-from resprobe.cli.source import Source, ask
+from resprobe.cli.options import Connected, console
+from resprobe.cli.source import Source
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare(Connection, Source):
+class Compare(Source, Connected):
     """Compare two models, or two versions of one, on the same images: classes, accuracy, and ratio by depth.
 
-    Intervals are 95 % bootstrap intervals over the images.
+    Intervals are 95 % bootstrap intervals over the images. Needs --dataset.
 
     Examples:
       resprobe compare resnet20 resnet56 --dataset cifar10 --data ~/cifar --limit 1000
@@ -26,21 +26,22 @@ class Compare(Connection, Source):
     """
 
     a: tyro.conf.Positional[str]
-    """First model: NAME or NAME/VERSION."""
+    """First model, NAME or NAME/VERSION."""
     b: tyro.conf.Positional[str]
-    """Second model."""
+    """Second model, NAME or NAME/VERSION."""
     plot: Path | None = None
-    """Draw both ratios against relative depth, and their difference, to this file, .svg or .png."""
+    """File to draw both ratios against relative depth to, and their difference, .svg or .png."""
     out: Path | None = None
-    """Write a page to this HTML file."""
+    """HTML file to write, with tables and figures."""
 
     def run(self) -> None:
-        """Asks both, compares, draws and prints."""
+        """Asks both models, compares, draws and prints."""
         self._check()
         dataset = self.load()
         with self.client() as client:
-            models = [find(client, name) for name in (self.a, self.b)]
-            compared = compare(*(ask(client, dataset, model, self.resize) for model in models))
+            models = [client.model(name) for name in (self.a, self.b)]
+            frames = [sweep(client, dataset, model, progress=True, resize=self.resize) for model in models]
+        compared = compare(*frames)
         try:
             self._write(compared)
         finally:  # what was found is shown, even if it cannot be written
@@ -51,9 +52,9 @@ class Compare(Connection, Source):
 
     def _write(self, compared: Comparison) -> None:
         if self.plot is not None:
-            from resprobe.plots import figures, ratios
+            from resprobe import plots
 
-            ratios.save(figures.comparison(compared), self.plot)
+            plots.save(plots.plot_comparison(compared), self.plot)
         if self.out is not None:
             from resprobe.report import page, pages
 
@@ -62,30 +63,28 @@ class Compare(Connection, Source):
     def _check(self) -> None:
         _files.check(self.out)
         if self.plot is not None:
-            from resprobe.plots import ratios
+            from resprobe import plots
 
-            ratios.check_path(self.plot)
+            plots.check_path(self.plot)
 
 
 def _print(compared: Comparison) -> None:
-    a, b = compared.a, compared.b
-    grid = tables.grid(
-        "depth", "block", f"ratio A\n{a.model.name}", f"ratio B\n{b.model.name}", "B − A", "95 % interval", left=2
-    )
-    for place, (name, depth) in enumerate(zip(compared.names, compared.depth, strict=True)):
-        ratio = compared.ratio
+    a, b = compared.a.model, compared.b.model
+    interval = f"{compared.confidence:.0%} interval"
+    grid = tables.grid("depth", "block", f"ratio A\n{a.name}", f"ratio B\n{b.name}", "B − A", interval, left=2)
+    for name, depth, ratio_a, ratio_b, difference, low, high in compared.rows():
         grid.add_row(
             f"{depth:.3f}",
             name,
-            f"{compared.ratio_a[place]:.4f}",
-            f"{compared.ratio_b[place]:.4f}",
-            f"{ratio.value[place]:+.4f}",
-            f"{ratio.low[place]:+.4f} … {ratio.high[place]:+.4f}",
+            f"{ratio_a:.4f}",
+            f"{ratio_b:.4f}",
+            f"{difference:+.4f}",
+            f"{low:+.4f} to {high:+.4f}",
         )
     console.print(grid)
     console.print()
     for line in compared.sentences():
-        console.print(line)
+        console.print(line, markup=False)
 
 
 def _json(compared: Comparison) -> dict[str, Any]:

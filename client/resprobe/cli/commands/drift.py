@@ -5,29 +5,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import tyro
-
 from resprobe.analysis import drift
+from resprobe.analysis.collect import sweep
 from resprobe.analysis.dataset_result import Frame
 from resprobe.cli import tables
-from resprobe.cli.options import Selection, console, print_notes
-from resprobe.cli.source import Source, ask
+from resprobe.cli.options import Files, Selection, console, print_notes
+from resprobe.cli.source import Source
 from resprobe.errors import InvalidRequest
 
 SHOWN = 10  # blocks in the table
 
 
 @dataclass(frozen=True)
-class Drift(Selection, Source):
-    """Test whether images still look to the model like those that its baseline was measured on.
+class Drift(Source, Selection):
+    """Test whether the input has drifted: whether blocks behave as on the images of the model's baseline.
 
     Compares the distribution of a statistic in every block with the baseline in the model's description. The distance
     is Kolmogorov and Smirnov's: 0.2 means that a fifth of the images have moved past some value. A block has drifted
-    if its distance is at least --threshold, and if chance explains it with a probability under --alpha, corrected for
-    the number of blocks (Holm): at most that share of windows without drift gives a false alarm.
+    if its distance is at least --threshold and its p-value, corrected for the number of blocks (Holm), is below
+    --alpha. So without drift at most a share of --alpha of all runs gives a false alarm.
 
-    Exit code: 0 no drift, 1 drift, 2 no verdict (a failure, a wrong command line, an output that cannot be written, or
-    fewer than 10 images), like diff and grep; 130 after Ctrl-C.
+    Exit code: 0 no drift; 1 drift; 2 no verdict, because of a failure, a wrong command line, output that cannot be
+    written, or fewer than 10 images; 130 after Ctrl-C.
 
     Examples:
       resprobe drift today/*.png
@@ -37,31 +36,32 @@ class Drift(Selection, Source):
 
     FAILED: ClassVar[int] = 2
 
-    images: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Files, instead of --dataset."""
+    images: Files = ()
+    """Picture files to test. Give one of files, --dataset and --stats."""
     stats: Path | None = None
-    """Instead of images: a Parquet file that resprobe blocks --out wrote. Needs no server."""
+    """Parquet file that resprobe blocks --out wrote, to test the images in it. Needs no server."""
     statistic: Literal["branch_l2", "shortcut_l2", "ratio", "cosine", "branch_std", "branch_mean"] = "ratio"
-    """What to compare."""
+    """Statistic to compare: ‖F(x)‖, ‖s(x)‖, their ratio, the cosine of F(x) and s(x), or standard deviation or mean of
+    F(x)."""
     alpha: float = drift.ALPHA
-    """Bound on the chance of a false alarm."""
+    """Maximum chance of a false alarm, between 0 and 1."""
     threshold: float = drift.THRESHOLD
-    """Distance below which a difference does not matter, from 0 to 1."""
+    """Minimum distance that counts as drift, from 0 to 1."""
 
     def run(self) -> None:
-        """Asks, compares, prints and exits."""
+        """Asks the server, compares, prints and exits with the verdict."""
         if bool(self.images) + (self.dataset is not None) + (self.stats is not None) != 1:
             raise InvalidRequest("expected picture files, --dataset or --stats; see resprobe drift --help")
         window = self._window()
         if len(window) < drift.FEWEST:
-            raise InvalidRequest(f"{len(window)} images are too few for a verdict; expected at least {drift.FEWEST}")
+            raise InvalidRequest(f"too few images for a verdict: {len(window)}; expected at least {drift.FEWEST}")
         found = drift.drift(window, statistic=self.statistic, alpha=self.alpha, threshold=self.threshold)
         if self.json:
             self.show({**_json(found), "notes": window.notes})
         else:
             _print(found)
             print_notes(window.notes)
-        sys.stdout.flush()  # a verdict that nobody could read is none
+        sys.stdout.flush()  # output that cannot be written is no verdict
         raise SystemExit(1 if found.found else 0)
 
     def _window(self) -> Frame:
@@ -70,7 +70,8 @@ class Drift(Selection, Source):
 
             return arrow.read(self.stats)
         with self.client() as client:
-            return ask(client, self.images or self.load(), client.model(self.model, self.version), self.resize)
+            model = client.model(self.model, self.version)
+            return sweep(client, self.images or self.load(), model, progress=True, resize=self.resize)
 
 
 def _print(found: drift.Drift) -> None:
@@ -89,12 +90,13 @@ def _print(found: drift.Drift) -> None:
     verdict = f"drift in {count} of {blocks} blocks" if count else f"no drift in {blocks} blocks"
     console.print(
         f"\n{verdict}: {found.images:,} images of {found.dataset} against {model.name} version {model.version}'s "
-        f"baseline over {model.baseline_images:,} images of {model.dataset}"
+        f"baseline over {model.baseline_images:,} images of {model.dataset}",
+        markup=False,
     )
     if found.detectable > found.threshold:
         console.print(
-            f"few images: only distances above {found.detectable:.2f} can be told from chance, "
-            f"not the threshold of {found.threshold:g}"
+            f"few images: chance explains distances up to {found.detectable:.2f}, more than the threshold of "
+            f"{found.threshold:g}"
         )
 
 

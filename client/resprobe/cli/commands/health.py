@@ -1,20 +1,18 @@
 """`resprobe health`."""
 
 from dataclasses import dataclass
-from typing import Any, NoReturn
 
-import grpc
-
-from resprobe._wire.status import raise_error
-from resprobe.cli.options import Connection, console
-from resprobe.errors import ModelNotFound, ServerUnavailable
+from resprobe.cli.options import Connected, console
+from resprobe.errors import ServerUnavailable
 
 TIMEOUT = 5.0  # seconds
 
 
 @dataclass(frozen=True)
-class Health(Connection):
-    """Ask whether the server, or one of its models, is serving: exit code 0 if it is, 1 if it is not.
+class Health(Connected):
+    """Show whether the server is serving, or one of its models.
+
+    Exit code: 0 if it is serving, 1 if it is not or does not answer within 5 seconds.
 
     Examples:
       resprobe health
@@ -22,28 +20,15 @@ class Health(Connection):
     """
 
     model: str = ""
-    """Name of a model. Default: the server."""
+    """NAME or NAME/VERSION of a model. Default: the server as a whole."""
 
     def run(self) -> None:
-        """Asks and prints."""
-        from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-        with self.endpoint().open() as channel:
-            try:
-                stub: Any = health_pb2_grpc.HealthStub(channel)  # it comes without types
-                status = stub.Check(health_pb2.HealthCheckRequest(service=self.model), timeout=TIMEOUT).status
-            except grpc.RpcError as error:
-                self._fail(error)
-        name = health_pb2.HealthCheckResponse.ServingStatus.Name(status)
+        """Asks the server and prints the status."""
+        with self.client() as client:
+            status = client.health(self.model or None, timeout=TIMEOUT)
         if self.json:
-            self.show({"status": name})
-        if status != health_pb2.HealthCheckResponse.SERVING:
-            raise ServerUnavailable(f"{self.model or self.address} is {name}")
+            self.show({"status": str(status)})
+        if not status:
+            raise ServerUnavailable(f"{self.model or self.connection.address} is {status}")
         if not self.json:
-            console.print(name)
-
-    def _fail(self, error: grpc.RpcError) -> NoReturn:
-        try:
-            raise_error(error, self.address)
-        except ModelNotFound as missing:  # the health service gives no text
-            raise ModelNotFound(f"{self.address} serves no model {self.model!r}", status=missing.status) from error
+            console.print(str(status))

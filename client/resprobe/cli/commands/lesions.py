@@ -9,52 +9,54 @@ import numpy.typing as npt
 
 from resprobe import datasets
 from resprobe._client import Client
-from resprobe._lesions import Lesions as Found
-from resprobe._statistics import summarise
-from resprobe._wire.responses import Model
+from resprobe._results import lesions as results
+from resprobe._results.model import Model
+from resprobe._results.statistics import summarise
+from resprobe.analysis import resized
 from resprobe.analysis.collect import fitted, sweep
-from resprobe.cli import resized, tables
-from resprobe.cli.options import Selection, console, print_notes, progress_bar
-from resprobe.errors import InvalidRequest
+from resprobe.cli import tables
+from resprobe.cli.options import Selection, console, print_notes
+from resprobe.cli.source import check_limit
+from resprobe.datasets import Name
 
 
 @dataclass(frozen=True)
 class Lesions(Selection):
-    """Remove blocks from a net while it answers, and see what it is worth without them.
+    """Remove residual blocks from a net while it answers, and measure its accuracy without them.
 
-    Every single block, and with --random some numbers of random blocks (Veit et al. 2016). The ratio ‖F(x)‖ / ‖s(x)‖
-    that stands beside is that of the intact net on the same images.
+    Removes every single block, and with --random some numbers of random blocks (Veit et al. 2016). The ratio
+    ‖F(x)‖ / ‖s(x)‖ beside each block is that of the intact net on the same images.
 
     Examples:
       resprobe lesions --dataset cifar10 --data ~/cifar --limit 1000 --plot lesions.png
       resprobe lesions --dataset digits --random 1 2 3 4 5 --draws 10 --json
     """
 
-    dataset: datasets.Name = field(kw_only=True)
-    """The test images of a data set, or all of a folder with one directory for each class."""
+    dataset: Name = field(kw_only=True)
+    """Labelled images to send: the test images of digits, cifar10 or cifar100, or a folder with one directory of
+    pictures for each class."""
     data: Path | None = None
-    """Directory of the data set's files."""
+    """Directory with the files of --dataset. Not needed for digits."""
     limit: int | None = None
-    """Images of the data set, at most."""
+    """Maximum number of images to send. Default: all."""
     resize: bool = False
-    """Take a data set whose images are of another size or colour than the model's, and resize them."""
+    """Resize images whose size or channels differ from the model's. Without it, such a data set is refused."""
     random: tuple[int, ...] = ()
-    """Numbers of blocks to remove at random."""
+    """Numbers of blocks to remove at random, for example 1 2 5 10. Default: none."""
     draws: int = 5
-    """Random choices of blocks for each number of blocks."""
+    """Number of random choices for each number in --random."""
     seed: int = 0
     """Seed of the random choices of blocks."""
     plot: Path | None = None
-    """Draw the accuracy without each block, and the error without random ones, to this file, .svg or .png."""
+    """File to draw the accuracy without each block to, and the error without random blocks, .svg or .png."""
 
     def run(self) -> None:
-        """Asks, draws and prints."""
-        if self.limit is not None and self.limit < 1:
-            raise InvalidRequest(f"--limit {self.limit}: expected 1 or more")
+        """Asks the server, draws and prints."""
+        check_limit(self.limit)
         if self.plot is not None:
-            from resprobe.plots import ratios
+            from resprobe import plots
 
-            ratios.check_path(self.plot)
+            plots.check_path(self.plot)
         with self.client() as client:
             self._ask(client, datasets.load(self.dataset, self.data, "test").head(self.limit))
 
@@ -64,31 +66,36 @@ class Lesions(Selection):
         if not isinstance(dataset.images, np.ndarray):  # decoded once, not for every lesion
             dataset, resizes = _decoded(dataset, model)
             notes += resizes
-        with progress_bar(f"{model.name} on {dataset.name}") as report:
-            lesions = client.lesions(
-                dataset.images,
-                labels,
-                model=model.name,
-                version=model.version,
-                random=self.random,
-                draws=self.draws,
-                seed=self.seed,
-                report=report,
-            )
-            ratios = None
-            if model.has_blocks:
-                ratios = summarise(sweep(client, dataset, model, resize=self.resize).blocks.ratio).mean
+        lesions = client.lesions(
+            dataset.images,
+            labels,
+            model=model.name,
+            version=model.version,
+            random=self.random,
+            draws=self.draws,
+            seed=self.seed,
+            progress=True,
+        )
+        ratios = None
+        if model.has_blocks:
+            ratios = summarise(sweep(client, dataset, model, resize=self.resize).blocks.ratio).mean
         seconds = time.perf_counter() - begin
         try:
             if self.plot is not None:
-                from resprobe.plots.lesions import plot_lesions
+                from resprobe import plots
 
-                plot_lesions(lesions, model, f"{len(dataset):,} images of {dataset.name}", self.plot)
+                source = f"{len(dataset):,} images of {dataset.name}"
+                plots.save(plots.plot_lesions(lesions, model, source), self.plot)
         finally:  # what was found is shown, even if it cannot be drawn
             self._show(lesions, ratios, dataset.name, seconds, notes)
 
     def _show(
-        self, lesions: Found, ratios: npt.NDArray[np.float64] | None, name: str, seconds: float, notes: tuple[str, ...]
+        self,
+        lesions: results.Lesions,
+        ratios: npt.NDArray[np.float64] | None,
+        name: str,
+        seconds: float,
+        notes: tuple[str, ...],
     ) -> None:
         if self.json:
             self.show({**tables.lesions_json(lesions, ratios), "dataset": name, "seconds": seconds, "notes": notes})
@@ -99,14 +106,15 @@ class Lesions(Selection):
             console.print(tables.random_lesions_table(lesions))
         console.print(
             f"\n{lesions.model} version {lesions.version} on {lesions.images:,} images of {name}: "
-            f"accuracy {lesions.accuracy:.4f} intact, {seconds:.1f} s"
+            f"accuracy {lesions.accuracy:.4f} intact, {seconds:.1f} s",
+            markup=False,
         )
         print_notes(notes)
 
 
 def _decoded(dataset: datasets.Dataset, model: Model) -> tuple[datasets.Dataset, tuple[str, ...]]:
-    """Returns a data set of files as one of arrays of the model's size, and what is to be said of it."""
+    """Decodes a data set of files into one of arrays of the model's size; returns it with notes on resized pictures."""
     size, paths = (model.height, model.width), [Path(path) for path in dataset.images]
     pictures = [datasets.read_fitted(path, *size, model.channels) for path in paths]
-    said = resized.notes([str(path) for path in paths], [one.resized_from for one in pictures], size)
-    return replace(dataset, images=np.stack([one.pixels for one in pictures])), said
+    notes = resized.notes([str(path) for path in paths], [one.resized_from for one in pictures], size)
+    return replace(dataset, images=np.stack([one.pixels for one in pictures])), notes

@@ -7,13 +7,14 @@ import tyro
 
 from resprobe import _files, datasets
 from resprobe.cli.options import console
+from resprobe.datasets import Name
 
 
 @dataclass(frozen=True)
 class Report:
-    """Write a page about the images that `resprobe blocks --out` asked a model about: what each block did with them.
+    """Write an HTML page about the images in a Parquet file that `resprobe blocks --out` wrote.
 
-    The page is one HTML file that fetches nothing. Needs no server.
+    The page shows what each block did with the images. It is one file that fetches nothing. Needs no server.
 
     Examples:
       resprobe report stats.parquet --out report.html
@@ -21,16 +22,16 @@ class Report:
     """
 
     stats: tyro.conf.Positional[Path]
-    """The Parquet file."""
+    """Parquet file that resprobe blocks --out wrote."""
     out: Path = Path("report.html")
-    """The page to write."""
-    dataset: datasets.Name | None = None
-    """Show the most unusual images, which are of this data set."""
+    """HTML file to write."""
+    dataset: Name | None = None
+    """Data set of the images; with it, the page shows the most unusual images."""
     data: Path | None = None
-    """Directory of the data set's files."""
+    """Directory with the files of --dataset. Not needed for digits."""
 
     def run(self) -> None:
-        """Reads and writes."""
+        """Reads the file and writes the page."""
         from resprobe.analysis import arrow
         from resprobe.report import page, pages
 

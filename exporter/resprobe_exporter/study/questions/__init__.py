@@ -1,4 +1,5 @@
-"""The questions of a study, in the order of the paper's argument: a file each, from what is expected to what was found.
+"""Questions of a study, in the order of the paper's argument, a file each.
 
-Each module has `answer(evidence) -> Answer`, whose sentences follow from the numbers, and `draw(evidence) -> Figure`.
+In: the evidence of a study. Out: `answer(evidence)`, an Answer whose sentences follow from the numbers, and
+`draw(evidence)`, its figure. Imports study only.
 """

@@ -1,9 +1,11 @@
 """What happens when a net gets deeper? Training and test error against depth (He et al. 2015, Fig. 6)."""
 
+from collections.abc import Iterator
+
 from matplotlib.figure import Figure
 
-from resprobe_exporter.study import figures
-from resprobe_exporter.study.evidence import WORDS, Answer, Evidence, Number, Outcome
+from resprobe_exporter.study import figures, panels
+from resprobe_exporter.study.evidence import WORDS, Answer, Evidence, Number, Outcome, Question, Row
 from resprobe_exporter.study.plan import FAMILIES, Family
 from resprobe_exporter.study.record import Record
 from resprobe_exporter.study.statistics import Estimate, contrast, difference
@@ -11,19 +13,37 @@ from resprobe_exporter.study.verdict import Claim, conclude, rises
 
 PAPER_TEST_ERROR = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.43, 1202: 7.93}  # Table 6, CIFAR-10, per cent
 
+QUESTION = Question(
+    key="degradation",
+    text="What happens when a net gets deeper?",
+    expectation=(
+        "A deeper net can do all that a shallower one can: its added layers need only pass on their input. Yet "
+        "in He et al. (§4.2, Fig. 6) the training error of plain nets rises from 20 to 56 layers, and more than "
+        "that of residual nets, which falls."
+    ),
+    experiment=(
+        "Training and test error after training, measured in evaluation mode on images without augmentation. Below: "
+        "the error during training, as the paper draws it."
+    ),
+    caption=(
+        "Error after training against depth: pale points are nets, bars 95 % intervals of their means. "
+        "Below, for nets trained here, the error of each epoch on its augmented images, mean over seeds."
+    ),
+)
+
 
 def train_error(record: Record) -> float:
-    """In per cent."""
+    """Returns the training error in per cent."""
     return 100 * record.trained.train_error
 
 
 def test_error(record: Record) -> float:
-    """In per cent."""
+    """Returns the test error in per cent."""
     return 100 * record.trained.test_error
 
 
 def change(evidence: Evidence, family: Family) -> Estimate | None:
-    """How much higher the training error of the deep nets is than that of the shallow ones, in points."""
+    """Returns the training error of the deep nets minus that of the shallow ones, in points."""
     pair = evidence.pair(family)
     if pair is None:
         return None
@@ -32,7 +52,7 @@ def change(evidence: Evidence, family: Family) -> Estimate | None:
 
 
 def answer(evidence: Evidence) -> Answer:
-    """From the errors of all nets."""
+    """Answers from the errors of all nets."""
     changes = {family: change(evidence, family) for family in evidence.families()}
     outcome, verdict = _verdict(evidence, changes)
     numbers = [*evidence.numbers("training error", train_error, "%"), *_test_numbers(evidence)]
@@ -43,27 +63,21 @@ def answer(evidence: Evidence) -> Answer:
     ]
     if (gap := _gap(evidence)) is not None:
         numbers.append(Number(f"training error at {gap[0]} layers, plain minus residual", gap[1], "points"))
-    return Answer(
-        key="degradation",
-        question="What happens when a net gets deeper?",
-        expectation=(
-            "A deeper net can do all that a shallower one can: its added layers need only pass on what they get. Yet "
-            "in He et al. (§4.2, Fig. 6) the training error of plain nets rises from 20 to 56 layers, and more than "
-            "that of residual nets, which falls."
-        ),
-        experiment=(
-            "Training and test error after training, measured in evaluation mode on images as they are. Below: the "
-            "error during training, as the paper draws it."
-        ),
-        outcome=outcome,
-        verdict=verdict,
-        numbers=tuple(numbers),
-        caption=(
-            "Error after training against depth: pale points are nets, bars 95 % intervals of their means. "
-            "Below, for nets trained here, the error of each epoch on its augmented images, mean over seeds."
-        ),
-        rows=tuple(_row(record) for record in evidence.records),
-    )
+    return QUESTION.answered(outcome, verdict, numbers, _rows(evidence))
+
+
+def _rows(evidence: Evidence) -> Iterator[Row]:
+    for record in evidence.records:
+        yield {
+            "family": record.family,
+            "depth": record.depth,
+            "seed": record.seed,
+            "train_error": record.trained.train_error,
+            "test_error": record.trained.test_error,
+            "train_loss": record.trained.train_loss,
+            "test_loss": record.trained.test_loss,
+            "seconds": record.seconds,
+        }
 
 
 def _verdict(evidence: Evidence, changes: dict[Family, Estimate | None]) -> tuple[Outcome, str]:
@@ -94,7 +108,7 @@ def _rise(evidence: Evidence, family: Family, rise: Estimate) -> Claim:
 
 
 def _gap(evidence: Evidence) -> tuple[int, Estimate] | None:
-    """Plain minus residual at the deepest depth of both."""
+    """Returns the deepest depth of both families, and there the training error of plain minus residual nets."""
     common = set(evidence.depths("plain")) & set(evidence.depths("resnet"))
     if not common:
         return None
@@ -102,33 +116,19 @@ def _gap(evidence: Evidence) -> tuple[int, Estimate] | None:
     return max(common), difference(plain, residual)
 
 
-def _test_numbers(evidence: Evidence) -> list[Number]:
+def _test_numbers(evidence: Evidence) -> tuple[Number, ...]:
     known = PAPER_TEST_ERROR if evidence.dataset == "cifar10" else {}
-    numbers = evidence.numbers("test error", test_error, "%")
-    return [
-        Number(one.label, one.estimate, one.unit, f"{known[depth]:.2f} %" if residual and depth in known else "")
-        for one in numbers
-        for residual, depth in [("residual" in one.label, int(one.label.split()[-2]))]
-    ]
 
+    def paper(family: Family, depth: int) -> str:
+        return f"{known[depth]:.2f} %" if family == "resnet" and depth in known else ""
 
-def _row(record: Record) -> dict[str, object]:
-    return {
-        "family": record.family,
-        "depth": record.depth,
-        "seed": record.seed,
-        "train_error": record.trained.train_error,
-        "test_error": record.trained.test_error,
-        "train_loss": record.trained.train_loss,
-        "test_loss": record.trained.test_loss,
-        "seconds": record.seconds,
-    }
+    return evidence.numbers("test error", test_error, "%", paper=paper)
 
 
 def draw(evidence: Evidence) -> Figure:
-    """Errors against depth, and the error during training."""
+    """Draws errors against depth, and below the error during training."""
     trained = any(record.curve for record in evidence.records)
-    figure, axes = figures.grid(2 if trained else 1, 2)
+    figure, axes = panels.grid(2 if trained else 1, 2)
     for place, (measure, name) in enumerate(((train_error, "training error, %"), (test_error, "test error, %"))):
         figures.against_depth(axes[0, place], evidence, measure)
         axes[0, place].set_ylabel(name)

@@ -1,31 +1,50 @@
 """Do gradients vanish? The norm of each layer's gradient at initialisation, early in training and at its end."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from resprobe_exporter.study import figures
-from resprobe_exporter.study.evidence import WORDS, Answer, Evidence, Number, Outcome
+from resprobe_exporter.study import figures, panels
+from resprobe_exporter.study.evidence import WORDS, Answer, Evidence, Number, Outcome, Question, Row
 from resprobe_exporter.study.plan import Family
+from resprobe_exporter.study.record import Record
 from resprobe_exporter.study.statistics import Estimate, mean
 from resprobe_exporter.study.verdict import Claim, conclude
 
 MOMENTS = {"initial": "at initialisation", "early": "after a tenth of the steps", "late": "at the end"}
-LIMIT = 10.0  # times smaller or larger than in the last layers: that is what we call vanishing and exploding
+LIMIT = 10.0  # times smaller than in the last layers is vanishing, times larger is exploding
 GROUPS = 8
+
+QUESTION = Question(
+    key="gradients",
+    text="Do gradients vanish?",
+    expectation=(
+        "If gradients shrank on their way back, the first layers of a deep net would not learn. He et al. (§4.1) "
+        "say that with batch norm they “exhibit healthy norms”, and give no number. Expected here is that they stay "
+        f"within a factor of {LIMIT:.0f} in plain nets too, at every moment."
+    ),
+    experiment=(
+        "L2 norm of the gradient of each layer's weight, of the mean loss on the same training images, with batch "
+        f"statistics as in training. The 3×3 layers form {GROUPS} successive groups; the number is the gradient of "
+        "the group that is furthest from the last group, over that of the last (geometric means). Below "
+        f"1/{LIMIT:.0f} gradients vanish, above {LIMIT:.0f} they explode."
+    ),
+    caption=("L2 norm of the gradient of each 3×3 layer's weight: lines are means, bands span the seeds."),
+)
 
 
 def profile(norms: Mapping[str, float]) -> npt.NDArray[np.float64]:
-    """Norms of the 3×3 layers, from input to output, [depth - 1]."""
+    """Returns the norms of the 3×3 layers, from input to output, [depth - 1]."""
     return np.array([norm for name, norm in norms.items() if name.rpartition(".")[2] in ("conv1", "conv2")])
 
 
 def departure(norms: Mapping[str, float]) -> float:
-    """Log10 of the gradient of the group of layers that is furthest from the last group, over that of the last.
+    """Returns log10 of the gradient of the group of layers furthest from the last group, over that of the last group.
 
-    The groups are eight successive ones of the 3×3 layers, each with the geometric mean of its layers.
+    The 3×3 layers form eight successive groups, each with the geometric mean of its layers.
     """
     logs = np.log10(np.maximum(profile(norms), np.finfo(np.float64).tiny))
     groups = np.array([group.mean() for group in np.array_split(logs, min(GROUPS, len(logs)))])
@@ -34,7 +53,7 @@ def departure(norms: Mapping[str, float]) -> float:
 
 
 def furthest_to_last(evidence: Evidence, family: Family, depth: int, moment: str) -> Estimate | None:
-    """`departure` as a factor, geometric mean over seeds. If None, not measured."""
+    """Returns `departure` as a factor, geometric mean over seeds. If None, it was not measured."""
     records = [record for record in evidence.select(family, depth) if moment in record.gradients]
     if not records:
         return None
@@ -45,42 +64,32 @@ def furthest_to_last(evidence: Evidence, family: Family, depth: int, moment: str
 
 
 def answer(evidence: Evidence) -> Answer:
-    """From the gradients of the shallow and the deep nets of each family."""
+    """Answers from the gradients of the shallow and the deep nets of each family."""
     found: dict[tuple[Family, int, str], Estimate] = {}
     for family in evidence.families():
-        for depth in dict.fromkeys(evidence.pair(family) or evidence.depths(family)):
+        for depth in evidence.compared_depths(family):
             for moment in MOMENTS:
                 if (estimate := furthest_to_last(evidence, family, depth, moment)) is not None:
                     found[family, depth, moment] = estimate
     outcome, verdict = _verdict(evidence, found)
-    return Answer(
-        key="gradients",
-        question="Do gradients vanish?",
-        expectation=(
-            "If gradients shrank on their way back, the first layers of a deep net would not learn. He et al. (§4.1) "
-            "say that with batch norm they “exhibit healthy norms”, and give no number. We take it for: within a "
-            f"factor of {LIMIT:.0f} in plain nets too, at every moment."
-        ),
-        experiment=(
-            "L2 norm of the gradient of each layer's weight, of the mean loss on the same training images, with batch "
-            f"statistics as in training. The 3×3 layers are taken in {GROUPS} successive groups; the number is the "
-            "gradient of the group that is furthest from the last group, over that of the last (geometric means). "
-            f"Below 1/{LIMIT:.0f} we call it vanishing, above {LIMIT:.0f} exploding."
-        ),
-        outcome=outcome,
-        verdict=verdict,
-        numbers=tuple(
-            Number(f"furthest over last layers, {WORDS[family]}, {depth} layers, {MOMENTS[moment]}", estimate, "×")
+    return QUESTION.answered(
+        outcome,
+        verdict,
+        tuple(
+            Number(f"furthest group over last, {WORDS[family]}, {depth} layers, {MOMENTS[moment]}", estimate, "×")
             for (family, depth, moment), estimate in found.items()
         ),
-        caption=("L2 norm of the gradient of each 3×3 layer's weight: lines are means, bands span the seeds."),
-        rows=tuple(
-            {"family": record.family, "depth": record.depth, "seed": record.seed, "moment": moment}
-            | {"layer": layer, "position": position, "norm": norm}
-            for record in evidence.records
-            for moment, norms in record.gradients.items()
-            for position, (layer, norm) in enumerate(norms.items())
-        ),
+        _rows(evidence),
+    )
+
+
+def _rows(evidence: Evidence) -> Iterator[Row]:
+    yield from (
+        {"family": record.family, "depth": record.depth, "seed": record.seed, "moment": moment}
+        | {"layer": layer, "position": position, "norm": norm}
+        for record in evidence.records
+        for moment, norms in record.gradients.items()
+        for position, (layer, norm) in enumerate(norms.items())
     )
 
 
@@ -94,25 +103,29 @@ def _verdict(evidence: Evidence, found: Mapping[tuple[Family, int, str], Estimat
     }
     said = [str(claim) for group in claims.values() for claim in group]
     if any(len(group) < len(MOMENTS) for group in claims.values()):
-        said.append("About the early steps of training there is nothing to say: these nets were trained elsewhere.")
+        said.append("Gradients early in training are not known: these nets were trained elsewhere.")
     if "plain" not in claims:
-        return "unanswered", " ".join(["For plain nets this cannot be answered: there are none here.", *said])
+        return "unanswered", " ".join(["This cannot be answered for plain nets: there are no plain nets here.", *said])
     return conclude(claims["plain"]), " ".join(said)
 
 
 def _stays(family: Family, depth: int, moment: str, factor: Estimate) -> Claim:
-    """The claim that gradients neither vanish nor explode."""
+    """Returns the claim that gradients neither vanish nor explode."""
     text = f"Gradients of {WORDS[family]} nets of {depth} layers stay within a factor of {LIMIT:.0f} {MOMENTS[moment]}"
     return Claim(text, factor, 1 / LIMIT, LIMIT, ".3g", "×")
 
 
+def _profile_at(moment: str, record: Record) -> npt.NDArray[np.float64]:
+    return profile(record.gradients[moment])
+
+
 def draw(evidence: Evidence) -> Figure:
-    """Norm against layer, a panel for each moment."""
+    """Draws the norm against the layer, a panel for each moment."""
     moments = [moment for moment in MOMENTS if any(moment in record.gradients for record in evidence.records)]
-    figure, axes = figures.grid(1, len(moments), sharey=True)
+    figure, axes = panels.grid(1, len(moments), sharey=True)
     for place, moment in enumerate(moments):
         panel = axes[0, place]
-        figures.profiles(panel, evidence, lambda record, at=moment: profile(record.gradients[at]))  # type: ignore[misc]
+        figures.profiles(panel, evidence, partial(_profile_at, moment))
         panel.set_yscale("log")
         panel.set_title(MOMENTS[moment])
         panel.set_xlabel("3×3 layer, from input (0) to output (1)")

@@ -1,52 +1,50 @@
-"""The inputs of ModelInfer's requests: from a message to what a graph takes.
+"""Reads the inputs of ModelInferRequests: from a message to the arrays of a graph.
 
-In the common case, one raw tensor that is what the graph takes, nothing is copied, converted or handed to another
-thread. What has to be converted is, in the thread pool.
+In the common case, one raw tensor of the graph's own datatype, nothing is copied, converted or sent to another thread.
+Tensors that must be converted are converted in the thread pool.
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from resprobe._pictures.images import Encoded
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.contract import BLOCK_SCALE, IMAGE
 
-from resprobe_server.config import Config
 from resprobe_server.errors import InvalidRequest
-from resprobe_server.execution import tensors
-from resprobe_server.execution.session import Arrays, Tensor
-from resprobe_server.images.decode import check_finite, check_images
+from resprobe_server.execution import dtypes
+from resprobe_server.execution.graph import Arrays, Tensor
+from resprobe_server.images.format import Format
 from resprobe_server.images.pool import Decoders
 from resprobe_server.models.version import Version
+from resprobe_server.services.fields import check_finite, check_images
+from resprobe_server.services.open_inference import tensors
+from resprobe_server.tracer import Tracer
 
-if TYPE_CHECKING:
-    from resprobe_server.observability.traces import Tracing
-
-MOST_SIZES = 64  # NumPy's maximum
+MAX_SIZES = 64  # sizes in a shape, NumPy's maximum
 Input = pb.ModelInferRequest.InferInputTensor
 
 
 class InputReader:
     """Reads the inputs of requests."""
 
-    def __init__(self, decoders: Decoders, config: Config, tracing: "Tracing | None" = None) -> None:
-        """Makes it.
+    def __init__(self, decoders: Decoders, max_images: int, tracer: Tracer) -> None:
+        """Creates a reader.
 
         Args:
-            decoders: Where tensors are converted and pictures are decoded.
-            config: Its limits on images and pixels.
-            tracing: Traces requests. If None, there are no traces.
+            decoders: Convert tensors and decode pictures.
+            max_images: Maximum images in a request.
+            tracer: Tracer of requests.
         """
-        self._decoders, self._config, self._tracing = decoders, config, tracing
+        self._decoders, self._max_images, self._tracer = decoders, max_images, tracer
 
     def view(self, request: pb.ModelInferRequest, version: Version) -> Arrays | None:
-        """The inputs of the common case: one raw tensor that is what the graph takes, whose bytes are viewed.
+        """Returns a view of the inputs in the common case: one raw tensor of the graph's own datatype.
 
         Returns:
-            As `read`. If None, it is not the common case, or not right, and `read` is to look at it.
+            Arrays by name. If None, it is not the common case, or something is wrong, which `read` finds.
         """
         row, inputs, raw = version.row, request.inputs, request.raw_input_contents
         if row is None or len(inputs) != 1 or len(raw) != 1:
@@ -57,20 +55,25 @@ class InputReader:
         shape: list[int] = given.shape[:]
         if given.datatype != row.datatype or given.name != row.name or shape[1:] != row.shape:
             return None
-        if not 0 < shape[0] <= self._config.max_images or len(data) != shape[0] * row.bytes:
+        if not 0 < shape[0] <= self._max_images or len(data) != shape[0] * row.bytes:
             return None
         if given.HasField("contents") or given.parameters:
             return None
         return {row.name: np.ndarray(tuple(shape), row.dtype, data)}
 
     async def read(self, request: pb.ModelInferRequest, version: Version, deadline: float) -> Arrays:
-        """The inputs of a graph.
+        """Reads the inputs of a request, and converts or decodes them where needed.
+
+        Args:
+            request: Request.
+            version: Version that runs it.
+            deadline: Deadline on the clock of time.monotonic.
 
         Returns:
-            By name, with the batch as the first axis.
+            Arrays by name, with the batch as the first axis.
 
         Raises:
-            InvalidRequest: They are not those of the model, or break a rule of the protocol.
+            InvalidRequest: They are not the inputs of the model, or break a rule of the protocol.
         """
         raw = request.raw_input_contents
         if raw and len(raw) != len(request.inputs):
@@ -80,16 +83,9 @@ class InputReader:
             )
         arrays: dict[str, tensors.Array] = {}
         for index, given in enumerate(request.inputs):
-            name = given.name
-            if raw and given.HasField("contents"):
-                raise InvalidRequest(f"input {name} has contents beside raw_input_contents; send only one form", name)
-            tensor = version.inputs.get(name)
-            if tensor is None or name in arrays:
-                what = "given twice" if tensor else f"unknown to model {version.description.name}"
-                raise InvalidRequest(f"input {name!r} is {what}; its inputs: {', '.join(version.inputs)}", "inputs")
-            if given.parameters and "shared_memory_region" in given.parameters:
-                raise InvalidRequest(f"input {name} is in shared memory; send its bytes: regions are not served", name)
-            arrays[name] = await self._read_one(given, raw[index] if raw else None, tensor, version, deadline)
+            tensor = _tensor_of(given, version, bool(raw), arrays)
+            data = raw[index] if raw else None
+            arrays[given.name] = await self._read_one(given, data, tensor, version, deadline)
         if len(arrays) < len(version.inputs):
             missing = ", ".join(name for name in version.inputs if name not in arrays)
             raise InvalidRequest(f"missing from the request: input {missing}", "inputs")
@@ -103,39 +99,68 @@ class InputReader:
     async def _read_one(
         self, given: Input, raw: bytes | None, tensor: Tensor, version: Version, deadline: float
     ) -> tensors.Array:
-        name = tensor.name
-        if len(given.shape) > MOST_SIZES:
-            raise InvalidRequest(
-                f"input {name} has a shape of {len(given.shape)} sizes; expected {len(tensor.shape)}", name
-            )
+        name, wanted = tensor.name, tensors.datatype_of(tensor.dtype, f"input {tensor.name}")
+        images = version.format if name == IMAGE else None
+        datatype = _datatype_of(given, wanted, images)
+        files = images is not None and datatype.name == dtypes.BYTES
+        _check_shape(given, (None, 1)[: len(given.shape)] or (None,) if files else tensor.shape, version.batched)
         shape = tuple(given.shape)
-        taken = tensors.datatype_of(tensor.dtype, f"input {name}")
-        is_image = version.format is not None and name == IMAGE
-        datatype = tensors.DATATYPES.get(given.datatype)
-        if datatype is not taken and not (is_image and given.datatype in (tensors.FP32, tensors.BYTES)):
-            also = ", or FP32, or BYTES for JPEG and PNG files" if is_image else ""
-            raise InvalidRequest(f"input {name} has datatype {given.datatype!r}; expected {taken.name}{also}", name)
-        assert datatype is not None
-        is_encoded = is_image and datatype.name == tensors.BYTES
-        _check_shape(shape, (None, 1)[: len(shape)] or (None,) if is_encoded else tensor.shape, version.batched, name)
         if version.batched:
-            check_images(shape[0], self._config.max_images)
-        if raw is not None and datatype is taken and datatype.name != tensors.BYTES:
+            check_images(shape[0], self._max_images)
+        if raw is not None and datatype is wanted and datatype.name != dtypes.BYTES:
             array = tensors.from_raw(raw, datatype, shape, name)
         else:
             size = given.ByteSize() if raw is None else len(raw)
-            array = await self._decoders.convert(partial(_convert, given, raw, datatype, taken), size)
-            if is_encoded:
-                files = [Encoded(data, f"{name}[{index}]") for index, data in enumerate(array.flat)]
-                with self._tracing.span("decode", images=len(files)) if self._tracing else nullcontext():
-                    assert version.format is not None
-                    array = (await self._decoders.decode(files, version.format, deadline)).images
+            array = await self._decoders.convert(partial(_convert, given, raw, datatype, wanted), size)
+        if images is not None and files:
+            array = await self._decode(array, name, images, deadline)
         return array if version.batched else array[np.newaxis]
 
+    async def _decode(self, files: tensors.Array, name: str, images: Format, deadline: float) -> tensors.Array:
+        encoded = [Encoded(data, f"{name}[{index}]") for index, data in enumerate(files.flat)]
+        with self._tracer.span("decode", images=len(encoded)):
+            return (await self._decoders.decode(encoded, images, deadline)).images
 
-def _check_shape(shape: tuple[int, ...], wanted: tuple[int | None, ...], batched: bool, name: str) -> None:
-    if batched and shape and shape[1:] == wanted[1:] and shape[0] > 0:
-        return  # the common case
+
+def _tensor_of(given: Input, version: Version, is_raw: bool, known: Arrays) -> Tensor:
+    """Returns the model's input for an input of a request. Raises InvalidRequest if there is none, or it is `known`."""
+    name = given.name
+    if is_raw and given.HasField("contents"):
+        raise InvalidRequest(f"input {name} has contents beside raw_input_contents; send only one form", name)
+    tensor = version.inputs.get(name)
+    if tensor is None or name in known:
+        what = "given twice" if tensor else f"unknown to model {version.description.name}"
+        raise InvalidRequest(f"input {name!r} is {what}; its inputs: {', '.join(version.inputs)}", "inputs")
+    if given.parameters and "shared_memory_region" in given.parameters:
+        raise InvalidRequest(f"input {name} is in shared memory; send its bytes: regions are not served", name)
+    if len(given.shape) > MAX_SIZES:
+        raise InvalidRequest(
+            f"input {name} has a shape of {len(given.shape)} sizes; expected {len(tensor.shape)}", name
+        )
+    return tensor
+
+
+def _datatype_of(given: Input, wanted: dtypes.Datatype, images: Format | None) -> dtypes.Datatype:
+    """Returns the datatype that an input was sent as. Raises InvalidRequest if the model does not accept it.
+
+    Args:
+        given: Input of the request.
+        wanted: Datatype of the model's input.
+        images: Format of the model's images. If None, the input is not one of images.
+    """
+    datatype = dtypes.DATATYPES.get(given.datatype)
+    if datatype is not None and (
+        datatype is wanted or (images is not None and datatype.name in (dtypes.FP32, dtypes.BYTES))
+    ):
+        return datatype
+    also = ", or FP32, or BYTES for JPEG and PNG files" if images is not None else ""
+    raise InvalidRequest(
+        f"input {given.name} has datatype {given.datatype!r}; expected {wanted.name}{also}", given.name
+    )
+
+
+def _check_shape(given: Input, wanted: tuple[int | None, ...], batched: bool) -> None:
+    shape = tuple(given.shape)
     fits = len(shape) == len(wanted) and all(
         size == want if want is not None else size >= 0 for size, want in zip(shape, wanted, strict=True)
     )
@@ -143,27 +168,27 @@ def _check_shape(shape: tuple[int, ...], wanted: tuple[int | None, ...], batched
         sizes = ["n" if size is None else size for size in wanted]
         at_least = ", n at least 1" if batched else ""
         raise InvalidRequest(
-            f"input {name} has shape {list(shape)}; expected [{', '.join(map(str, sizes))}]{at_least}", name
+            f"input {given.name} has shape {list(shape)}; expected [{', '.join(map(str, sizes))}]{at_least}", given.name
         )
 
 
-def _convert(given: Input, raw: bytes | None, datatype: tensors.Datatype, taken: tensors.Datatype) -> tensors.Array:
-    """A tensor that is not a view of the message, in the dtype that the graph takes; encoded pictures as bytes."""
+def _convert(given: Input, raw: bytes | None, datatype: dtypes.Datatype, wanted: dtypes.Datatype) -> tensors.Array:
+    """Converts a tensor that is not a view of the message to the dtype of the graph; picture files stay bytes."""
     if raw is not None:
         array = tensors.from_raw(raw, datatype, given.shape, given.name)
     else:
         array = tensors.from_values(_contents(given, datatype), datatype, given.shape, given.name)
-    if taken.name == tensors.BYTES:
+    if wanted.name == dtypes.BYTES:
         return tensors.to_text(array, given.name)
-    if datatype is not taken and datatype.name == tensors.FP32:
+    if datatype is not wanted and datatype.name == dtypes.FP32:
         return tensors.to_pixels(array, given.name)
     return array
 
 
-def _contents(given: Input, datatype: tensors.Datatype) -> Sequence[Any]:
+def _contents(given: Input, datatype: dtypes.Datatype) -> Sequence[Any]:
     filled = [field.name for field, _ in given.contents.ListFields()]
     if not datatype.contents:
-        raise InvalidRequest(f"input {given.name} is {datatype.name}, which travels in raw_input_contents only")
+        raise InvalidRequest(f"input {given.name} is {datatype.name}, which raw_input_contents alone can carry")
     if filled not in ([], [datatype.contents]):
         raise InvalidRequest(
             f"input {given.name} has {', '.join(filled)}; {datatype.name} belongs into {datatype.contents}", given.name

@@ -1,99 +1,149 @@
-"""How a request of the Open Inference Protocol is answered: what it asks for, and the response that is made of it."""
+"""Plans ModelInferRequests: which graph answers, with which inputs, and with which outputs."""
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
 
-import numpy as np
+from google.rpc import status_pb2
 from resprobe_protos import open_inference_pb2 as pb
-from resprobe_protos.contract import BLOCKS, LOGITS
+from resprobe_protos.contract import BLOCKS
 
 from resprobe_server.errors import InvalidRequest
-from resprobe_server.execution import tensors
+from resprobe_server.execution.graph import Arrays
+from resprobe_server.models.table import Table
 from resprobe_server.models.version import Version
-from resprobe_server.rpc.status import Context, deadline_of
-from resprobe_server.scheduling.request import Outcome
-from resprobe_server.security.tokens import require
+from resprobe_server.principal import require
+from resprobe_server.rpc.context import CallContext, RequestContext
+from resprobe_server.rpc.status import deadline_of
+from resprobe_server.services.endpoint import Prepared
+from resprobe_server.services.open_inference import served_models
+from resprobe_server.services.open_inference.inputs import InputReader
+from resprobe_server.services.open_inference.response import Outputs, ResponseWriter, Wrap, unwrapped
+from resprobe_server.services.request_cache import RequestCache
 
-Outputs = Sequence[tuple[str, int]]  # name, and how many best classes to return instead of values; 0: values
+SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
+Parameters = Mapping[str, pb.InferParameter]
 
 
-class Plan:
-    """How a request is answered, and others that differ from it in the contents of their tensors only.
+class InferPlan:
+    """Plan of a request, and of others that differ from it in the values of their tensors only.
 
     Attributes:
-        identifier: Of the request.
-        version: That it names.
-        batcher: For its graph.
-        has_classification: Whether best classes are wanted as text, which is made on a thread of its own.
+        identifier: Id of the request.
+        version: Version that the request names.
+        batcher: Batcher of the graph that answers it.
+        is_slow: Whether it asks for best classes as text, which are made on a thread of its own.
+        serialize: Serializes the response from the outcome.
     """
 
-    __slots__ = (
-        "_analyses",
-        "_head",
-        "_like",
-        "_timeout",
-        "_wanted",
-        "batcher",
-        "has_classification",
-        "identifier",
-        "version",
-    )
+    __slots__ = ("_analyses", "_reader", "_timeout", "batcher", "identifier", "is_slow", "serialize", "version")
 
-    def __init__(self, request: pb.ModelInferRequest, version: Version) -> None:
-        """Makes it for a request that names this version.
+    def __init__(self, request: pb.ModelInferRequest, version: Version, reader: InputReader, wrap: Wrap) -> None:
+        """Plans a request.
+
+        Args:
+            request: Request.
+            version: Version that the request names.
+            reader: Reads its inputs.
+            wrap: Makes the message that is sent from a response.
 
         Raises:
-            InvalidRequest: The request does not make sense.
-            NotSupported: The version has no graph that answers it.
+            InvalidRequest: The outputs or the parameters are wrong.
+            NotSupported: The version has no graph that answers the request.
         """
-        self.identifier, self.version, self._timeout = request.id, version, timeout_of(request)
-        self._wanted, with_blocks = read_outputs(request, version)
+        outputs, with_blocks = read_outputs(request, version)
+        self._timeout, self._reader = timeout_of(request.parameters), reader
         self._analyses = with_blocks or version.is_lesioned
-        self.has_classification = any(count for _, count in self._wanted)
+        self.identifier, self.version = request.id, version
         self.batcher = version.batcher(with_blocks, with_scale=False)
-        self._head = b""  # of a response up to its values, which are an array of this shape and dtype
-        self._like: tuple[tuple[int, ...], np.dtype[Any]] | None = None
+        self.is_slow = any(count for _, count in outputs)
+        self.serialize = ResponseWriter(request.id, version, outputs, wrap).serialize
 
-    def admit(self, context: Context) -> float:
-        """Lets the caller in, and says when an answer is due, on the clock of time.monotonic.
+    def admit(self, call: CallContext) -> float:
+        """Checks the rights of a request's principal.
+
+        Returns:
+            The request's deadline, on the clock of time.monotonic.
 
         Raises:
-            Forbidden: The caller may not analyse, and this does.
+            Forbidden: The request asks for an analysis that its principal has no right to.
         """
         if self._analyses:
-            require("analyse", context)
-        deadline = deadline_of(context)
+            require("analyse", call)
+        deadline = deadline_of(call)
         return deadline if self._timeout is None else min(deadline, time.monotonic() + self._timeout)
 
-    def respond(self, outcome: Outcome) -> pb.ModelInferResponse:
-        """The response. Raises InvalidRequest if classes are wanted of what has none."""
-        return respond(self.identifier, self.version, self._wanted, outcome)
+    async def read(self, message: pb.ModelInferRequest, deadline: float) -> Arrays:
+        """Converts or decodes the inputs of a request."""
+        return await self._reader.read(message, self.version, deadline)
 
-    def serialize_streamed(self, outcome: Outcome) -> bytes:
-        """The response in a stream as it travels; see `respond`."""
-        return streamed(self.respond(outcome)).SerializeToString()
 
-    def serialize(self, outcome: Outcome) -> bytes:
-        """The response as it travels; see `respond`. What is the same each time is made once."""
-        (name, count), *others = self._wanted
-        array: tensors.Array = outcome.output(name)
-        like = array.shape, array.dtype
-        if like == self._like:
-            return self._head + array.tobytes()
-        response = self.respond(outcome).SerializeToString()
-        if not (others or count or array.dtype.kind == "O"):
-            values = array.tobytes()
-            assert response.endswith(values)  # raw_output_contents is the last field
-            self._head, self._like = response[: len(response) - len(values)], like
-        return response
+class InferPlanner:
+    """Plans ModelInferRequests. Requests that differ from an earlier one in the values of their tensor share a plan."""
+
+    def __init__(self, table: Table, reader: InputReader, wrap: Wrap = unwrapped) -> None:
+        """Creates a planner.
+
+        Args:
+            table: Versions that are served.
+            reader: Reads the inputs of requests.
+            wrap: Makes the message that is sent from a response.
+        """
+        self._table, self._reader, self._wrap = table, reader, wrap
+
+    def prepare(self, data: bytes, call: RequestContext) -> Prepared:
+        """Parses, looks up and plans a request, or finds the plan of an earlier one that fits.
+
+        Raises:
+            InvalidRequest: A field of the request is wrong.
+            Forbidden: The request asks for an analysis that its principal has no right to.
+            NotFound: There is no such model.
+            NotSupported: The version has no graph that answers the request.
+        """
+        cache = self._cache()  # before the table is read: a plan of an earlier table must not enter a later cache
+        entry = cache.find(data)
+        if entry is not None:
+            plan, name = entry.known
+            return Prepared(plan, plan.admit(call), {name: entry.tensor(data)})
+        request: pb.ModelInferRequest = call.parse(data)
+        version = served_models.get(self._table, request.model_name, request.model_version)
+        plan = InferPlan(request, version, self._reader, self._wrap)
+        deadline = plan.admit(call)
+        inputs = self._reader.view(request, version)
+        if inputs is None:
+            return Prepared(plan, deadline, None, request)
+        if not (request.id or plan.is_slow):  # ids differ from request to request
+            ((name, tensor),) = inputs.items()
+            cache.learn(data, tensor, (plan, name))
+        return Prepared(plan, deadline, inputs)
+
+    def identifier(self, data: bytes) -> str:
+        """Returns the id of a request."""
+        return pb.ModelInferRequest.FromString(data).id
+
+    def refusal(self, status: status_pb2.Status, identifier: str) -> bytes:
+        """Returns the serialized response of a stream that says why a request is not answered."""
+        failed = pb.ModelInferResponse(id=identifier)
+        return pb.ModelStreamInferResponse(error_message=status.message, infer_response=failed).SerializeToString()
+
+    def _cache(self) -> RequestCache[tuple[InferPlan, str]]:
+        """Returns the plans for the table of models as it is now, each with the name of its input."""
+        derived = self._table.derived
+        found: RequestCache[tuple[InferPlan, str]] | None = derived.get(self)
+        if found is None:
+            found = derived[self] = RequestCache(raw_contents)
+        return found
+
+
+def raw_contents(data: bytes) -> list[bytes]:
+    """Returns the raw contents of all tensors of a serialized request."""
+    return list(pb.ModelInferRequest.FromString(data).raw_input_contents)
 
 
 def read_outputs(request: pb.ModelInferRequest, version: Version) -> tuple[Outputs, bool]:
-    """What a request wants back, in its order, and whether that takes the graph with block statistics.
+    """Returns the outputs that a request asks for, in its order, and whether block statistics are among them.
 
     Raises:
-        InvalidRequest: The model has no such output, or its parameters make no sense.
+        InvalidRequest: The model has no such output, or the output's parameters are wrong.
     """
     if not request.outputs:
         return [(name, 0) for name in version.outputs], False
@@ -113,7 +163,9 @@ def _class_count(output: pb.ModelInferRequest.InferRequestedOutputTensor) -> int
     if not parameters:
         return 0
     if "shared_memory_region" in parameters:
-        raise InvalidRequest(f"output {output.name} is to go to shared memory; regions are not served", output.name)
+        raise InvalidRequest(
+            f"output {output.name} is to be written to shared memory; regions are not served", output.name
+        )
     if "classification" not in parameters:
         return 0
     count = parameters["classification"].int64_param
@@ -124,55 +176,20 @@ def _class_count(output: pb.ModelInferRequest.InferRequestedOutputTensor) -> int
     return count
 
 
-def timeout_of(request: pb.ModelInferRequest) -> float | None:
-    """The seconds that the parameter `timeout` gives a request. If None, it has none.
+def timeout_of(parameters: Parameters) -> float | None:
+    """Returns the seconds of a request's parameter `timeout`. If None, the request has no such parameter.
 
     Raises:
-        InvalidRequest: It makes no sense, or the request is part of a sequence.
+        InvalidRequest: The timeout is wrong, or the request is part of a sequence.
     """
-    parameters = request.parameters
     if not parameters:
         return None
-    for name in ("sequence_id", "sequence_start", "sequence_end"):
+    for name in SEQUENCE:
         if name in parameters and any(value for _, value in parameters[name].ListFields()):
-            raise InvalidRequest(f"the parameter {name} is for stateful models; there are none here", "parameters")
+            raise InvalidRequest(f"the parameter {name} is for stateful models; no model here is one", "parameters")
     if "timeout" not in parameters:
         return None
     microseconds = parameters["timeout"].int64_param or parameters["timeout"].uint64_param
     if microseconds < 1:
-        raise InvalidRequest("the parameter timeout is to be microseconds, at least 1, as int64_param", "parameters")
+        raise InvalidRequest("`timeout` must be an int64_param of at least 1 microsecond", "parameters")
     return microseconds / 1e6
-
-
-def streamed(response: pb.ModelInferResponse) -> pb.ModelStreamInferResponse:
-    """The only response to a request of a stream."""
-    response.parameters["triton_final_response"].bool_param = True
-    return pb.ModelStreamInferResponse(infer_response=response)
-
-
-def respond(identifier: str, version: Version, wanted: Outputs, outcome: Outcome) -> pb.ModelInferResponse:
-    """The response.
-
-    Args:
-        identifier: Of the request.
-        version: That ran it.
-        wanted: See read_outputs.
-        outcome: What came of the request.
-
-    Raises:
-        InvalidRequest: Classes are wanted of what has none.
-    """
-    model = version.description
-    response = pb.ModelInferResponse(model_name=model.name, model_version=model.version, id=identifier)
-    for name, count in wanted:
-        array: tensors.Array = outcome.output(name)
-        if count:
-            if array.dtype.kind not in "fiu":
-                raise InvalidRequest(f"output {name} holds no numbers: it has no classification", name)
-            array = tensors.best_classes(array, count, model.classes if name == LOGITS else ())
-        if not version.batched:
-            array = array[0]
-        datatype = tensors.BY_DTYPE[array.dtype].name
-        response.outputs.add(name=name, datatype=datatype, shape=array.shape)
-        response.raw_output_contents.append(tensors.to_raw(array))
-    return response

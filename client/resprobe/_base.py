@@ -1,0 +1,146 @@
+"""Base of Client and AsyncClient: everything that does not wait for the network."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Generic, NoReturn, TypedDict, TypeVar
+
+import grpc
+from resprobe_protos import resprobe_pb2 as pb
+
+from resprobe._pictures.arrays import Layout
+from resprobe._pictures.images import count
+from resprobe._progress import Progress
+from resprobe._results.model import Model
+from resprobe._wire.address import default
+from resprobe._wire.channel import Endpoint, FilePath
+from resprobe._wire.requests import BlockScale
+from resprobe._wire.responses import read_model
+from resprobe._wire.status import raise_error
+from resprobe.errors import InvalidRequest, ServerUnavailable
+
+TIMEOUT = 30.0  # seconds for a call
+IN_FLIGHT = 4  # requests of a stream that are under way at a time
+DESCRIPTIONS = 64  # descriptions that a client keeps
+Channel = TypeVar("Channel", grpc.Channel, grpc.aio.Channel)
+
+
+class ClassifyOptions(TypedDict, total=False):
+    """Keyword arguments of `classify` beside `blocks`, for type checkers: which result it returns depends on blocks."""
+
+    model: str
+    version: str | int
+    top_k: int
+    block_scale: BlockScale | None
+    layout: Layout
+    timeout: float | None
+
+
+class StreamOptions(ClassifyOptions, total=False):
+    """Keyword arguments of `stream` beside `blocks`, for type checkers."""
+
+    in_flight: int
+    progress: Progress
+
+
+class Deadline:
+    """Moment at which the time for a call is over."""
+
+    def __init__(self, timeout: float | None) -> None:
+        """Starts to count; `timeout` is in seconds. If None, there is no limit."""
+        self._end = None if timeout is None else time.monotonic() + timeout
+
+    def left(self) -> float | None:
+        """Returns the seconds that are left, negative if none are. If None, there is no limit."""
+        return None if self._end is None else self._end - time.monotonic()
+
+
+class BaseClient(ABC, Generic[Channel]):
+    """Connection to a server, the descriptions that it sent, requests that are ready to send, and their responses."""
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        tls: bool = False,
+        ca: FilePath | None = None,
+        certificate: tuple[FilePath, FilePath] | None = None,
+        token: str | None = None,
+    ) -> None:
+        """Creates the client; it connects when the first request is sent.
+
+        Args:
+            address: HOST:PORT. If None, the environment variable RESPROBE_ADDRESS, or localhost:50051.
+            tls: Whether to encrypt, and to check the server's certificate against the authorities that come with gRPC.
+            ca: PEM file of the authorities to check it against. If None, those that come with gRPC. Implies TLS.
+            certificate: PEM files of this client's own certificate and its key, for mutual TLS. Implies TLS.
+            token: Token to send with every request; in plaintext only to this machine. If None, none is sent.
+
+        Raises:
+            InvalidRequest: The address is not one, a file cannot be read, or the token would cross the network in
+                plaintext.
+        """
+        self._address = default() if address is None else address
+        self._channel: Channel = self._open(Endpoint(self._address, tls, ca, certificate, token))
+        self._closed = False
+        self._descriptions: dict[tuple[str, str, str], Model] = {}
+
+    @abstractmethod
+    def _open(self, endpoint: Endpoint) -> Channel:
+        """Opens the channel."""
+
+    def __reduce__(self) -> NoReturn:
+        """Refuses to be pickled or copied: a connection cannot move. Raises InvalidRequest."""
+        raise InvalidRequest(
+            "a client cannot be copied or sent to another process: open one there with the same address"
+        )
+
+    def __repr__(self) -> str:
+        """Returns the address, and whether the client is closed."""
+        return f"{type(self).__name__}({self._address!r}{', closed' if self._closed else ''})"
+
+    @contextmanager
+    def _calling(self, sources: Sequence[str] = ()) -> Iterator[None]:
+        """Turns what gRPC raises in a call into exceptions of resprobe.errors; `sources` are names of images."""
+        self._check_open()
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise_error(error, self._address, sources)
+        except (ValueError, grpc.aio.UsageError):  # the channel was closed meanwhile
+            self._check_open()
+            raise
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InvalidRequest("the client is closed; expected an open one, as inside its `with` block")
+
+    def _known(self, response: pb.ClassifyResponse) -> Model | None:
+        """Returns the description of the version that answered. If None, it must be fetched."""
+        return self._descriptions.get((response.model, response.version, response.digest))
+
+    def _keep(self, response: pb.ClassifyResponse, message: pb.Model) -> Model:
+        """Reads the description that was fetched after a response, and keeps it for the next one.
+
+        Servers of version 0.1 send no digest; then nothing is kept, since nothing tells whether it is stale.
+
+        Raises:
+            ServerUnavailable: The version was replaced between the response and the description.
+        """
+        if response.digest != message.serving.digest:
+            raise ServerUnavailable(
+                f"model {response.model} version {response.version} was replaced by another description while it "
+                "answered; send the request again"
+            )
+        model = read_model(message)
+        if response.digest:
+            while len(self._descriptions) >= DESCRIPTIONS:
+                self._descriptions.pop(next(iter(self._descriptions), ("", "", "")), None)
+            self._descriptions[response.model, response.version, response.digest] = model
+        return model
+
+
+def total(batches: object) -> int | None:
+    """Counts the images of a sequence of batches. If it is not a sequence, returns None."""
+    return sum(map(count, batches)) if isinstance(batches, Sequence) else None

@@ -1,0 +1,124 @@
+"""Descriptions of served models: images, classes, and residual blocks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from resprobe._results import html
+from resprobe._results.tabular import Column, Tabular
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Mean of one statistic of one block over a data set, and its quantiles by their probability."""
+
+    mean: float
+    quantiles: Mapping[float, float] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One residual block of a served model.
+
+    Attributes:
+        name: Name such as stage2.block0: stages count from 1, blocks within a stage from 0.
+        stage: Number of the stage, from 1.
+        index: Place within the stage, from 0.
+        channels: Channels of the sum F(x) + s(x).
+        height: Height of the sum.
+        width: Width of the sum.
+        stride: Stride of the block.
+        shortcut: identity, pad or projection.
+        response_std: Standard deviation of F(x) that the last batch norm alone predicts. If None, it predicts none.
+        baseline: Baselines by statistic (branch_l2, shortcut_l2, ratio, cosine, branch_std); none if not measured.
+    """
+
+    name: str
+    stage: int
+    index: int
+    channels: int
+    height: int
+    width: int
+    stride: int
+    shortcut: str
+    response_std: float | None
+    baseline: Mapping[str, Baseline] = field(hash=False)
+
+    @property
+    def size(self) -> int:
+        """Number of values in the branch for one image."""
+        return self.channels * self.height * self.width
+
+
+@dataclass(frozen=True)
+class Model(Tabular):
+    """A model version that a server serves. As a table it has one row for each block.
+
+    Attributes:
+        name: Name of the model.
+        version: Version of the model.
+        family: resnet, plain, preact, or the word that its source uses.
+        depth: Weighted layers; 0 if unknown.
+        parameters: Trainable parameters; 0 if unknown.
+        height: Height of an image in pixels; images of another size are resized.
+        width: Width of an image in pixels.
+        channels: Channels of an image: 1 (grey) or 3 (RGB).
+        classes: Labels of the classes.
+        accuracy: Accuracy on the test images of `dataset`. If None, it was not measured.
+        dataset: Data set that the accuracy was measured on; empty if it was not measured.
+        baseline_images: Number of images that the baselines of the blocks were measured on.
+        statistics: Names of what the graph returns for each block.
+        blocks: Residual blocks from input to output.
+        provider: ONNX Runtime execution provider that runs it, for example CPUExecutionProvider.
+        is_default: Whether it answers requests that name no version.
+        has_blocks: Whether block statistics can be requested.
+        has_block_scale: Whether blocks can be scaled.
+        max_batch: Maximum images in a batch.
+    """
+
+    name: str
+    version: str
+    family: str
+    depth: int
+    parameters: int
+    height: int
+    width: int
+    channels: int
+    classes: tuple[str, ...]
+    accuracy: float | None
+    dataset: str
+    baseline_images: int
+    statistics: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    provider: str
+    is_default: bool
+    has_blocks: bool
+    has_block_scale: bool
+    max_batch: int
+
+    def __repr__(self) -> str:
+        """Returns one line: blocks with their baselines, and thousands of classes, would fill a notebook."""
+        size = f"{self.height}×{self.width}×{self.channels}"
+        return (
+            f"Model({self.name!r}, version={self.version!r}, image={size}, classes={len(self.classes)}, "
+            f"blocks={len(self.blocks)}, provider={self.provider!r})"
+        )
+
+    def _columns(self) -> Mapping[str, Column]:
+        ratios = [block.baseline.get("ratio") for block in self.blocks]
+        return {
+            "block": [block.name for block in self.blocks],
+            "shortcut": [block.shortcut for block in self.blocks],
+            "channels": [block.channels for block in self.blocks],
+            "height": [block.height for block in self.blocks],
+            "width": [block.width for block in self.blocks],
+            "stride": [block.stride for block in self.blocks],
+            "response_std": _numbers([block.response_std for block in self.blocks]),
+            "baseline_ratio": _numbers([None if one is None else one.mean for one in ratios]),
+        }
+
+    def _repr_html_(self) -> str:
+        return html.table(self._columns(), repr(self), bars="baseline_ratio")
+
+
+def _numbers(values: list[float | None]) -> list[float]:
+    return [float("nan") if value is None else value for value in values]

@@ -1,0 +1,90 @@
+"""Table of the versions that are served, by name and number.
+
+It changes on the event loop; `get` may be called on any thread. A request that has found a version may use it for as
+long as it needs it: it is finished by the version that accepted it, and the last request frees the version's sessions.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from resprobe_server.errors import InvalidRequest, NotFound, NotReady
+from resprobe_server.models.repository import is_number
+from resprobe_server.models.version import Version
+
+
+class Table:
+    """Versions that are served.
+
+    Attributes:
+        is_open: Whether the models have been loaded; before that, lookups raise NotReady.
+        derived: Cache of values that are derived from the table, by key. It is replaced by an empty one whenever the
+            table changes. A reader that fetches it before it reads the table, and adds to the fetched one, never
+            finds a value that is out of date.
+    """
+
+    def __init__(self) -> None:
+        """Creates an empty table that is not open."""
+        self._versions: dict[str, dict[int, Version]] = {}
+        self.is_open = False
+        self.derived: dict[Any, Any] = {}
+
+    def get(self, name: str, version: str) -> Version:
+        """Returns the version that a request names.
+
+        Args:
+            name: Name of the model. If empty, the only model that is served.
+            version: Number of the version. If empty, the highest.
+
+        Raises:
+            InvalidRequest: The name is empty, and several models are served.
+            NotFound: There is no such model or version; the text names those that there are.
+            NotReady: Models are still being loaded.
+        """
+        self._check_open()
+        if not name:
+            served = self.names()
+            if len(served) > 1:
+                several = ", ".join(served)
+                raise InvalidRequest(f"the request names no model, and several are served: {several}", "model")
+            name = served[0] if served else ""
+        versions = self._versions.get(name)
+        if versions is None:
+            raise NotFound(f"no model {name!r}; {listed(self._versions)}")
+        if not version:
+            return versions[max(versions)]
+        if not is_number(version) or int(version) not in versions:
+            numbers = ", ".join(map(str, sorted(versions)))
+            raise NotFound(f"model {name} has no version {version!r}; there are: {numbers}")
+        return versions[int(version)]
+
+    def all(self) -> list[Version]:
+        """Returns every version, by name and number. Raises NotReady while models are being loaded."""
+        self._check_open()
+        return [versions[number] for _, versions in sorted(self._versions.items()) for number in sorted(versions)]
+
+    def names(self) -> list[str]:
+        """Returns the names of the models that are served."""
+        return sorted(self._versions)
+
+    def versions(self, name: str) -> Mapping[int, Version]:
+        """Returns the versions of a model by number; none if it is not served."""
+        return self._versions.get(name, {})
+
+    def replace(self, name: str, versions: dict[int, Version]) -> None:
+        """Exchanges the versions of a model at once."""
+        for number, version in versions.items():
+            version.description.serving.is_default = number == max(versions)
+        if versions:
+            self._versions[name] = versions
+        else:
+            self._versions.pop(name, None)
+        self.derived = {}
+
+    def _check_open(self) -> None:
+        if not self.is_open:
+            raise NotReady("models are still being loaded; try again in a moment")
+
+
+def listed(names: Collection[str]) -> str:
+    """Returns the names as the end of an error's sentence."""
+    return f"there are: {', '.join(sorted(names)) or 'none'}"

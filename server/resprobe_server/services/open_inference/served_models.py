@@ -1,0 +1,23 @@
+"""Models by the names of this protocol: those of the table, and the lesion graphs of a model as NAME.lesion."""
+
+from resprobe_server.errors import NotFound
+from resprobe_server.models.table import Table
+from resprobe_server.models.version import LESION_SUFFIX, Version
+
+
+def get(table: Table, name: str, version: str) -> Version:
+    """Returns a version by name and number, with the errors of Table.get."""
+    try:
+        return table.get(name, version)
+    except NotFound:
+        found = None
+        if name.endswith(LESION_SUFFIX):
+            found = table.get(name.removesuffix(LESION_SUFFIX), version).lesioned
+        if found is None:
+            raise
+        return found
+
+
+def all_versions(table: Table) -> list[Version]:
+    """Returns all versions, with their lesion graphs. Raises NotReady while models are being loaded."""
+    return [one for version in table.all() for one in (version, version.lesioned) if one is not None]
