@@ -199,6 +199,7 @@ class ClassifyResponse(_message.Message):
     PROVIDER_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     model: _builtins.str
     version: _builtins.str
@@ -210,6 +211,8 @@ class ClassifyResponse(_message.Message):
     """Serving.digest of the version that answered. A version that is loaded again under its number with another
     description has another digest, so clients know when the description that they keep is stale.
     """
+    precision: _builtins.str
+    """Model.precision of the version that answered. Unset: unknown."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageResult]:
         """One for each image, in the order of the request."""
@@ -232,12 +235,15 @@ class ClassifyResponse(_message.Message):
         provider: _builtins.str = ...,
         error: _status_pb2.Status | None = ...,
         digest: _builtins.str = ...,
+        precision: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "timings", b"timings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "error", b"error", "precision", b"precision", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "digest", b"digest", "error", b"error", "id", b"id", "model", b"model", "provider", b"provider", "results", b"results", "timings", b"timings", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "batch_size", b"batch_size", "digest", b"digest", "error", b"error", "id", b"id", "model", b"model", "precision", b"precision", "provider", b"provider", "results", b"results", "timings", b"timings", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__precision: _TypeAlias = _typing.Literal["precision"]  # noqa: Y015
+    _WhichOneofArgType__precision: _TypeAlias = _typing.Literal["_precision", b"_precision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__precision) -> _WhichOneofReturnType__precision | None: ...
 
 Global___ClassifyResponse: _TypeAlias = ClassifyResponse  # noqa: Y015
 

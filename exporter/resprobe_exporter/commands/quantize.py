@@ -3,18 +3,13 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import tyro
 from resprobe import datasets
 
-from resprobe_exporter.commands.options import print_version
+from resprobe_exporter.commands.options import print_versions
+from resprobe_exporter.commands.precision import CALIBRATION_IMAGES, read_images
 from resprobe_exporter.quantization.settings import Method, Precision, Settings, Target
-
-if TYPE_CHECKING:
-    from resprobe_exporter.quantization.calibration import Calibration
-    from resprobe_exporter.quantization.source import Source
-    from resprobe_exporter.versions.test_set import LabelledImages
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ class Quantize:
     """Data set to calibrate on (its training images) and to test with (its test images)."""
     data: Path | None = None
     """Directory of the data set's files. Not used for digits."""
-    calibration_images: int = 512
+    calibration_images: int = CALIBRATION_IMAGES
     """Number of training images that ranges of tensors are read off. For int8."""
     method: Method = "minmax"
     """How the range of a tensor is chosen: minmax takes the smallest and largest number, entropy and percentile leave
@@ -70,17 +65,7 @@ class Quantize:
         settings = Settings(self.precision, self.method, self.target, self.keep_float, self.max_drop)
         settings.check()
         float32 = source.read(repository.find_version(self.repository, self.model, self.version))
-        calibration, test_set = self._images(float32)
+        images = read_images(float32, self.precision, self.dataset, self.data, self.calibration_images)
         name = self.name or f"{self.model}-{self.precision}"
-        version = quantize.quantise(float32, settings, calibration, test_set, self.repository, name)
-        print_version(version, time.perf_counter() - begin, self.json)
-
-    def _images(self, float32: "Source") -> "tuple[Calibration | None, LabelledImages | None]":
-        """Reads images to calibrate on and to test with. If None, there are none, or none are needed."""
-        from resprobe_exporter.quantization import calibration
-
-        if self.dataset is None:
-            return None, None
-        seed = float32.description.provenance.seed
-        images = calibration.load(self.dataset, self.data, float32.image, self.calibration_images, seed)
-        return (images[0] if self.precision == "int8" else None), images[1]
+        version = quantize.quantise(float32, settings, *images, self.repository, name)
+        print_versions(version, None, time.perf_counter() - begin, self.json)

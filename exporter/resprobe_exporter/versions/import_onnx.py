@@ -43,11 +43,13 @@ class OnnxOptions:
             graph keeps its input.
         labels: Names of its classes. If None, those of the test set or, without one, numbers.
         family: Name of its kind of net.
+        quantised: Whether it is quantised afterwards, and so must take images.
     """
 
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
     family: str = "onnx"
+    quantised: bool = False
 
 
 def import_onnx(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None, root: Path, name: str) -> NewVersion:
@@ -78,6 +80,8 @@ def _candidate(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None) -
     image = onnx_interface.take_images(file, options.preprocessing)
     if image is None and load is not None:
         raise ExporterError("--dataset needs a graph that takes images: give --mean and --std")
+    if image is None and options.quantised:
+        raise ExporterError("--precision needs a graph that takes images: give --mean and --std")
     blocks = _blocks(file, image is not None)
     test_set = None if image is None or load is None else load(image)
     real = None if test_set is None else test_set.images
