@@ -27,7 +27,7 @@ from resprobe_server.app import serve
 from resprobe_server.config import Config
 
 from tests.support.commands import COMMANDS, Run
-from tests.support.nets import publish_net, small_net
+from tests.support.nets import publish_int8, publish_net, small_net
 from tests.support.servers import Loop, Serve
 
 settings.register_profile("untimed", deadline=None)  # timing decides nothing
@@ -55,6 +55,15 @@ def repository(tmp_path_factory: pytest.TempPathFactory, digits: data.Data) -> P
     shutil.copytree(root / "digits" / "1", root / "digits" / "2")
     publish_net(small_net("plain"), root, "plain")
     publish_net(small_net(size=12, channels=3), root, "colour")
+    return root
+
+
+@pytest.fixture(scope="session")
+def quantised(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with two models: `digits`, version 1, and `digits-int8`, made of it."""
+    root = tmp_path_factory.mktemp("quantised")
+    shutil.copytree(repository / "digits" / "1", root / "digits" / "1")
+    publish_int8(root, "digits")
     return root
 
 

@@ -4,7 +4,7 @@ from resprobe import analysis
 from resprobe._async_client import AsyncClient
 from resprobe._client import Client
 from resprobe._results.lesions import Lesions
-from resprobe._results.model import Baseline, Block, Model
+from resprobe._results.model import Baseline, Block, Model, Noise, Quantization
 from resprobe._results.result import Prediction, ProbedPrediction, ProbedResult, Result, Timings
 from resprobe._results.statistics import BlockStatistics
 from resprobe._wire.health import ServingStatus
@@ -45,9 +45,11 @@ __all__ = [
     "MissingPackage",
     "Model",
     "ModelNotFound",
+    "Noise",
     "Prediction",
     "ProbedPrediction",
     "ProbedResult",
+    "Quantization",
     "RequestTooLarge",
     "Result",
     "ServerBusy",

@@ -8,6 +8,7 @@ Examples:
   exporter build --depth 20
   exporter convert resnet56.th --name cifar56 --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
   exporter probe resnet50.onnx --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
+  exporter quantize resnet56 --dataset cifar10 --data ~/cifar
   exporter inspect models/resnet20/1
   exporter study"""
 
@@ -21,9 +22,10 @@ def main() -> None:
         from resprobe_exporter.commands.convert import Convert
         from resprobe_exporter.commands.inspect import Inspect
         from resprobe_exporter.commands.probe import Probe
+        from resprobe_exporter.commands.quantize import Quantize
         from resprobe_exporter.commands.study import Study
 
-        app.main("exporter", DESCRIPTION, (Build, Convert, Probe, Inspect, Study))
+        app.main("exporter", DESCRIPTION, (Build, Convert, Probe, Quantize, Inspect, Study))
 
 
 if __name__ == "__main__":

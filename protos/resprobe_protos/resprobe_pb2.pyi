@@ -249,6 +249,7 @@ class ClassifyResponse(_message.Message):
     PROVIDER_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     model: _builtins.str
     version: _builtins.str
@@ -260,6 +261,8 @@ class ClassifyResponse(_message.Message):
     """Serving.digest of the version that answered. A version that is loaded again under its number with another
     description has another digest, so clients know when the description that they keep is stale.
     """
+    precision: _builtins.str
+    """Model.precision of the version that answered. Unset: unknown."""
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageResult]:
         """One for each image, in the order of the request."""
@@ -282,12 +285,15 @@ class ClassifyResponse(_message.Message):
         provider: _builtins.str = ...,
         error: _status_pb2.Status | None = ...,
         digest: _builtins.str = ...,
+        precision: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "timings", b"timings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "error", b"error", "precision", b"precision", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "digest", b"digest", "error", b"error", "id", b"id", "model", b"model", "provider", b"provider", "results", b"results", "timings", b"timings", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "batch_size", b"batch_size", "digest", b"digest", "error", b"error", "id", b"id", "model", b"model", "precision", b"precision", "provider", b"provider", "results", b"results", "timings", b"timings", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__precision: _TypeAlias = _typing.Literal["precision"]  # noqa: Y015
+    _WhichOneofArgType__precision: _TypeAlias = _typing.Literal["_precision", b"_precision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__precision) -> _WhichOneofReturnType__precision | None: ...
 
 Global___ClassifyResponse: _TypeAlias = ClassifyResponse  # noqa: Y015
 
@@ -509,6 +515,8 @@ class Model(_message.Message):
     BLOCKS_FIELD_NUMBER: _builtins.int
     BASELINE_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    QUANTIZATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
     family: _builtins.str
@@ -517,6 +525,8 @@ class Model(_message.Message):
     """Weighted layers, as in "ResNet-110". 0: unknown."""
     parameter_count: _builtins.int
     """Trainable parameters. 0: unknown."""
+    precision: _builtins.str
+    """What its convolutions compute with: float32, float16 or int8. Empty: unknown."""
     @_builtins.property
     def image(self) -> Global___ImageFormat: ...
     @_builtins.property
@@ -541,6 +551,10 @@ class Model(_message.Message):
 
     @_builtins.property
     def serving(self) -> Global___Serving: ...
+    @_builtins.property
+    def quantization(self) -> Global___Quantization:
+        """Unset: the version was not made of another one with fewer bits."""
+
     def __init__(
         self,
         *,
@@ -557,14 +571,165 @@ class Model(_message.Message):
         blocks: _abc.Iterable[Global___Block] | None = ...,
         baseline: Global___BaselineInfo | None = ...,
         serving: Global___Serving | None = ...,
+        precision: _builtins.str = ...,
+        quantization: Global___Quantization | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "evaluation", b"evaluation", "image", b"image", "provenance", b"provenance", "serving", b"serving"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "evaluation", b"evaluation", "image", b"image", "provenance", b"provenance", "quantization", b"quantization", "serving", b"serving"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "blocks", b"blocks", "classes", b"classes", "depth", b"depth", "evaluation", b"evaluation", "family", b"family", "image", b"image", "name", b"name", "parameter_count", b"parameter_count", "provenance", b"provenance", "serving", b"serving", "statistics", b"statistics", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "blocks", b"blocks", "classes", b"classes", "depth", b"depth", "evaluation", b"evaluation", "family", b"family", "image", b"image", "name", b"name", "parameter_count", b"parameter_count", "precision", b"precision", "provenance", b"provenance", "quantization", b"quantization", "serving", b"serving", "statistics", b"statistics", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class Quantization(_message.Message):
+    """How a version was made of a float32 one, and what that changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_NAME_FIELD_NUMBER: _builtins.int
+    SOURCE_VERSION_FIELD_NUMBER: _builtins.int
+    SOURCE_WEIGHTS_SHA256_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    FLOAT_BLOCKS_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    ACCURACY_CHANGE_FIELD_NUMBER: _builtins.int
+    ACCURACY_CHANGE_LOWER_FIELD_NUMBER: _builtins.int
+    ACCURACY_CHANGE_UPPER_FIELD_NUMBER: _builtins.int
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    BYTES_BEFORE_FIELD_NUMBER: _builtins.int
+    BYTES_AFTER_FIELD_NUMBER: _builtins.int
+    SPEEDUP_FIELD_NUMBER: _builtins.int
+    source_name: _builtins.str
+    """Model, version and digest of the weights.bin that it was made of."""
+    source_version: _builtins.str
+    source_weights_sha256: _builtins.str
+    method: _builtins.str
+    """How ranges of tensors were chosen: minmax, entropy or percentile. Empty: float16 needs none."""
+    target: _builtins.str
+    """What the graphs are made for: cpu or tensorrt. Empty: for both."""
+    accuracy_change: _builtins.float
+    """Accuracy after less accuracy before, and its 95 % interval for paired answers."""
+    accuracy_change_lower: _builtins.float
+    accuracy_change_upper: _builtins.float
+    agreement: _builtins.float
+    """Share of these images that both versions give the same class."""
+    bytes_before: _builtins.int
+    """Of all files but the description."""
+    bytes_after: _builtins.int
+    speedup: _builtins.float
+    """Images a second of this version's lean graph over those of the float32 one's, where it was made: on the CPU, one
+    thread, both by turns.
+    """
+    @_builtins.property
+    def calibration(self) -> Global___CalibrationImages:
+        """Unset: float16 needs no images."""
+
+    @_builtins.property
+    def float_blocks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the blocks that stayed in float32."""
+
+    @_builtins.property
+    def before(self) -> Global___Evaluation:
+        """Of the float32 version and of this one, on the same images. Unset: they were not measured."""
+
+    @_builtins.property
+    def after(self) -> Global___Evaluation: ...
+    def __init__(
+        self,
+        *,
+        source_name: _builtins.str = ...,
+        source_version: _builtins.str = ...,
+        source_weights_sha256: _builtins.str = ...,
+        method: _builtins.str = ...,
+        target: _builtins.str = ...,
+        calibration: Global___CalibrationImages | None = ...,
+        float_blocks: _abc.Iterable[_builtins.str] | None = ...,
+        before: Global___Evaluation | None = ...,
+        after: Global___Evaluation | None = ...,
+        accuracy_change: _builtins.float = ...,
+        accuracy_change_lower: _builtins.float = ...,
+        accuracy_change_upper: _builtins.float = ...,
+        agreement: _builtins.float = ...,
+        bytes_before: _builtins.int = ...,
+        bytes_after: _builtins.int = ...,
+        speedup: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "calibration", b"calibration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy_change", b"accuracy_change", "accuracy_change_lower", b"accuracy_change_lower", "accuracy_change_upper", b"accuracy_change_upper", "after", b"after", "agreement", b"agreement", "before", b"before", "bytes_after", b"bytes_after", "bytes_before", b"bytes_before", "calibration", b"calibration", "float_blocks", b"float_blocks", "method", b"method", "source_name", b"source_name", "source_version", b"source_version", "source_weights_sha256", b"source_weights_sha256", "speedup", b"speedup", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quantization: _TypeAlias = Quantization  # noqa: Y015
+
+@_typing.final
+class CalibrationImages(_message.Message):
+    """Images that ranges of tensors were read off."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: _builtins.int
+    IMAGE_COUNT_FIELD_NUMBER: _builtins.int
+    DRAWN_FROM_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    image_count: _builtins.int
+    drawn_from: _builtins.int
+    """Number of training images that they were drawn from, with this seed."""
+    seed: _builtins.int
+    def __init__(
+        self,
+        *,
+        dataset: _builtins.str = ...,
+        image_count: _builtins.int = ...,
+        drawn_from: _builtins.int = ...,
+        seed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "drawn_from", b"drawn_from", "image_count", b"image_count", "seed", b"seed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CalibrationImages: _TypeAlias = CalibrationImages  # noqa: Y015
+
+@_typing.final
+class BlockNoise(_message.Message):
+    """How far one block is from that of the float32 version, over some images. A prime marks what is quantised."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BRANCH_FIELD_NUMBER: _builtins.int
+    SUM_FIELD_NUMBER: _builtins.int
+    RATIO_BEFORE_FIELD_NUMBER: _builtins.int
+    RATIO_AFTER_FIELD_NUMBER: _builtins.int
+    branch: _builtins.float
+    """‖F′ − F‖ / ‖F‖ over all images, channels and positions."""
+    sum: _builtins.float
+    """The same of the sum F + s."""
+    ratio_before: _builtins.float
+    """Mean over images of ‖F‖ / ‖s‖."""
+    ratio_after: _builtins.float
+    def __init__(
+        self,
+        *,
+        branch: _builtins.float = ...,
+        sum: _builtins.float = ...,
+        ratio_before: _builtins.float = ...,
+        ratio_after: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "ratio_after", b"ratio_after", "ratio_before", b"ratio_before", "sum", b"sum"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlockNoise: _TypeAlias = BlockNoise  # noqa: Y015
 
 @_typing.final
 class ImageFormat(_message.Message):
@@ -772,6 +937,27 @@ class Block(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class NoiseEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___BlockNoise: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___BlockNoise | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
@@ -787,6 +973,7 @@ class Block(_message.Message):
     BASELINE_FIELD_NUMBER: _builtins.int
     BRANCH_FIELD_NUMBER: _builtins.int
     AXES_FIELD_NUMBER: _builtins.int
+    NOISE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """stage2.block0: stages count from 1, blocks within a stage from 0. Where the branch is not made of convolutions, its
     kind follows: stage1.block0.attention and stage1.block0.mlp are the two additions of one layer of a transformer.
@@ -821,6 +1008,10 @@ class Block(_message.Message):
         is of a version that did not write them; then channels, height and width.
         """
 
+    @_builtins.property
+    def noise(self) -> _containers.MessageMap[_builtins.str, Global___BlockNoise]:
+        """By images: "calibration" and "test". Empty: the version was not made of another one with fewer bits."""
+
     def __init__(
         self,
         *,
@@ -839,10 +1030,11 @@ class Block(_message.Message):
         baseline: _abc.Mapping[_builtins.str, Global___BaselineStatistic] | None = ...,
         branch: Global___BranchKind.ValueType = ...,
         axes: _abc.Iterable[Global___AxisKind.ValueType] | None = ...,
+        noise: _abc.Mapping[_builtins.str, Global___BlockNoise] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_response_std", b"_response_std", "response_std", b"response_std"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_response_std", b"_response_std", "axes", b"axes", "baseline", b"baseline", "branch", b"branch", "branch_tensor", b"branch_tensor", "channels", b"channels", "height", b"height", "index", b"index", "name", b"name", "response_std", b"response_std", "shortcut", b"shortcut", "shortcut_tensor", b"shortcut_tensor", "stage", b"stage", "stride", b"stride", "sum_tensor", b"sum_tensor", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_response_std", b"_response_std", "axes", b"axes", "baseline", b"baseline", "branch", b"branch", "branch_tensor", b"branch_tensor", "channels", b"channels", "height", b"height", "index", b"index", "name", b"name", "noise", b"noise", "response_std", b"response_std", "shortcut", b"shortcut", "shortcut_tensor", b"shortcut_tensor", "stage", b"stage", "stride", b"stride", "sum_tensor", b"sum_tensor", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__response_std: _TypeAlias = _typing.Literal["response_std"]  # noqa: Y015
     _WhichOneofArgType__response_std: _TypeAlias = _typing.Literal["_response_std", b"_response_std"]  # noqa: Y015

@@ -45,7 +45,8 @@ class Serve(Config):
     print_config: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print the configuration as a TOML file for --config, and exit."""
     self_test: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Load every version, run its graphs, print their times, and exit: with 1 if a version failed, else 0."""
+    """Load every version, run its graphs, print their times, and exit: with 1 if a version failed, else 0. Quantised
+    versions are compared with the float32 versions that they were made of, and those that are slower are named."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
     """Print the result of --self-test as JSON."""
 
@@ -70,13 +71,16 @@ class Serve(Config):
 
 
 async def _self_test(options: Serve) -> None:
-    from resprobe_server.self_test import self_test, table
+    from resprobe_server.self_test import self_test, slower, table
 
     rows = await self_test(options)
     if options.json:
         print(json.dumps([asdict(row) for row in rows]))
     else:
-        Console(soft_wrap=True).print(table(rows))
+        console = Console(soft_wrap=True)
+        console.print(table(rows))
+        for line in slower(rows):
+            console.print(line, markup=False)
     if failed := [f"{row.model} version {row.version}" for row in rows if row.failure]:
         raise Error(f"failed to load: {', '.join(failed)}")
 

@@ -9,7 +9,7 @@ from resprobe import __main__ as client
 
 COMMANDS = {
     "resprobe": (client.main, ["models", "classify", "blocks", "lesions", "report", "compare", "drift", "health"]),
-    "exporter": (exporter.main, ["build", "convert", "probe", "inspect", "study"]),
+    "exporter": (exporter.main, ["build", "convert", "probe", "quantize", "inspect", "study"]),
     "resprobe-server": (server.main, []),
 }
 Run = Callable[..., tuple[int, str, str]]

@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.quantization import calibration, quantize, source
+from resprobe_exporter.quantization.settings import Settings
 from resprobe_exporter.versions.candidate import Origin
 from resprobe_exporter.versions.net_candidate import net_candidate
 from resprobe_exporter.versions.test_set import LabelledImages
@@ -35,3 +37,10 @@ def publish_net(net: ResNet, root: Path, name: str, test_set: LabelledImages | N
     labels = tuple(f"class{index}" for index in range(net.architecture.classes))
     candidate = net_candidate(net, preprocessing, labels, Origin("test"), test_set)
     return write_version(candidate, root, name).directory
+
+
+def publish_int8(root: Path, name: str) -> Path:
+    """Quantises version 1 of a model for digits to a model NAME-int8 beside it."""
+    float32 = source.read(root / name / "1")
+    images = calibration.load("digits", None, float32.image, 64, 0)
+    return quantize.quantise(float32, Settings(), *images, root, f"{name}-int8").directory

@@ -16,6 +16,51 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class Noise:
+    """Noise of quantisation in one block, over some images: how far it is from that of the float32 version.
+
+    Attributes:
+        branch: ‖F′ − F‖ / ‖F‖ over all images, channels and positions, F′ that of the quantised version.
+        sum: ‖(F′ + s′) − (F + s)‖ / ‖F + s‖, likewise.
+        ratio_before: Mean over images of ‖F‖ / ‖s‖ in float32.
+        ratio_after: Mean over images of ‖F′‖ / ‖s′‖.
+    """
+
+    branch: float
+    sum: float
+    ratio_before: float
+    ratio_after: float
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """What a quantised version was made of, and what that cost on test images when it was made.
+
+    Attributes:
+        source_name: Name of the float32 model.
+        source_version: Version of the float32 model.
+        float_blocks: Names of the blocks that stayed in float32.
+        accuracy_before: Accuracy in float32. If None, none was measured.
+        accuracy_after: Accuracy as quantised. If None, none was measured.
+        agreement: Share of the test images that both versions give the same class. If None, none was measured.
+        dataset: Data set of these test images; empty if none was measured.
+    """
+
+    source_name: str
+    source_version: str
+    float_blocks: tuple[str, ...]
+    accuracy_before: float | None
+    accuracy_after: float | None
+    agreement: float | None
+    dataset: str
+
+    @property
+    def source(self) -> str:
+        """Float32 model as NAME/VERSION."""
+        return f"{self.source_name}/{self.source_version}"
+
+
+@dataclass(frozen=True)
 class Block:
     """One residual block of a served model.
 
@@ -33,6 +78,7 @@ class Block:
         branch: What F is made of: conv, attention or mlp.
         axes: Axes of the sum after the batch axis, such as ("tokens", "channels"), in their order in the graph. If
             empty, the description does not name them.
+        noise: Noise by images (test, calibration); none if it was not quantised.
     """
 
     name: str
@@ -47,6 +93,7 @@ class Block:
     baseline: Mapping[str, Baseline] = field(hash=False)
     branch: str = "conv"
     axes: tuple[str, ...] = ("channels", "height", "width")
+    noise: Mapping[str, Noise] = field(hash=False, default_factory=dict)
 
     @property
     def shape(self) -> str:
@@ -87,6 +134,8 @@ class Model(Tabular):
         has_blocks: Whether block statistics can be requested.
         has_block_scale: Whether blocks can be scaled.
         max_batch: Maximum images in a batch.
+        precision: What its convolutions compute with: float32, float16 or int8; empty if unknown.
+        quantization: What it was quantised from, and what that cost. If None, it was not quantised.
     """
 
     name: str
@@ -108,6 +157,8 @@ class Model(Tabular):
     has_blocks: bool
     has_block_scale: bool
     max_batch: int
+    precision: str = ""
+    quantization: Quantization | None = None
 
     def __repr__(self) -> str:
         """Returns one line: blocks with their baselines, and thousands of classes, would fill a notebook."""

@@ -90,6 +90,7 @@ class Result(Tabular):
         model: Name of the model that answered.
         version: Version that answered.
         provider: ONNX Runtime execution provider that ran it.
+        precision: What the convolutions computed with: float32, float16 or int8; empty if unknown.
         timings: Timings of the request.
         batch_size: Images in the largest batch that a part of the request was run in.
     """
@@ -103,6 +104,7 @@ class Result(Tabular):
     model: str
     version: str
     provider: str
+    precision: str
     timings: Timings
     batch_size: int
 

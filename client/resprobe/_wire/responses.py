@@ -8,7 +8,7 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.contract import BRANCH_L2, BRANCH_MEAN, DOT, SHORTCUT_L2
 
 from resprobe._pictures.images import Size
-from resprobe._results.model import Baseline, Block, Model
+from resprobe._results.model import Baseline, Block, Model, Noise, Quantization
 from resprobe._results.result import ProbedResult, Result, Timings
 from resprobe._results.statistics import BlockStatistics
 
@@ -37,6 +37,21 @@ def read_model(message: pb.Model) -> Model:
         has_blocks=message.serving.has_blocks,
         has_block_scale=message.serving.has_block_scale,
         max_batch=message.serving.max_batch,
+        precision=message.precision,
+        quantization=_read_quantization(message.quantization) if message.HasField("quantization") else None,
+    )
+
+
+def _read_quantization(message: pb.Quantization) -> Quantization:
+    measured = message.HasField("after")
+    return Quantization(
+        source_name=message.source_name,
+        source_version=message.source_version,
+        float_blocks=tuple(message.float_blocks),
+        accuracy_before=message.before.accuracy if measured else None,
+        accuracy_after=message.after.accuracy if measured else None,
+        agreement=message.agreement if measured else None,
+        dataset=message.after.dataset,
     )
 
 
@@ -44,6 +59,10 @@ def _read_block(message: pb.Block, probabilities: Sequence[float]) -> Block:
     baseline = {
         name: Baseline(value.mean, dict(zip(probabilities, value.quantiles, strict=True)))
         for name, value in message.baseline.items()
+    }
+    noise = {
+        name: Noise(one.branch, one.sum, one.ratio_before, one.ratio_after)
+        for name, one in sorted(message.noise.items())
     }
     return Block(
         name=message.name,
@@ -58,6 +77,7 @@ def _read_block(message: pb.Block, probabilities: Sequence[float]) -> Block:
         baseline=baseline,
         branch=pb.BranchKind.Name(message.branch).removeprefix("BRANCH_KIND_").lower() if message.branch else "conv",
         axes=tuple(pb.AxisKind.Name(axis).removeprefix("AXIS_KIND_").lower() for axis in message.axes),
+        noise=noise,
     )
 
 
@@ -82,6 +102,7 @@ def read_result(response: pb.ClassifyResponse, model: Model | None) -> Result:
         model=response.model,
         version=response.version,
         provider=response.provider,
+        precision=response.precision,
         timings=Timings(timings.queue.ToNanoseconds() / 1e9, timings.inference.ToNanoseconds() / 1e9),
         batch_size=response.batch_size,
     )

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resprobe import _files
-from resprobe._results.model import Baseline, Block, Model
+from resprobe._results.model import Baseline, Block, Model, Noise, Quantization
 from resprobe._results.statistics import STATISTICS, BlockStatistics
 from resprobe.analysis.dataset_result import Frame
 from resprobe.errors import Error
@@ -131,7 +131,9 @@ def _matrix(column: pa.Array, names: Sequence[str]) -> npt.NDArray[np.float32]:
 def _model(fields: dict[str, Any]) -> Model:
     blocks = tuple(_block(block) for block in fields["blocks"])
     words = {name: tuple(fields[name]) for name in ("classes", "statistics")}
-    return Model(**{**fields, **words, "blocks": blocks})
+    known = fields.get("quantization")
+    made_of = known and Quantization(**{**known, "float_blocks": tuple(known["float_blocks"])})
+    return Model(**{**fields, **words, "blocks": blocks, "quantization": made_of})
 
 
 def _block(fields: dict[str, Any]) -> Block:
@@ -140,4 +142,5 @@ def _block(fields: dict[str, Any]) -> Block:
         for name, one in fields["baseline"].items()
     }
     axes = tuple(fields.get("axes", ("channels", "height", "width")))  # files of earlier versions have none
-    return Block(**{**fields, "baseline": baseline, "axes": axes})
+    noise = {name: Noise(**one) for name, one in fields.get("noise", {}).items()}
+    return Block(**{**fields, "baseline": baseline, "axes": axes, "noise": noise})

@@ -19,6 +19,7 @@ from resprobe._results.tabular import Column, Tabular
 from resprobe.analysis.dataset_result import Frame
 from resprobe.analysis.depth import positions, ratio_at, stages
 from resprobe.analysis.intervals import CONFIDENCE, RESAMPLES, Difference, bootstrap_mean
+from resprobe.analysis.noise import NoiseOfBlocks, noise_between
 from resprobe.errors import InvalidRequest
 
 Floats = npt.NDArray[np.float64]
@@ -42,6 +43,7 @@ class Comparison(Tabular):
         ratio: Difference of mean ratios, B − A, [P].
         images: Number of images that the ratios are over: the others have a shortcut of zero in some block.
         notes: Sentences on what was assumed.
+        noise: Noise of quantisation by block. If None, neither model was quantised from the other.
     """
 
     a: Frame
@@ -57,6 +59,7 @@ class Comparison(Tabular):
     ratio: Difference
     images: int
     notes: tuple[str, ...] = ()
+    noise: NoiseOfBlocks | None = None
 
     @cached_property
     def outcomes(self) -> dict[str, int]:
@@ -111,6 +114,8 @@ class Comparison(Tabular):
         if self.images < len(a):
             left = len(a) - self.images
             found.append(f"{left:,} images have a shortcut of zero in some block; the ratios are without them.")
+        if self.noise is not None:
+            found.append(self.noise.sentence())
         found += [f"Note: {note}." for note in self.notes]
         return found
 
@@ -150,6 +155,7 @@ def compare(
         ratio=bootstrap_mean(ratio_b - ratio_a, confidence, resamples, generator),
         images=len(ratio_a),
         notes=tuple(dict.fromkeys([*a.notes, *b.notes, *([classes.note] if classes.note else [])])),
+        noise=noise_between(a.model, b.model),
     )
 
 

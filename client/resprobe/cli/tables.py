@@ -13,6 +13,7 @@ from resprobe._results.model import Model
 from resprobe._results.result import Result
 from resprobe._results.statistics import HIGH, LOW, STATISTICS, BlockStatistics, summarise
 from resprobe.analysis.dataset_result import Frame
+from resprobe.analysis.noise import NoiseOfBlocks
 
 WIDE = 4  # maximum classes in one row of a table
 
@@ -28,7 +29,19 @@ def grid(*headings: str, left: int = 1) -> Table:
 
 def models_table(models: Sequence[Model]) -> Table:
     """Returns one row for each version."""
-    table = grid("model", "version", "family", "depth", "params", "image", "classes", "blocks", "accuracy", "provider")
+    table = grid(
+        "model",
+        "version",
+        "family",
+        "depth",
+        "params",
+        "image",
+        "classes",
+        "blocks",
+        "precision",
+        "accuracy",
+        "provider",
+    )
     for model in models:
         table.add_row(
             model.name,
@@ -39,6 +52,7 @@ def models_table(models: Sequence[Model]) -> Table:
             f"{model.height}×{model.width}×{model.channels}" if model.height else "–",
             str(len(model.classes)),
             str(len(model.blocks)) if model.has_blocks else "–",
+            model.precision or "–",
             "–" if model.accuracy is None else f"{model.accuracy:.4f}",
             model.provider.removesuffix("ExecutionProvider"),
         )
@@ -55,6 +69,8 @@ def models_json(models: Sequence[Model]) -> list[dict[str, Any]]:
             "family": model.family,
             "depth": model.depth,
             "parameters": model.parameters,
+            "precision": model.precision,
+            "quantised_from": None if model.quantization is None else model.quantization.source,
             "image": {"height": model.height, "width": model.width, "channels": model.channels},
             "classes": list(model.classes),
             "accuracy": model.accuracy,
@@ -132,7 +148,13 @@ def blocks_json(
         {**entry, **{name: finite(getattr(blocks, name)[row]) for name in STATISTICS}}
         for row, entry in enumerate(classes_json(sources, result, labels))
     ]
-    return {"model": result.model, "version": result.version, "blocks": blocks.names, "images": images}
+    return {
+        "model": result.model,
+        "version": result.version,
+        "precision": result.precision,
+        "blocks": blocks.names,
+        "images": images,
+    }
 
 
 def frame_json(frame: Frame, seconds: float) -> dict[str, Any]:
@@ -140,6 +162,7 @@ def frame_json(frame: Frame, seconds: float) -> dict[str, Any]:
     return {
         "model": frame.model.name,
         "version": frame.model.version,
+        "precision": frame.model.precision,
         "dataset": frame.dataset,
         "images": len(frame),
         "accuracy": frame.accuracy,
@@ -158,6 +181,27 @@ def summary_json(blocks: BlockStatistics) -> list[dict[str, Any]]:
         for entry, count, values in zip(summary, over.count, zip(*columns, strict=True), strict=True):
             entry[name] = {**dict(zip(("mean", "q10", "q50", "q90"), values, strict=True)), "images": int(count)}
     return summary
+
+
+def noise_table(noise: NoiseOfBlocks) -> Table:
+    """Returns one row for each block of a quantised model: its noise, and its ratio before and after."""
+    table = grid("block", "noise\nof F", "noise\nof F+s", "ratio\nfloat32", f"ratio\n{noise.model.precision}")
+    for name, *numbers in noise.rows():
+        table.add_row(name, *(f"{number:.4f}" for number in numbers))
+    return table
+
+
+def noise_json(noise: NoiseOfBlocks | None) -> dict[str, Any] | None:
+    """Returns plain values for --json. If None, there is no noise."""
+    if noise is None:
+        return None
+    keys = ("block", "branch", "sum", "ratio_before", "ratio_after")
+    return {
+        "model": noise.model.name,
+        "version": noise.model.version,
+        "images": noise.over,
+        "blocks": [dict(zip(keys, row, strict=True)) for row in noise.rows()],
+    }
 
 
 def lesions_table(lesions: Lesions, ratios: npt.NDArray[np.float64] | None) -> Table:

@@ -3,9 +3,10 @@
 from resprobe import plots
 from resprobe.analysis.compare import Comparison
 from resprobe.analysis.dataset_result import Frame
+from resprobe.analysis.noise import noise_of
 from resprobe.datasets import Dataset
 from resprobe.errors import StatisticsUnavailable
-from resprobe.report import sections, unusual
+from resprobe.report import noise, sections, unusual
 from resprobe.report.page import Figure, Section, Table, figure_svg, render
 
 WORDS = (
@@ -36,8 +37,11 @@ def report(frame: Frame, dataset: Dataset | None = None) -> str:
     if frame.correct is not None:
         parts.append(sections.errors(frame, frame.correct))
     parts += [unusual.section(frame, dataset), sections.cosines(frame), sections.responses(frame)]
+    if (found := noise_of(model)) is not None:
+        parts.append(noise.section(found))
     accuracy = "" if frame.accuracy is None else f" Accuracy {frame.accuracy:.4f}."
-    lead = f"{len(frame):,} images of {frame.dataset}, {len(model.blocks)} residual blocks.{accuracy}"
+    precision = f" in {model.precision}" if model.precision else ""
+    lead = f"{len(frame):,} images of {frame.dataset}, {len(model.blocks)} residual blocks{precision}.{accuracy}"
     notes = [*WORDS, *(f"Note: {note}." for note in frame.notes)]
     return render(f"{model.name} version {model.version}: what each block does", lead, parts, notes)
 
@@ -52,7 +56,8 @@ def comparison_page(compared: Comparison) -> str:
         f"{compared.a.dataset}."
     )
     depth = Section("Ratio by relative depth", _by_depth(compared))
-    return render(title, lead, [Section("Classes", compared.sentences()), depth], WORDS)
+    more = [] if compared.noise is None else [noise.section(compared.noise)]
+    return render(title, lead, [Section("Classes", compared.sentences()), depth, *more], WORDS)
 
 
 def _by_depth(compared: Comparison) -> list[str | Figure | Table]:

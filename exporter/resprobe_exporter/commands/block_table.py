@@ -1,14 +1,18 @@
 """Blocks of a version as `exporter inspect` prints them: descriptions and, with images, measured values."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from resprobe_protos import resprobe_pb2 as pb
 from rich import box
 from rich.table import Table
 
+from resprobe_exporter.commands import quantisation
 from resprobe_exporter.versions import metadata
 from resprobe_exporter.versions.evaluation import Measurement
+
+NOISE_OVER = ("test", "calibration")  # images whose noise is shown, if there are any
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class BlockRow:
         baseline_ratio: Mean ratio of the baseline. If None, the version has no baseline.
         measured_std: Standard deviation of the branch on images. If None, nothing was measured.
         measured_ratio: Mean ratio on images. If None, nothing was measured.
+        noise: Noise of quantisation by the name of its images, calibration and test; see BlockNoise in resprobe.proto.
     """
 
     name: str
@@ -44,6 +49,7 @@ class BlockRow:
     baseline_ratio: float | None
     measured_std: float | None
     measured_ratio: float | None
+    noise: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def size(self) -> str:
@@ -80,6 +86,7 @@ def rows(model: metadata.Model, measured: Measurement | None) -> list[BlockRow]:
             baseline_ratio=block.baseline["ratio"].mean if "ratio" in block.baseline else None,
             measured_std=None if measured is None else float(measured.pooled_std[index]),
             measured_ratio=None if ratios is None else float(ratios[index]),
+            noise={name: _noise(noise) for name, noise in sorted(block.noise.items())},
         )
         for index, block in enumerate(model.blocks)
     ]
@@ -97,6 +104,8 @@ def summary(model: metadata.Model, measured: Measurement | None) -> str:
     if model.HasField("evaluation"):
         known = model.evaluation
         lines.append(f"accuracy {known.accuracy:.4f} on {known.image_count:,} test images of {known.dataset}")
+    if model.HasField("quantization"):
+        lines += quantisation.lines(model)
     if measured is not None:
         lines.append(f"measured now: accuracy {measured.accuracy:.4f} on {measured.image_count:,} images")
     return "\n".join(lines)
@@ -110,6 +119,9 @@ def block_table(blocks: list[BlockRow], measured: Measurement | None) -> Table:
     headings = ["size", "std\nclosed", "ratio\nbaseline"]
     if measured is not None:
         headings += ["std\nmeasured", "/closed", "ratio\nmeasured"]
+    shown = next((name for name in NOISE_OVER if blocks and name in blocks[0].noise), None)
+    if shown is not None:
+        headings += ["noise\nof F", "noise\nof F+s", "ratio\nfloat32"]
     for heading in headings:
         grid.add_column(heading, justify="right", no_wrap=True)
     for block in blocks:
@@ -118,6 +130,8 @@ def block_table(blocks: list[BlockRow], measured: Measurement | None) -> Table:
         if measured is not None:
             deviation = "–" if block.deviation is None else f"{block.deviation:+.1%}"
             cells += [_number(block.measured_std), deviation, _number(block.measured_ratio)]
+        if shown is not None:
+            cells += [_number(block.noise[shown][name]) for name in ("branch", "sum", "ratio_before")]
         grid.add_row(*cells)
     return grid
 
@@ -130,8 +144,11 @@ def as_json(model: metadata.Model, blocks: list[BlockRow], measured: Measurement
         "family": model.family,
         "depth": model.depth,
         "parameters": model.parameter_count,
+        "precision": model.precision,
         "blocks": [{**vars(block), "deviation": block.deviation} for block in blocks],
     }
+    if model.HasField("quantization"):
+        result["quantization"] = quantisation.as_json(model)
     if measured is not None:
         result["measured"] = {
             "images": measured.image_count,
@@ -143,6 +160,15 @@ def as_json(model: metadata.Model, blocks: list[BlockRow], measured: Measurement
 
 def _word(name: str, prefix: str) -> str:
     return name.removeprefix(prefix).lower()
+
+
+def _noise(noise: pb.BlockNoise) -> Mapping[str, float]:
+    return {
+        "branch": noise.branch,
+        "sum": noise.sum,
+        "ratio_before": noise.ratio_before,
+        "ratio_after": noise.ratio_after,
+    }
 
 
 def _number(value: float | None) -> str:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 from resprobe import datasets
 
-from resprobe_exporter.commands.options import Device, choose_device, print_version
+from resprobe_exporter.commands.options import Device, choose_device
+from resprobe_exporter.commands.precision import SecondModel
 from resprobe_exporter.nets.info import Family, Shortcut
+from resprobe_exporter.quantization.settings import Precision
 
 if TYPE_CHECKING:
     from resprobe_exporter.versions.build import Running, Training
@@ -26,6 +28,7 @@ class Build:
       exporter build --depth 56 --shortcut B --dataset cifar10 --data ~/cifar --name resnet56b
       exporter build --depth 20 --dataset folder --data ~/pictures --image-size 64
       exporter build --depth 110 --recipe paper --dataset cifar10 --data ~/cifar --checkpoint run --resume
+      exporter build --depth 20 --precision int8
       exporter build --depth 56 --log-file run.jsonl --record-every 50
       torchrun --standalone --nproc-per-node 2 -m resprobe_exporter build --depth 56 --dataset cifar10 --data ~/cifar
     """
@@ -73,6 +76,9 @@ class Build:
     """Directory for TensorBoard's event files."""
     record_every: int = 0
     """Number of steps between two that log gradient norms, responses and ratios of all layers. 0: no step does."""
+    precision: Precision | None = None
+    """Precision of a second model to write, made of the first: NAME-int8, calibrated on training images, or
+    NAME-float16. Default: the float32 model alone."""
     repository: Path = Path("models")
     """Model repository to write to."""
     name: str | None = None
@@ -86,10 +92,12 @@ class Build:
 
         begin = time.perf_counter()
         self._check()
+        second = SecondModel(self.precision, self.dataset, self.data)
+        second.check()
         name = self.name or f"{self.family}{self.depth}"
         version = build(self._training(), self._running(), self.repository, name)
         if version is not None:
-            print_version(version, time.perf_counter() - begin, self.json)
+            second.finish(version, begin, self.repository, self.json)
 
     def _training(self) -> "Training":
         """Reads the data, and fits the net to them."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import tyro
 
-from resprobe_exporter.commands.options import ImportCommand, print_version
+from resprobe_exporter.commands.options import ImportCommand
+from resprobe_exporter.commands.precision import SecondModel
 from resprobe_exporter.nets.info import Family, Shortcut
 
 
@@ -21,6 +22,7 @@ class Convert(ImportCommand):
       exporter convert resnet56.th --name cifar56 --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
       exporter convert ema.pth --weights ema --shortcut A-append --mean 0.49 0.48 0.45 --std 0.25 0.24 0.26
       exporter convert net.safetensors --mean 0.5 --std 0.25 --height 28 --width 28
+      exporter convert resnet56.th --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --precision float16
     """
 
     checkpoint: tyro.conf.Positional[Path]
@@ -58,9 +60,11 @@ class Convert(ImportCommand):
         begin = time.perf_counter()
         preprocessing = Preprocessing(self.mean, self.std)
         preprocessing.check_values()  # before the file is read
+        second = SecondModel(self.precision, self.dataset, self.data)
+        second.check()
         weights = state_dict.read(self.checkpoint, self.weights)
         options = convert.NetOptions(self.family, self.depth, self.shortcut, self.channels, self.height, self.width)
         net = convert.architecture_of(weights, options)
         test_set = self.test_set((net.height, net.width, net.channels))
         version = convert.convert(weights, net, preprocessing, self.labels(), test_set, self.repository, self.name)
-        print_version(version, time.perf_counter() - begin, self.json)
+        second.finish(version, begin, self.repository, self.json)

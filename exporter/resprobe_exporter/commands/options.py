@@ -3,12 +3,13 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from resprobe import datasets
 from rich.console import Console
 
 from resprobe_exporter.nets.info import ImageShape
+from resprobe_exporter.quantization.settings import Precision
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +32,9 @@ class ImportCommand:
     """Data set whose test images accuracy and baseline are measured on. Default: neither is measured."""
     data: Path | None = None
     """Directory of the data set's files. Not used for digits."""
+    precision: Precision | None = None
+    """Precision of a second model to write, made of the first: NAME-int8, which needs training images of --dataset to
+    calibrate on, or NAME-float16. Default: the float32 model alone."""
     repository: Path = Path("models")
     """Model repository to write to."""
     json: bool = False
@@ -65,24 +69,45 @@ def choose_device(name: Device) -> "torch.device":
     return torch.device(("cuda" if found else "cpu") if name == "auto" else name)
 
 
-def print_version(version: "NewVersion", seconds: float, as_json: bool) -> None:
-    """Prints a new version, and the seconds that the command took: a line, or JSON."""
-    model = version.description
-    measured = model.evaluation if model.HasField("evaluation") else None
+def print_versions(version: "NewVersion", quantised: "NewVersion | None", seconds: float, as_json: bool) -> None:
+    """Prints what was written: a line for each version, or JSON of the version with the other one inside.
+
+    Args:
+        version: New version.
+        quantised: Version that was made of it. If None, there is none.
+        seconds: Seconds that the command took.
+        as_json: Whether to print JSON.
+    """
     if as_json:
-        result = {
-            "name": model.name,
-            "version": model.version,
-            "directory": str(version.directory),
-            "parameters": model.parameter_count,
-            "blocks": len(model.blocks),
-            "accuracy": measured and measured.accuracy,
-            "loss": measured and measured.loss,
-            "training_seconds": round(version.training_seconds, 2),
-            "seconds": round(seconds, 2),
-        }
+        result = _json(version, seconds)
+        if quantised is not None:
+            result["quantised"] = _json(quantised, seconds)
         print(json.dumps(result))
         return
+    for one in (version, *(() if quantised is None else (quantised,))):
+        console.print(_line(one, seconds), markup=False)
+
+
+def _json(version: "NewVersion", seconds: float) -> dict[str, Any]:
+    model = version.description
+    measured = model.evaluation if model.HasField("evaluation") else None
+    return {
+        "name": model.name,
+        "version": model.version,
+        "directory": str(version.directory),
+        "precision": model.precision,
+        "parameters": model.parameter_count,
+        "blocks": len(model.blocks),
+        "accuracy": measured and measured.accuracy,
+        "loss": measured and measured.loss,
+        "training_seconds": round(version.training_seconds, 2),
+        "seconds": round(seconds, 2),
+    }
+
+
+def _line(version: "NewVersion", seconds: float) -> str:
+    model = version.description
+    measured = model.evaluation if model.HasField("evaluation") else None
     accuracy = f", accuracy {measured.accuracy:.4f} on {measured.dataset}" if measured else ""
     blocks = f"{len(model.blocks)} residual blocks" if model.blocks else "no residual blocks"
-    console.print(f"{version.directory}: {blocks}{accuracy}, {seconds:.1f} s", markup=False)
+    return f"{version.directory}: {blocks}{accuracy}, {seconds:.1f} s"

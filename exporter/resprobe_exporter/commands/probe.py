@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from resprobe_exporter.commands.options import ImportCommand, print_version
+from resprobe_exporter.commands.options import ImportCommand
+from resprobe_exporter.commands.precision import SecondModel
 
 if TYPE_CHECKING:
     from resprobe_exporter.nets.preprocessing import Preprocessing
@@ -58,13 +59,16 @@ class Probe(ImportCommand):
         begin = time.perf_counter()
         preprocessing = self._preprocessing()
         choice = None if self.blocks is None else Choice.parse(self.blocks)
+        second = SecondModel(self.precision, self.dataset, self.data)
+        second.check()
         name = self.name or self.file.stem
         repository.check_writable(self.repository, name)
         file = onnx_source.read(self.file, self.size, self.output, scores=preprocessing is not None)
         load = None if self.dataset is None else self.test_set
-        options = import_onnx.OnnxOptions(preprocessing, self.labels(), self.family, choice)
+        quantised = self.precision is not None
+        options = import_onnx.OnnxOptions(preprocessing, self.labels(), self.family, choice, quantised)
         version = import_onnx.import_onnx(file, options, load, self.repository, name)
-        print_version(version, time.perf_counter() - begin, self.json)
+        second.finish(version, begin, self.repository, self.json)
 
     def _preprocessing(self) -> "Preprocessing | None":
         """Returns the normalisation, checked before the file is read. If None, the graph keeps its input."""

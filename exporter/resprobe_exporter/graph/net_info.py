@@ -1,10 +1,11 @@
-"""Depth and number of parameters of a net, read off its graph."""
+"""Depth, number of parameters and precision of a net, read off its graph."""
 
 import onnx_ir as ir
 
 from resprobe_exporter.graph.linear import QUANTISING, WEIGHTED, Linear
 
 _FIRST_OTHER = {"BatchNormalization": 3, **dict.fromkeys(QUANTISING, 1)}  # the first input that is not a weight
+TYPES = {ir.DataType.FLOAT16: "float16", ir.DataType.BFLOAT16: "bfloat16", ir.DataType.DOUBLE: "float64"}
 
 
 def depth(graph: ir.Graph) -> int:
@@ -27,6 +28,14 @@ def parameter_count(graph: ir.Graph) -> int:
     weights = [value for value in graph.initializers.values() if value.uses() and value not in no_weights]
     tensors = [(value.const_value, value in quantised) for value in weights]
     return sum(one.size for one, is_weight in tensors if one is not None and (is_weight or _is_floating(one)))
+
+
+def precision(graph: ir.Graph) -> str:
+    """Returns what the net computes with: int8 if tensors are quantised, else the type behind its weighted layers."""
+    if any(node.op_type in QUANTISING for node in graph):
+        return "int8"
+    types = [value.dtype for node in graph if node.op_type in WEIGHTED for value in node.outputs]
+    return next((TYPES[one] for one in types if one in TYPES), "float32")
 
 
 def _is_floating(tensor: ir.TensorProtocol) -> bool:

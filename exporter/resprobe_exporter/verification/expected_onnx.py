@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
-from resprobe_protos.contract import LEAN
+from resprobe_protos.contract import LEAN, STATISTICS
 
+from resprobe_exporter.graph.quantised import codes
 from resprobe_exporter.graph.residual import find
 from resprobe_exporter.graph.utils import branch_shape
 from resprobe_exporter.verification.cuts import outputs_without_each_block
@@ -29,6 +30,7 @@ class OnnxOracle:
         inputs: Inputs of the lean graph, [n, …].
         outputs: Outputs of the file for these inputs, by name.
         tolerance: Maximum relative error of a graph.
+        probe_tolerance: Maximum relative error of the probe graph's statistics. If None, the same.
     """
 
     source: str
@@ -36,6 +38,7 @@ class OnnxOracle:
     inputs: Inputs
     outputs: Mapping[str, npt.NDArray[np.generic]]
     tolerance: float
+    probe_tolerance: float | None = None
 
     def reference(self, directory: Path) -> Reference:
         """Runs the lean graph in `directory`, tapped and cut."""
@@ -53,19 +56,29 @@ class OnnxOracle:
             statistics,
             without.astype(np.float64),
             self.tolerance,
+            self.tolerance if self.probe_tolerance is None else self.probe_tolerance,
         )
 
 
 def _statistics(lean: ir.Model, inputs: Inputs, directory: Path) -> Array:
-    """Computes the block statistics [n, L, 4] of branches and shortcuts that the graph returns."""
+    """Computes the block statistics [n, L, 4] of branches and shortcuts that the graph returns, of codes if it has any.
+
+    A DequantizeLinear that has a second reader would change how ONNX Runtime computes.
+    """
     tapped = lean.clone()
     additions = list(find(tapped.graph))
-    for value in {value for one in additions for value in (one.branch, one.shortcut)}:
+    if not additions:
+        return np.zeros((len(inputs), 0, len(STATISTICS)))
+    operands = {value: codes(value) for one in additions for value in (one.branch, one.shortcut)}
+    for value in dict.fromkeys(value if found is None else found.tensor for value, found in operands.items()):
         if not value.is_graph_output():
             tapped.graph.outputs.append(value)
-    found = _run(tapped, inputs, directory)
-    pairs = [(found[str(one.branch.name)], found[str(one.shortcut.name)]) for one in additions]
-    return np.stack([_block_statistics(branch, shortcut) for branch, shortcut in pairs], axis=1)
+    outputs = _run(tapped, inputs, directory)
+    arrays = {
+        value: outputs[str(value.name)] if found is None else found.decode(outputs[str(found.tensor.name)])
+        for value, found in operands.items()
+    }
+    return np.stack([_block_statistics(arrays[one.branch], arrays[one.shortcut]) for one in additions], axis=1)
 
 
 def _block_statistics(branch: npt.NDArray[np.generic], shortcut: npt.NDArray[np.generic]) -> Array:

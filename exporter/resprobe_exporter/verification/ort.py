@@ -23,15 +23,17 @@ class Graph:
         shapes: Shapes of inputs and outputs by name; a size that is free is None or has a name.
     """
 
-    def __init__(self, source: Path | bytes, name: str = "") -> None:
+    def __init__(self, source: Path | bytes, name: str = "", threads: int = 0) -> None:
         """Loads a graph.
 
         Args:
             source: The ONNX file, beside which its weights lie, or its bytes with the weights in them.
             name: Name of the graph in errors. If empty, that of the file.
+            threads: Threads to compute with. If 0, one for each core.
         """
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
+        options.intra_op_num_threads = threads
         self._name = name or (source.name if isinstance(source, Path) else "the file")
         with _explained(self._name):
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

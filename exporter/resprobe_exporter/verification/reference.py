@@ -27,6 +27,7 @@ class Reference:
         statistics: Block statistics [n, L, 4], in the order of the contract.
         without: The first output for the first input without each single block, [L, …].
         tolerance: Maximum relative error of a graph.
+        probe_tolerance: Maximum relative error of the probe graph's statistics.
     """
 
     source: str
@@ -37,6 +38,7 @@ class Reference:
     statistics: Array
     without: Array
     tolerance: float = FINE
+    probe_tolerance: float = FINE
 
 
 class Oracle(Protocol):

@@ -91,16 +91,17 @@ def _compare_statistics(found: Array, reference: Reference, file: str) -> None:
     root mean square of the branch.
     """
     expected = reference.statistics
+    tolerance = reference.probe_tolerance if file == PROBE else reference.tolerance
     branch, shortcut = expected[..., 0], expected[..., 1]
     scales = np.stack([branch, shortcut, branch * shortcut, branch / np.sqrt(reference.sizes)], axis=-1)
     difference = np.abs(found - expected)
     errors = np.divide(difference, scales, out=np.where(difference == 0, 0.0, np.inf), where=scales > 0)
-    if not (errors <= reference.tolerance).all():
+    if not (errors <= tolerance).all():
         at = image, block, statistic = _largest(errors)
         raise CheckFailed(
             f"{reference.blocks[block]}: {STATISTICS[statistic]} of image {image} is {found[at]:.6g} in {file} "
             f"and {expected[at]:.6g} in {reference.source} (relative error {errors[at]:.1e}, "
-            f"maximum {reference.tolerance:.0e})"
+            f"maximum {tolerance:.0e})"
         )
 
 

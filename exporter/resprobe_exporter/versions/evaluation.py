@@ -67,7 +67,7 @@ def measure(
     """
     outputs = list(graph.run_batches(images))
     logits = np.concatenate([output[LOGITS] for output in outputs]).astype(np.float64)
-    loss, accuracy = _cross_entropy(logits, labels), float((logits.argmax(1) == labels).mean())
+    loss, accuracy = cross_entropy(logits, labels), float((logits.argmax(1) == labels).mean())
     if not names:
         return Measurement(loss, accuracy, len(images), None, np.zeros(0))
     raw = np.concatenate([output[BLOCKS] for output in outputs])
@@ -122,7 +122,8 @@ def _pooled_std(
     return pooled
 
 
-def _cross_entropy(logits: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
+def cross_entropy(logits: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
+    """Returns the mean cross-entropy in nats of logits [n, classes] and the places of the right classes [n]."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return float(-log_probabilities[np.arange(len(labels)), labels].mean())

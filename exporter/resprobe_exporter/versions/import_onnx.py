@@ -40,12 +40,14 @@ class OnnxOptions:
         labels: Names of its classes. If None, those of the test set or, without one, numbers.
         family: Name of its kind of net.
         blocks: Blocks that are chosen by hand. If None, all residual additions are blocks.
+        quantised: Whether it is quantised afterwards, and so must take images.
     """
 
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
     family: str = "onnx"
     blocks: Choice | None = None
+    quantised: bool = False
 
 
 def import_onnx(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None, root: Path, name: str) -> NewVersion:
@@ -76,6 +78,8 @@ def _candidate(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None) -
     image = onnx_interface.take_images(file, options.preprocessing)
     if image is None and load is not None:
         raise ExporterError("--dataset needs a graph that takes images: give --mean and --std")
+    if image is None and options.quantised:
+        raise ExporterError("--precision needs a graph that takes images: give --mean and --std")
     blocks = find_blocks(file.canonical, str(file.path), image is not None or file.channels_last, options.blocks)
     ir.passes.Sequential(PadShortcutToConv(), UntieQuantised())(file.canonical)
     test_set = None if image is None or load is None else load(image)

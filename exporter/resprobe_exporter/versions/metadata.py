@@ -10,8 +10,9 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.contract import DESCRIPTION, STATISTICS, WEIGHTS
 
 from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.graph.net_info import precision
 from resprobe_exporter.graph.residual import ResidualAddition
-from resprobe_exporter.nets.info import BlockInfo, ShortcutKind
+from resprobe_exporter.nets.info import BlockInfo, NetInfo, ShortcutKind
 from resprobe_exporter.versions.candidate import Candidate, Origin
 from resprobe_exporter.versions.repository import Draft
 
@@ -42,6 +43,7 @@ def describe(candidate: Candidate, draft: Draft, additions: Sequence[ResidualAdd
         classes=candidate.classes,
         statistics=STATISTICS if info.blocks else (),
         provenance=_provenance(candidate.origin, draft.directory / WEIGHTS),
+        precision=precision(candidate.lean.graph),
     )
     if info.image is not None:
         height, width, channels = info.image
@@ -82,6 +84,40 @@ def _block(info: BlockInfo, addition: ResidualAddition) -> pb.Block:
         response_std=info.response_std,
         branch=pb.BranchKind.Value(f"BRANCH_KIND_{info.branch.upper()}"),
         axes=[pb.AxisKind.Value(f"AXIS_KIND_{axis.upper()}") for axis in info.axes],
+    )
+
+
+def net_info(model: Model) -> NetInfo:
+    """Returns what a description says of its net."""
+    kinds = {value: kind for kind, value in KINDS.items()}
+    blocks = [
+        BlockInfo(
+            block.name,
+            block.stage,
+            block.index,
+            block.channels,
+            block.height,
+            block.width,
+            block.stride,
+            kinds[block.shortcut],
+            block.response_std if block.HasField("response_std") else None,
+        )
+        for block in model.blocks
+    ]
+    image = model.image if model.HasField("image") else None
+    shape = None if image is None else (image.height, image.width, image.channels)
+    return NetInfo(model.family, model.depth, model.parameter_count, shape, blocks)
+
+
+def origin(model: Model) -> Origin:
+    """Returns where a description says that the weights are from."""
+    known = model.provenance
+    return Origin(
+        known.source,
+        known.seed if known.HasField("seed") else None,
+        known.epochs,
+        json_format.MessageToDict(known.recipe) if known.HasField("recipe") else None,
+        dict(known.converted_as),
     )
 
 

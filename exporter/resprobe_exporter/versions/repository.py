@@ -75,6 +75,28 @@ def new_version(root: Path, name: str) -> Iterator[Draft]:
         os.close(lock)
 
 
+def find_version(root: Path, name: str, version: int | None = None) -> Path:
+    """Returns the directory of a version.
+
+    Args:
+        root: Model repository.
+        name: Name of the model.
+        version: Number of the version. If None, the highest.
+
+    Raises:
+        ExporterError: There is no such version.
+    """
+    check_name(name)
+    parent = root / name
+    numbers = [int(path.name) for path in parent.iterdir() if path.name.isdecimal()] if parent.is_dir() else []
+    if not numbers:
+        raise ExporterError(f"{parent} has no versions")
+    if version is not None and version not in numbers:
+        known = ", ".join(map(str, sorted(numbers)))
+        raise ExporterError(f"{parent} has no version {version}; it has {known}")
+    return parent / str(max(numbers) if version is None else version)
+
+
 def _remove_stale(parent: Path) -> None:
     """Removes drafts that no process writes: those of exporters that were killed."""
     for draft in parent.glob(f"{_DRAFT}*"):

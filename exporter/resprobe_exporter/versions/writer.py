@@ -1,5 +1,6 @@
 """Writes a candidate as the next version of a model: verified, measured, described, and renamed into place."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from resprobe_exporter.verification.rows import check_rows
 from resprobe_exporter.verification.verify import check
 from resprobe_exporter.versions import evaluation, metadata, repository, succession
 from resprobe_exporter.versions.candidate import Candidate
+
+Annotate = Callable[[metadata.Model, Path], None]  # of a description and the directory of the files
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,14 @@ class NewVersion:
     training_seconds: float = 0.0
 
 
-def write_version(candidate: Candidate, root: Path, name: str) -> NewVersion:
+def write_version(candidate: Candidate, root: Path, name: str, annotate: Annotate | None = None) -> NewVersion:
     """Writes the next version of a model.
 
     Args:
         candidate: Net to write.
         root: Model repository.
         name: Name of the model.
+        annotate: Adds to the description what the candidate does not say. If None, nothing is added.
 
     Raises:
         CheckFailed: The graphs do not compute what the oracle says; nothing is left behind.
@@ -55,6 +59,8 @@ def write_version(candidate: Candidate, root: Path, name: str) -> NewVersion:
             progress.say(f"measuring on {test_set.name}")
             measured = evaluation.measure_version(draft.directory, description, test_set)
             evaluation.add_measurement(description, test_set.name, measured)
+        if annotate is not None:
+            annotate(description, draft.directory)
         metadata.write(description, draft.directory)
         succession.check(root, name, image, classes)  # another version may have been written meanwhile
     if test_set is not None and candidate.hints:

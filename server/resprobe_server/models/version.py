@@ -110,11 +110,15 @@ class Version:
 
     @cached_property
     def signature(self) -> bytes:
-        """Serialized part of every ClassifyResponse that names the model, the version and the provider."""
+        """Serialized part of every ClassifyResponse: model, version, provider, digest and precision, if known."""
         model = self.description
         serving = model.serving
         response = pb.ClassifyResponse(
-            model=model.name, version=model.version, provider=serving.provider, digest=serving.digest
+            model=model.name,
+            version=model.version,
+            provider=serving.provider,
+            digest=serving.digest,
+            precision=model.precision or None,
         )
         return response.SerializeToString()
 

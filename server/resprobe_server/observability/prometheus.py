@@ -73,12 +73,12 @@ class ServerCollector(Collector):
 
 
 def _info(versions: Sequence[Version]) -> Metric:
-    labels = ["model", "version", "provider", "default"]
+    labels = ["model", "version", "provider", "default", "precision"]
     metric = GaugeMetricFamily("resprobe_model_info", "1 for each model version that is served.", labels=labels)
     for version in versions:
         model = version.description
         default = "true" if model.serving.is_default else "false"
-        metric.add_metric([model.name, model.version, model.serving.provider, default], 1)
+        metric.add_metric([model.name, model.version, model.serving.provider, default, model.precision], 1)
     return metric
 
 

@@ -45,7 +45,7 @@ def test_the_page_shows_real_images_and_says_everything(swept: Frame) -> None:
         "closed form",
     ):
         assert heading in html
-    assert f"150 images of digits, 3 residual blocks. Accuracy {swept.accuracy:.4f}." in html
+    assert f"150 images of digits, 3 residual blocks in float32. Accuracy {swept.accuracy:.4f}." in html
     assert html.count("data:image/png") == 12 + 3 * 4 + 2  # and the map of classes with its scale
     assert "http" not in html.replace("http://www.w3.org/", "")
     assert html == report(swept, datasets.load("digits"))

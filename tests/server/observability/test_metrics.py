@@ -147,8 +147,9 @@ def test_every_version_is_told_with_its_provider(served: tuple[str, str]) -> Non
     scrape = Scrape(served[1])
     cpu = "CPUExecutionProvider"
     assert scrape.total("resprobe_model_info") == 4
-    assert scrape.value("resprobe_model_info", model="digits", version="1", provider=cpu, default="false") == 1
-    assert scrape.value("resprobe_model_info", model="digits", version="2", provider=cpu, default="true") == 1
+    known = {"model": "digits", "provider": cpu, "precision": "float32"}
+    assert scrape.value("resprobe_model_info", **known, version="1", default="false") == 1
+    assert scrape.value("resprobe_model_info", **known, version="2", default="true") == 1
     assert scrape.value("process_resident_memory_bytes") > 1e6
 
 

@@ -9,6 +9,7 @@ import tyro
 from resprobe import _files
 from resprobe.analysis.collect import sweep
 from resprobe.analysis.compare import Comparison, compare
+from resprobe.analysis.dataset_result import Frame
 from resprobe.cli import tables
 from resprobe.cli.options import Connected, console
 from resprobe.cli.source import Source
@@ -18,11 +19,13 @@ from resprobe.cli.source import Source
 class Compare(Source, Connected):
     """Compare two models, or two versions of one, on the same images: classes, accuracy, and ratio by depth.
 
-    Intervals are 95 % bootstrap intervals over the images. Needs --dataset.
+    Intervals are 95 % bootstrap intervals over the images. If one model was quantised from the other, the noise of each
+    block is shown too. Needs --dataset.
 
     Examples:
       resprobe compare resnet20 resnet56 --dataset cifar10 --data ~/cifar --limit 1000
       resprobe compare resnet20/1 resnet20/2 --dataset digits --plot versions.svg --json
+      resprobe compare resnet56 resnet56-int8 --dataset cifar10 --data ~/cifar --out int8.html
     """
 
     a: tyro.conf.Positional[str]
@@ -83,6 +86,9 @@ def _print(compared: Comparison) -> None:
         )
     console.print(grid)
     console.print()
+    if compared.noise is not None:
+        console.print(tables.noise_table(compared.noise))
+        console.print()
     for line in compared.sentences():
         console.print(line, markup=False)
 
@@ -91,7 +97,7 @@ def _json(compared: Comparison) -> dict[str, Any]:
     a, b, accuracy = compared.a, compared.b, compared.accuracy
     keys = ("block", "depth", "ratio_a", "ratio_b", "difference", "low", "high")
     return {
-        "models": [{"name": one.model.name, "version": one.model.version, "accuracy": one.accuracy} for one in (a, b)],
+        "models": [_model(one) for one in (a, b)],
         "dataset": a.dataset,
         "images": len(a),
         "notes": compared.notes,
@@ -103,4 +109,15 @@ def _json(compared: Comparison) -> dict[str, Any]:
         if accuracy is None
         else {"value": float(accuracy.value), "low": float(accuracy.low), "high": float(accuracy.high)},
         "blocks": [dict(zip(keys, row, strict=True)) for row in compared.rows()],
+        "noise": tables.noise_json(compared.noise),
+    }
+
+
+def _model(frame: Frame) -> dict[str, Any]:
+    model = frame.model
+    return {
+        "name": model.name,
+        "version": model.version,
+        "precision": model.precision,
+        "accuracy": frame.accuracy,
     }

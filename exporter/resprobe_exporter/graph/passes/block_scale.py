@@ -3,6 +3,7 @@
 What decides the cost on ONNX Runtime's CPU kernels (figures: benchmarks/README.md): a product with a factor of shape
 [n, 1, 1, 1] leaves the blocked layout, and the rest of the net with it. A product of two tensors of one shape does
 not. So a factor of an image is expanded to a plane, and a convolution with ones makes the plane as deep as the branch.
+Quantised tensors are not in the blocked layout, and need neither.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 from resprobe_protos.contract import BLOCK_SCALE
 
+from resprobe_exporter.graph.quantised import is_quantised
 from resprobe_exporter.graph.residual import ResidualAddition
 from resprobe_exporter.graph.utils import (
     additions_to_tap,
@@ -59,12 +61,12 @@ def _scale(graph: ir.Graph, addition: ResidualAddition, factor: ir.Value, name: 
     tape = ir.tape.Tape()
     if dtype != ir.DataType.FLOAT:
         factor = tape.op("Cast", [factor], {"to": dtype})
-    if is_image(addition):
-        factors = _expand(graph, tape, factor, shape, dtype)
-    else:
+    if not is_image(addition):
         row = constant(graph, f"{BLOCK_SCALE}/row{len(shape)}", np.array([-1] + [1] * len(shape)))
-        factors = tape.op("Reshape", [factor, row])
-    scaled = tape.op("Mul", [addition.branch, factors], name=name)
+        factor = tape.op("Reshape", [factor, row])
+    elif not is_quantised(addition.branch):
+        factor = _expand(graph, tape, factor, shape, dtype)
+    scaled = tape.op("Mul", [addition.branch, factor], name=name)
     graph.insert_before(addition.node, tape.nodes)
     replace_operand(addition, addition.branch, scaled)
 

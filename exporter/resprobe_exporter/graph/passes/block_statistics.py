@@ -17,6 +17,7 @@ import numpy as np
 import onnx_ir as ir
 from resprobe_protos.contract import BLOCKS, STATISTICS
 
+from resprobe_exporter.graph.passes import integer_statistics
 from resprobe_exporter.graph.residual import ResidualAddition
 from resprobe_exporter.graph.utils import additions_to_tap, branch_shape, constant, is_image
 
@@ -36,11 +37,22 @@ class AddBlockStatistics(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Changes the model as the class says."""
         graph, additions = model.graph, additions_to_tap(model.graph)
-        tails = [_tap(graph, addition, f"{BLOCKS}/{index}") for index, addition in enumerate(additions)]
-        for nodes, _ in reversed(tails):
+        totals, tails = dict[int, ir.Value](), list[Sequence[ir.Node]]()
+        integer = list[integer_statistics.IntegerTap]()
+        for index, addition in enumerate(additions):
+            if integer_statistics.is_tappable(addition):
+                tap, nodes = integer_statistics.tap(graph, addition, index)
+                integer.append(tap)
+            else:
+                nodes, totals[index] = _tap(graph, addition, f"{BLOCKS}/{index}")
+            tails.append(nodes)
+        for nodes in reversed(tails):
             graph.extend(nodes)
-        scales = np.array([_scale(addition) for addition in additions], np.float32)
-        _finish(graph, [total for _, total in tails], scales)
+        parts = [integer_statistics.sums(graph, integer)] if integer else []
+        if totals:
+            scales = np.array([_scale(additions[index]) for index in totals], np.float32)
+            parts.append((list(totals), _scaled(graph, list(totals.values()), scales)))
+        _finish(graph, parts)
         return ir.passes.PassResult(model, True)
 
 
@@ -111,14 +123,27 @@ def _scale(addition: ResidualAddition) -> tuple[float, float, float, float]:
     return positions, positions, positions, 1 / shape[0]
 
 
-def _finish(graph: ir.Graph, totals: Sequence[ir.Value], scales: np.ndarray) -> None:
-    """Makes the statistics of all blocks' sums, [n, L, 4], an output of the graph."""
+def _scaled(graph: ir.Graph, totals: Sequence[ir.Value], scales: np.ndarray) -> ir.Value:
+    """Joins the sums of blocks: [n, 1, 4] each, to [n, blocks, 4]."""
     tape = ir.tape.Tape(graph)
-    scale = constant(graph, f"{BLOCKS}/scale", scales)
-    sums = tape.op("Mul", [tape.op("Concat", totals, {"axis": 1}), scale])
+    return tape.op("Mul", [tape.op("Concat", totals, {"axis": 1}), constant(graph, f"{BLOCKS}/scale", scales)])
+
+
+def _finish(graph: ir.Graph, parts: Sequence[tuple[list[int], ir.Value]]) -> None:
+    """Makes the statistics of all blocks, [n, L, 4], an output of the graph.
+
+    Args:
+        graph: What the sums are in.
+        parts: Places of some blocks among all, and their sums in this order, [n, blocks, 4].
+    """
+    tape = ir.tape.Tape(graph)
+    order = [index for indices, _ in parts for index in indices]
+    sums = tape.op("Concat", [value for _, value in parts], {"axis": 1}) if len(parts) > 1 else parts[0][1]
+    if order != sorted(order):
+        sums = tape.op("Gather", [sums, constant(graph, f"{BLOCKS}/order", np.argsort(order))], {"axis": 1})
     lengths, others = tape.op_multi_out("Split", [sums], {"axis": 2, "num_outputs": 2}, num_outputs=2)
     output = tape.op("Concat", [tape.op("Sqrt", [lengths]), others], {"axis": 2}, name=BLOCKS)
     batch = graph.inputs[0].shape[0] if graph.inputs[0].shape is not None else None
     output.name, output.dtype = BLOCKS, ir.DataType.FLOAT
-    output.shape = ir.Shape([batch, *scales.shape])
+    output.shape = ir.Shape([batch, len(order), len(STATISTICS)])
     graph.outputs.append(output)

@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from resprobe_exporter.graph.linear import QUANTISING
+from resprobe_exporter.graph.quantised import is_quantised
 from resprobe_exporter.graph.residual import ResidualAddition
 from resprobe_exporter.graph.utils import (
     additions_to_tap,
@@ -29,16 +30,19 @@ UNTIE = "untie"  # first word of the names of added tensors
 class UntieBranches(ir.passes.InPlacePass):
     """Puts a batch norm that changes nothing between every branch that is an image and its addition.
 
+    A quantised branch needs none.
+
     Requires: the requirements of AddBlockStatistics, which should run before.
     Ensures: the outputs are unchanged.
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Changes the model as the class says."""
-        for index, addition in enumerate(additions_to_tap(model.graph)):
-            if is_image(addition):
-                _untie(model.graph, addition, addition.branch, f"{UNTIE}/{index}")
-        return ir.passes.PassResult(model, True)
+        every = additions_to_tap(model.graph)
+        additions = [one for one in every if is_image(one) and not is_quantised(one.branch)]
+        for index, addition in enumerate(additions):
+            _untie(model.graph, addition, addition.branch, f"{UNTIE}/{index}")
+        return ir.passes.PassResult(model, bool(additions))
 
 
 class UntieQuantised(ir.passes.InPlacePass):

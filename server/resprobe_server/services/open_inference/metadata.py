@@ -72,6 +72,7 @@ def config(version: Version) -> pb.ModelConfig:
         ],
         instance_group=[pb.ModelInstanceGroup(name=model.name, count=1, kind=kind)],
         default_model_filename=LEAN,
+        parameters={"precision": pb.ModelParameter(string_value=model.precision)} if model.precision else None,
         dynamic_batching=pb.ModelDynamicBatching(
             max_queue_delay_microseconds=int(version.lean.options.max_wait * 1e6),
             default_queue_policy=pb.ModelQueuePolicy(

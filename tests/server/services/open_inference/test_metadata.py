@@ -25,6 +25,8 @@ def test_ready_and_metadata(stub: GRPCInferenceServiceStub) -> None:
     assert (image.name, image.datatype, list(image.shape)) == ("image", "UINT8", [-1, 8, 8, 1])
     (logits,) = model.outputs
     assert (logits.name, logits.datatype, list(logits.shape)) == ("logits", "FP32", [-1, 10])
+    parameters = stub.ModelConfig(pb.ModelConfigRequest(name="digits")).config.parameters
+    assert {name: one.string_value for name, one in parameters.items()} == {"precision": "float32"}
     with pytest.raises(grpc.RpcError, match="no model 'vgg'"):
         stub.ModelMetadata(pb.ModelMetadataRequest(name="vgg"))
     with pytest.raises(grpc.RpcError, match="no model 'vgg'"):

@@ -34,6 +34,7 @@ def test_classes_and_blocks_are_what_the_graph_returns(
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert (response.id, response.model, response.version) == ("mine", "digits", "2")
     assert response.provider == "CPUExecutionProvider"
+    assert (response.HasField("precision"), response.precision) == (True, "float32")
     assert response.batch_size == 8
     assert response.timings.inference.nanos > 0
     assert len(response.results) == 20
