@@ -71,7 +71,9 @@ class BaseClient(ABC, Generic[Channel]):
         """Creates the client; it connects when the first request is sent.
 
         Args:
-            address: HOST:PORT. If None, the environment variable RESPROBE_ADDRESS, or localhost:50051.
+            address: HOST:PORT. Requests are spread over several servers with HOST:PORT,HOST:PORT, or with
+                dns:///HOST:PORT over all addresses of the host. If None, the environment variable RESPROBE_ADDRESS,
+                or localhost:50051.
             tls: Whether to encrypt, and to check the server's certificate against the authorities that come with gRPC.
             ca: PEM file of the authorities to check it against. If None, those that come with gRPC. Implies TLS.
             certificate: PEM files of this client's own certificate and its key, for mutual TLS. Implies TLS.
@@ -80,6 +82,7 @@ class BaseClient(ABC, Generic[Channel]):
         Raises:
             InvalidRequest: The address is not one, a file cannot be read, or the token would cross the network in
                 plaintext.
+            ServerUnavailable: No host of a list has an address.
         """
         self._address = default() if address is None else address
         self._channel: Channel = self._open(Endpoint(self._address, tls, ca, certificate, token))

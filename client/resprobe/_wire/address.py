@@ -21,7 +21,8 @@ def parse(address: str, *, listening: bool = False) -> str:
     """Checks an address and returns it; gRPC itself would guess ports that are missing or out of range.
 
     Args:
-        address: HOST:PORT, [IPV6]:PORT, unix:PATH, unix-abstract:NAME, or these behind dns:, ipv4: or ipv6:.
+        address: HOST:PORT, [IPV6]:PORT, unix:PATH, unix-abstract:NAME, or these behind dns:, ipv4: or ipv6:. A client
+            also accepts HOST:PORT,HOST:PORT.
         listening: Whether a server will listen there: port 0 then means any free port.
 
     Raises:
@@ -31,31 +32,47 @@ def parse(address: str, *, listening: bool = False) -> str:
         if not address.partition(":")[2].strip("/"):
             raise InvalidRequest(f"address {address!r} has no path; expected unix:PATH")
         return address
-    scheme, _, rest = address.partition(":")
-    if scheme == "dns":
-        rest = rest.removeprefix("//").partition("/")[2] if rest.startswith("//") else rest
-    elif scheme not in ("ipv4", "ipv6"):
-        rest = address
-    for one in rest.split(",") if scheme in ("ipv4", "ipv6") else [rest]:
-        _check(address, one, 0 if listening else 1)
+    scheme, rest = split_scheme(address)
+    listed = scheme in ("ipv4", "ipv6") or (not scheme and not listening)
+    parts = rest.split(",") if listed else [rest]
+    if scheme == "dns" and "," in rest:
+        raise InvalidRequest(f"address {address!r}: dns: has one host; expected HOST:PORT,HOST:PORT without dns:")
+    if len(parts) > 1 and not all(parts):
+        raise InvalidRequest(f"address {address!r} has an empty entry; expected HOST:PORT,HOST:PORT")
+    for place, one in enumerate(parts):
+        if not scheme and one in parts[:place]:
+            raise InvalidRequest(f"address {address!r} has {one} twice; expected each server once")
+        _check(f"{address!r}" if len(parts) == 1 else f"{one!r} in {address!r}", one, 0 if listening else 1)
     return address
 
 
+def split_scheme(address: str) -> tuple[str, str]:
+    """Splits an address that is not a Unix socket into its scheme, "" if it has none, and what follows.
+
+    Of dns://RESOLVER/HOST:PORT, what follows is HOST:PORT.
+    """
+    scheme, _, rest = address.partition(":")
+    if scheme == "dns":
+        return scheme, rest.removeprefix("//").partition("/")[2] if rest.startswith("//") else rest
+    return (scheme, rest) if scheme in ("ipv4", "ipv6") else ("", address)
+
+
 def _check(address: str, one: str, lowest: int) -> None:
+    """Checks HOST:PORT; `address` names it in messages."""
     if "://" in one:
-        raise InvalidRequest(f"address {address!r}: expected HOST:PORT, without {one.partition('://')[0]}://")
+        raise InvalidRequest(f"address {address}: expected HOST:PORT, without {one.partition('://')[0]}://")
     host, _, port = one.rpartition(":")
     if _is_ipv6(one) or (one.startswith("[") and one.endswith("]")):
-        raise InvalidRequest(f"address {address!r} has no port; expected [{one.strip('[]')}]:PORT")
+        raise InvalidRequest(f"address {address} has no port; expected [{one.strip('[]')}]:PORT")
     if not host:
         missing = "host" if one.startswith(":") else "port"
-        raise InvalidRequest(f"address {address!r} has no {missing}; expected HOST:PORT, for example {DEFAULT}")
+        raise InvalidRequest(f"address {address} has no {missing}; expected HOST:PORT, for example {DEFAULT}")
     if not re.fullmatch(r"[0-9]{1,9}", port) or not lowest <= int(port) <= 65535:
-        raise InvalidRequest(f"address {address!r}: port {port!r}; expected a number from {lowest} to 65535")
+        raise InvalidRequest(f"address {address}: port {port!r}; expected a number from {lowest} to 65535")
     if _is_ipv6(host):
-        raise InvalidRequest(f"address {address!r}: expected [{host}]:{port}, with brackets")
+        raise InvalidRequest(f"address {address}: expected [{host}]:{port}, with brackets")
     if not (_is_ipv6(host[1:-1]) if host.startswith("[") else _is_host(host)):
-        raise InvalidRequest(f"address {address!r}: {host!r} is not a host; expected HOST:PORT")
+        raise InvalidRequest(f"address {address}: {host!r} is not a host; expected HOST:PORT")
 
 
 def _is_ipv6(host: str) -> bool:
@@ -83,16 +100,13 @@ def is_loopback(address: str) -> bool:
     """
     if address.startswith(UNIX):
         return True
-    scheme, _, rest = address.partition(":")
-    if scheme == "dns":
-        address = rest.removeprefix("//").partition("/")[2] if rest.startswith("//") else rest  # dns://RESOLVER/HOST
-    elif scheme in ("ipv4", "ipv6"):
-        address = rest
-    # Only the ip schemes accept several addresses; % begins an escape, behind which anything can hide.
-    return "%" not in address and all(_is_loopback_host(_host(one)) for one in address.split(","))
+    _, rest = split_scheme(address)
+    # % begins an escape, behind which anything can hide.
+    return "%" not in rest and all(_is_loopback_host(host_of(one)) for one in rest.split(","))
 
 
-def _host(address: str) -> str:
+def host_of(address: str) -> str:
+    """Returns the host of HOST:PORT or [IPV6]:PORT, without brackets."""
     if address.startswith("["):
         return address[1:].partition("]")[0]
     return address.partition(":")[0] if address.count(":") == 1 else address

@@ -1,33 +1,31 @@
 """Opens channels to a server: options, retries, TLS, and the token that names the caller."""
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 
+from resprobe._wire import replicas
 from resprobe._wire.address import UNIX, is_loopback, parse
 from resprobe.errors import InvalidRequest
 
 FilePath: TypeAlias = str | os.PathLike[str]
 _RETRY = {"maxAttempts": 4, "initialBackoff": "0.2s", "maxBackoff": "2s", "backoffMultiplier": 2}
-_SERVICE = "resprobe.v1.ResidualService"
-_METHODS = {"name": [{"service": _SERVICE}], "retryPolicy": {**_RETRY, "retryableStatusCodes": ["UNAVAILABLE"]}}
+_METHODS = {"name": [{"service": replicas.SERVICE}], "retryPolicy": {**_RETRY, "retryableStatusCodes": ["UNAVAILABLE"]}}
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),  # the server has a limit and says so
-    ("grpc.service_config", json.dumps({"methodConfig": [_METHODS]})),
 ]
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Address of a server, and what is needed to reach it.
+    """Address of a server, or of several, and what is needed to reach it.
 
     Attributes:
-        address: HOST:PORT.
+        address: HOST:PORT, HOST:PORT,HOST:PORT, or dns:///HOST:PORT.
         tls: Whether to encrypt, and to check the server's certificate.
         ca: PEM file of the authorities to check it against. If None, those that come with gRPC. Implies TLS.
         certificate: PEM files of the client's own certificate and its key, for mutual TLS. Implies TLS.
@@ -49,25 +47,33 @@ class Endpoint:
 
         Raises:
             InvalidRequest: A file cannot be read, or the token would cross the network in plaintext.
+            ServerUnavailable: No host of a list has an address.
         """
         credentials = self._credentials()
+        target, options = self._target()
         if credentials is None:
-            return grpc.insecure_channel(self.address, _OPTIONS)
-        return grpc.secure_channel(self.address, credentials, _OPTIONS)
+            return grpc.insecure_channel(target, options)
+        return grpc.secure_channel(target, credentials, options)
 
     def open_async(self) -> grpc.aio.Channel:
         """Opens a channel for asyncio, which connects with the first call.
 
         Raises:
             InvalidRequest: As above, or no event loop runs in this thread.
+            ServerUnavailable: No host of a list has an address.
         """
         credentials = self._credentials()
+        target, options = self._target()
         try:
             if credentials is None:
-                return grpc.aio.insecure_channel(self.address, _OPTIONS)
-            return grpc.aio.secure_channel(self.address, credentials, _OPTIONS)
+                return grpc.aio.insecure_channel(target, options)
+            return grpc.aio.secure_channel(target, credentials, options)
         except RuntimeError as error:  # gRPC needs the event loop of this thread
             raise InvalidRequest(f"an AsyncClient is made inside a coroutine, where its loop runs: {error}") from error
+
+    def _target(self) -> tuple[str, list[tuple[str, Any]]]:
+        """Returns what gRPC resolves, and the options of the channel."""
+        return replicas.target(self.address), [*_OPTIONS, *replicas.options(self.address, _METHODS)]
 
     def _credentials(self) -> grpc.ChannelCredentials | None:
         """Returns the credentials, or None for plaintext."""

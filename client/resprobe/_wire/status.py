@@ -24,8 +24,10 @@ ERRORS: Mapping[grpc.StatusCode, type[errors.Error]] = {
 HINTS = {
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not from a trusted authority: give its own as ca=FILE, --ca FILE",
     "WRONG_VERSION_NUMBER": "it does not speak TLS",
+    "backend unhealthy": "it loads models, shuts down, or has as many watchers as --max-watchers admits",
     "Socket closed": "if it wants TLS, give tls=True or ca=FILE, --tls or --ca FILE",
 }
+ALL_FAILED = "connections to all backends failing; last error: "  # what gRPC says where it balances
 NOT_LISTENING = ("Connection refused", "connect failed: addr: unix:")
 
 
@@ -76,9 +78,12 @@ def _explained(code: grpc.StatusCode, message: str, address: str, images: int) -
 
 
 def _unavailable(message: str, address: str) -> str:
+    hint = next((f"; {hint}" for sign, hint in HINTS.items() if sign in message), "")
+    if message.startswith(ALL_FAILED):  # others may have failed for another reason
+        last = message.removeprefix(ALL_FAILED).removeprefix("UNKNOWN: ")
+        return f"no server answers at {address}; is resprobe-server running? The last error: {last}{hint}"
     if any(sign in message for sign in NOT_LISTENING):
         return f"nothing listens at {address}; is resprobe-server running?"
-    hint = next((f"; {hint}" for sign, hint in HINTS.items() if sign in message), "")
     return f"no response from {address}: {message}{hint}"
 
 

@@ -40,7 +40,8 @@ class Connection:
     """How to reach the server."""
 
     address: str = default()
-    """HOST:PORT of the server, or unix:PATH. The environment variable RESPROBE_ADDRESS changes the default."""
+    """HOST:PORT of the server, or unix:PATH. HOST:PORT,HOST:PORT spreads requests over several servers, and
+    dns:///HOST:PORT over all addresses of the host. The environment variable RESPROBE_ADDRESS changes the default."""
     tls: bool = False
     """Encrypt the connection, and check the server's certificate against the authorities that come with gRPC."""
     ca: Path | None = Path(os.environ["RESPROBE_CA"]) if "RESPROBE_CA" in os.environ else None

@@ -19,7 +19,7 @@ from tests.support.servers import Serve
     [
         "localhost:50051", "127.0.0.1:1", "[::1]:50051", "my_host-1.example.org.:65535", "unix:/tmp/a", "unix:a",
         "unix-abstract:name", "dns:///host:1", "dns://1.2.3.4/host:1", "dns:host:1", "ipv4:1.2.3.4:5,6.7.8.9:10",
-        "ipv6:[::1]:5",
+        "ipv6:[::1]:5", "host1:1,host2:1", "127.0.0.1:1,[::1]:1,localhost:2",
     ],
 )  # fmt: skip
 def test_what_is_an_address(address: str) -> None:
@@ -48,7 +48,7 @@ def test_what_is_an_address(address: str) -> None:
         ("[nonsense]:50051", "is not a host"),
         ("unix:", "has no path"),
         ("dns:///host", "has no port"),
-        ("ipv4:1.2.3.4:5,6.7.8.9", "has no port"),
+        ("ipv4:1.2.3.4:5,6.7.8.9", "'6.7.8.9' in 'ipv4:1.2.3.4:5,6.7.8.9' has no port"),
     ],
 )
 def test_what_is_not_an_address_is_refused_by_every_side(
@@ -68,6 +68,35 @@ def test_what_is_not_an_address_is_refused_by_every_side(
                 expected = "cannot serve metrics at .*: expected HOST:PORT"
             with pytest.raises(StartError, match=expected), start(tmp_path, **where):
                 pass
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("a:1,b", "'b' in 'a:1,b' has no port; expected HOST:PORT"),
+        ("a:1,b:0", "'b:0' in 'a:1,b:0': port '0'; expected a number from 1 to 65535"),
+        ("a:1, b:2", "' b' is not a host"),
+        ("a:1,::1", r"'::1' in 'a:1,::1' has no port; expected \[::1\]:PORT"),
+        ("a:1,", "'a:1,' has an empty entry; expected HOST:PORT,HOST:PORT"),
+        (",", "has an empty entry"),
+        ("a:1,b:1,a:1", "has a:1 twice; expected each server once"),
+        ("a:1,unix:/x", "'unix:/x' in 'a:1,unix:/x': port '/x'"),
+        ("a:1,dns:///b:1", "without dns://"),
+        ("dns:///a:1,b:1", "dns: has one host; expected HOST:PORT,HOST:PORT without dns:"),
+    ],
+)
+def test_what_is_not_a_list_is_refused_by_clients(address: str, message: str) -> None:
+    for kind in (resprobe.Client, resprobe.AsyncClient):
+        with pytest.raises(resprobe.InvalidRequest, match=message):
+            kind(address)
+
+
+def test_a_server_listens_at_one_address(start: Serve, tmp_path: Path) -> None:
+    with (
+        pytest.raises(StartError, match=r"'127\.0\.0\.1:1,127\.0\.0\.1' is not a host"),
+        start(tmp_path, at="127.0.0.1:1,127.0.0.1:2"),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("address", ["unix:/tmp/metrics", "dns:host:1", "ipv4:127.0.0.1:0"])

@@ -58,10 +58,10 @@ class IntegerTap:
 
 
 def is_tappable(addition: ResidualAddition) -> bool:
-    """Returns whether both operands have unsigned 8-bit codes, of a size that divides into pieces."""
+    """Returns whether both operands are images of unsigned 8-bit codes, of a size that divides into pieces."""
     operands = codes(addition.branch), codes(addition.shortcut)
     unsigned = all(one is not None and one.tensor.dtype == ir.DataType.UINT8 for one in operands)
-    return unsigned and _pieces(addition) is not None
+    return unsigned and len(branch_shape(addition)) == 3 and _pieces(addition) is not None
 
 
 def tap(graph: ir.Graph, addition: ResidualAddition, index: int) -> tuple[IntegerTap, Sequence[ir.Node]]:
