@@ -21,13 +21,15 @@ FILE = ".cuts.onnx"
 def outputs_without_each_block(
     lean: ir.Model, row: npt.NDArray[np.generic], directory: Path
 ) -> npt.NDArray[np.generic]:
-    """Runs a graph without each of its blocks, and returns its first output, [L, …].
+    """Runs a graph without each of its blocks, and returns its first output, [L, …]; nothing if it has no blocks.
 
     Args:
-        lean: Graph with residual additions, and with its weights in `directory`.
+        lean: Graph, with its weights in `directory`.
         row: Input for the graph, [1, …].
         directory: Directory of the weights; a file is written there for the moment.
     """
+    if next(iter(find(lean.graph)), None) is None:
+        return np.empty((0, 0))
     model = lean.clone()
     blocks = _add_cuts(model.graph)
     path = directory / FILE

@@ -31,7 +31,11 @@ def quantised_block(
         return build.op("DequantizeLinear", quantised, *numbers, shape=full)
 
     weights = build.constant(-np.eye(channels, dtype=np.float32).reshape(channels, channels, 1, 1))
-    branch = rounded(build.op("Conv", build.input, weights, shape=full), scales[0], zero_points[0])
+    layer = build.op("Conv", build.input, weights, shape=full)
+    branch = build.op(
+        "LeakyRelu", layer, shape=full, alpha=1.0
+    )  # a block has a non-linearity; this one changes nothing
+    branch = rounded(branch, scales[0], zero_points[0])
     model = build.model(build.op("Add", branch, rounded(build.input, scales[1], zero_points[1]), shape=full))
     for node in model.graph:
         for value in node.outputs:

@@ -265,4 +265,6 @@ def test_a_caller_that_goes_drops_what_is_under_way(timeout: float | None) -> No
         turns[0].set_result("")  # nobody minds
 
     server = run(Each(take, wait, refuse, LIMIT), ask)
-    assert server.state.counts.counts.pop((NAME, "DEADLINE_EXCEEDED" if timeout else "CANCELLED")) == 1
+    # At the deadline the client resets the call, and its reset may arrive before the deadline on the server's clock.
+    statuses = ("DEADLINE_EXCEEDED", "CANCELLED") if timeout else ("CANCELLED",)
+    assert [server.state.counts.counts.pop((NAME, one), 0) for one in statuses].count(1) == 1

@@ -134,7 +134,10 @@ def test_a_caller_that_goes_ends_its_method(kind: str, timeout: float | None) ->
         await ended.wait()
 
     server = run({kind: wait}, ask)
-    assert server.state.counts.counts == {(f"t.T/{kind}", "DEADLINE_EXCEEDED" if timeout else "CANCELLED"): 1}
+    # At the deadline the client resets the call, and its reset may arrive before the deadline on the server's clock.
+    ((counted, status),) = server.state.counts.counts
+    assert (counted, server.state.counts.counts[counted, status]) == (f"t.T/{kind}", 1)
+    assert status in (("DEADLINE_EXCEEDED", "CANCELLED") if timeout else ("CANCELLED",))
 
 
 def test_a_caller_that_goes_before_its_request_came(events: list[Any]) -> None:
