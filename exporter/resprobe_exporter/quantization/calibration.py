@@ -51,6 +51,8 @@ def load(
     if count < 1:
         raise ExporterError(f"--calibration-images {count}: expected 1 or more")
     train, test = _folder(directory, shape, seed) if dataset == "folder" else _parts(dataset, directory, shape)
+    if not len(train):
+        raise ExporterError(f"data set {dataset} has no training images to calibrate on")
     rows = np.sort(np.random.default_rng(seed).choice(len(train), min(count, len(train)), replace=False))
     return Calibration(dataset, train[rows], len(train), seed), test
 

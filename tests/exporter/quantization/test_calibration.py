@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from resprobe import datasets
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.quantization import calibration
 
@@ -49,3 +50,10 @@ def test_what_cannot_calibrate_is_one_sentence(
 ) -> None:
     with pytest.raises(ExporterError, match=message):
         calibration.load(dataset, tmp_path, shape, count, 0)  # type: ignore[arg-type]
+
+
+def test_a_data_set_without_training_images_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = datasets.load
+    monkeypatch.setattr(datasets, "load", lambda *words: load(*words).head(0 if words[2] == "train" else None))
+    with pytest.raises(ExporterError, match=r"^data set digits has no training images to calibrate on$"):
+        calibration.load("digits", None, (8, 8, 1), 10, 0)
