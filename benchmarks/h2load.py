@@ -1,7 +1,7 @@
 """Requests/s of servers side by side, load by h2load, which is written in C and sends one stored message.
 
     taskset -c 0 resprobe-server models --threads 1 --address 127.0.0.1:50051 &
-    taskset -c 0 python benchmarks/grpc_aio_server.py models --address 127.0.0.1:50052 &
+    taskset -c 0 python benchmarks/peers/grpc_aio_server.py models --address 127.0.0.1:50052 &
     taskset -c 1 python benchmarks/h2load.py resprobe=127.0.0.1:50051/resnet20 aio=127.0.0.1:50052/resnet20
 
 h2load is in Debian's nghttp2-client. The servers take turns; each is compared with the last one, as the median of the

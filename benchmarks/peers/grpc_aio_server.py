@@ -1,6 +1,6 @@
 """ModelInfer of this server's own services, on grpc.aio instead of gRPC's core.
 
-    taskset -c 0 python benchmarks/grpc_aio_server.py models
+    taskset -c 0 python benchmarks/peers/grpc_aio_server.py models
 
 For the figure in docs/architecture.md. Parsing, planning, batching and serializing are those of resprobe-server. Left
 out is what it does besides: limits on calls, tokens, counts of statuses, and answers without a task.
