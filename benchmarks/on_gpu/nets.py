@@ -45,7 +45,7 @@ class ResNet50(nn.Module):
         self.linear = nn.Linear(inputs, 1000)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Moves a copy of the net to the memory format."""
+        """Computes logits [n, 1000]."""
         logits: Tensor = self.linear(self.blocks(self.stem(x)).mean((2, 3)))
         return logits
 

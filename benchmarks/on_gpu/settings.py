@@ -8,6 +8,8 @@ from resprobe_server.config import Config
 from resprobe_server.execution.providers import Provider, choose
 
 Device = Literal["cuda", "cpu"]
+Precision = Literal["float32", "float16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "float16")
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,12 @@ class Model:
 
     @property
     def name(self) -> str:
-        """Name in the model repository."""
+        """Name of the float32 model in the model repository."""
         return f"resnet{self.depth}"
+
+    def named(self, precision: Precision) -> str:
+        """Returns the model's name in the model repository, as `exporter quantize` names it."""
+        return self.name if precision == "float32" else f"{self.name}-{precision}"
 
 
 FULL = (
@@ -71,16 +77,24 @@ class Settings:
         """Seconds of a turn."""
         return 0.02 if self.quick else 0.1
 
-    def directory(self, model: Model) -> Path:
+    def directory(self, model: Model, precision: Precision = "float32") -> Path:
         """Returns the directory of a model's graphs."""
-        return self.repository / model.name / "1"
+        return self.repository / model.named(precision) / "1"
+
+    def has(self, model: Model, precision: Precision = "float32") -> bool:
+        """Returns whether a model is in the repository."""
+        return (self.directory(model, precision) / "model.json").is_file()
 
     def written(self) -> list[Model]:
-        """Returns the models in the repository. Raises RuntimeError if there are none."""
-        found = [model for model in self.models if (self.directory(model) / "model.json").is_file()]
+        """Returns the models in the repository in float32. Raises RuntimeError if there are none."""
+        found = [model for model in self.models if self.has(model)]
         if not found:
             raise RuntimeError(f"no models in {self.repository}: the part `models` writes them")
         return found
+
+    def variants(self) -> list[tuple[Model, Precision]]:
+        """Returns the models in the repository with each precision that is there. Raises RuntimeError if none is."""
+        return [(model, one) for model in self.written() for one in PRECISIONS if self.has(model, one)]
 
     def provider(self, cuda_graphs: bool = False) -> Provider:
         """Returns the provider that graphs run on. Raises StartError if CUDA is wanted and does not work."""

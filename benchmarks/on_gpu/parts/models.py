@@ -16,7 +16,7 @@ from probe_cost import write_model
 
 from on_gpu import nets
 from on_gpu.results import Results
-from on_gpu.settings import Model, Settings
+from on_gpu.settings import PRECISIONS, Model, Settings
 
 EXPORTER = (sys.executable, "-m", "resprobe_exporter")
 PREPROCESSING = ("--mean", *map(str, nets.MEAN), "--std", *map(str, nets.STD))
@@ -25,7 +25,7 @@ PREPROCESSING = ("--mean", *map(str, nets.MEAN), "--std", *map(str, nets.STD))
 def run(settings: Settings, results: Results) -> None:
     """Adds a row for each model. Raises RuntimeError if none could be written."""
     table = results.table("Models", "model", "image", "weights", "written in, s", "failure")
-    missing = [model for model in settings.models if not (settings.directory(model) / "model.json").is_file()]
+    missing = [model for model in settings.models if not all(settings.has(model, one) for one in PRECISIONS)]
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         pools: dict[Model, Executor] = {}
@@ -45,8 +45,15 @@ def run(settings: Settings, results: Results) -> None:
 
 
 def _write(model: Model, settings: Settings) -> float:
-    """Writes a model. Returns the seconds that it took."""
+    """Writes a model in float32, and then in float16. Returns the seconds that it took."""
     begin = time.perf_counter()
+    if not settings.has(model):
+        _write_float32(model, settings)
+    _run(*EXPORTER, "quantize", model.name, "--precision", "float16", "--repository", str(settings.repository))
+    return time.perf_counter() - begin
+
+
+def _write_float32(model: Model, settings: Settings) -> None:
     where = "--repository", str(settings.repository), "--name", model.name
     if model.depth == 50:
         with tempfile.TemporaryDirectory() as folder:
@@ -56,7 +63,6 @@ def _write(model: Model, settings: Settings) -> float:
         _run(*EXPORTER, "convert", str(checkpoint), *PREPROCESSING, *where)
     else:
         write_model(model.depth, model.size, settings.repository, model.name)
-    return time.perf_counter() - begin
 
 
 def _published(model: Model, settings: Settings) -> Path | None:

@@ -1,4 +1,4 @@
-"""Every graph on the device against the CPU, on the same images: logits, block statistics and best classes."""
+"""Every graph on the device against float32 on the CPU, same images: logits, block statistics and best classes."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -15,7 +15,7 @@ from resprobe_server.execution.session import Session
 
 from on_gpu.graphs import GRAPHS, as_served, noise
 from on_gpu.results import Results
-from on_gpu.settings import Model, Settings
+from on_gpu.settings import PRECISIONS, Model, Settings
 from on_gpu.timing import reason
 
 Array = npt.NDArray[Any]
@@ -24,7 +24,7 @@ ROWS = 16  # in a batch; there are two of different images, so that a place that
 NOTES = (
     "Logits: largest |difference| in an image over the image's largest |logit|. Statistics: of ‖F(x)‖ and ‖s(x)‖ over "
     "themselves, of ⟨F(x), s(x)⟩ over ‖F(x)‖‖s(x)‖. The lesion graphs have a third of the blocks removed at random. "
-    "TF32 is ONNX Runtime's default on CUDA.",
+    "TF32 is ONNX Runtime's default on CUDA. float16 graphs are held against float32 on the CPU too.",
 )
 
 
@@ -39,7 +39,7 @@ def run(settings: Settings, results: Results) -> None:
             reference = Session(path, replace(Provider(), threads=1 if settings.quick else 0))
             batches = [_inputs(reference, part) for part in np.split(images, 2)]
             expected = [reference.run(batch) for batch in batches]
-            for way, make in _ways(path, settings):
+            for way, make in _ways(model, file, settings):
                 try:
                     runner = make()
                     found = [runner(batch) for batch in batches]
@@ -50,14 +50,19 @@ def run(settings: Settings, results: Results) -> None:
                 table.add(model.name, kind, name, way, *_compare(_join(found), _join(expected)))
 
 
-def _ways(path: Path, settings: Settings) -> Iterator[tuple[str, Callable[[], Callable[[Arrays], Arrays]]]]:
+def _ways(
+    model: Model, file: str, settings: Settings
+) -> Iterator[tuple[str, Callable[[], Callable[[Arrays], Arrays]]]]:
     """Returns ways to run a graph: their names, and functions that return a function of inputs."""
-    for recorded in settings.recordings:
-        provider = settings.provider(recorded)
-        what = "CPU" if provider.name == CPU else "TF32, CUDA graphs" if recorded else "TF32"
-        yield what, partial(_as_served, path, provider)
+    for precision in PRECISIONS:
+        if settings.has(model, precision):
+            path = settings.directory(model, precision) / file
+            for recorded in settings.recordings:
+                provider = settings.provider(recorded)
+                where = "CPU" if provider.name == CPU else "TF32" if precision == "float32" else "CUDA"
+                yield f"{precision}, {where}{', CUDA graphs' * recorded}", partial(_as_served, path, provider)
     if settings.device == "cuda":
-        yield "float32, TF32 off", partial(_without_tf32, path, settings.provider())
+        yield "float32, TF32 off", partial(_without_tf32, settings.directory(model) / file, settings.provider())
 
 
 def _as_served(path: Path, provider: Provider) -> Callable[[Arrays], Arrays]:

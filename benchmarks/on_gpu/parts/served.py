@@ -52,15 +52,15 @@ def run(settings: Settings, results: Results) -> None:
     with ExitStack() as stack:
         servers = _start(settings, stack, table)
         clients = stack.enter_context(started(max(load.clients for load in loads)))
-        for model in settings.written():
+        for model, precision in settings.variants():
             subjects = []
             for recorded, server in servers.items():
                 try:
-                    session = as_served(settings.directory(model) / LEAN, settings.provider(recorded))
+                    session = as_served(settings.directory(model, precision) / LEAN, settings.provider(recorded))
                     subjects.append(Subject(recorded, server, _raw(session, model)))
                 except Exception as error:  # whatever ONNX Runtime raises; the others go on
-                    table.note(f"{model.name}{', CUDA graphs' * recorded}: {reason(error)}")
-            _measure(model, subjects, clients, loads, settings, table)
+                    table.note(f"{model.named(precision)}{', CUDA graphs' * recorded}: {reason(error)}")
+            _measure(model.named(precision), subjects, clients, loads, settings, table)
 
 
 def _start(settings: Settings, stack: ExitStack, table: Rows) -> dict[bool, ServerProcess]:
@@ -95,19 +95,19 @@ def _raw(session: Session, model: Model) -> Run:
 
 
 def _measure(
-    model: Model, subjects: list[Subject], clients: Clients, loads: tuple[Load, ...], settings: Settings, table: Rows
+    model: str, subjects: list[Subject], clients: Clients, loads: tuple[Load, ...], settings: Settings, table: Rows
 ) -> None:
-    seconds, turns = (0.2, 1) if settings.quick else (0.7, 3)
+    seconds, turns = (0.2, 1) if settings.quick else (0.5, 3)
     raw: dict[bool, list[float]] = defaultdict(list)
     seen: dict[tuple[bool, Load], list[Seen]] = defaultdict(list)
     for _ in range(turns):
         for subject in subjects:
             raw[subject.recorded].append(BATCH / call_seconds(subject.raw, seconds / 3))
             for load in loads:
-                seen[subject.recorded, load].append(clients.ask(subject.server, model.name, load, seconds))
+                seen[subject.recorded, load].append(clients.ask(subject.server, model, load, seconds))
     for (recorded, load), found in seen.items():
         rate, limit = median(one.rate for one in found), median(raw[recorded])
         latencies = np.concatenate([one.latencies for one in found])
         p50, p99 = (float(one) * 1e3 for one in np.percentile(latencies, [50, 99])) if len(latencies) else (None, None)
         cores = median(one.cores for one in found)
-        table.add(model.name, load.name, recorded, rate, limit, rate / limit, p50, p99, cores)
+        table.add(model, load.name, recorded, rate, limit, rate / limit, p50, p99, cores)

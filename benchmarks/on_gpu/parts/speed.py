@@ -14,10 +14,10 @@ from on_gpu.timing import Race, Run
 
 LAST = torch.channels_last
 NOTES = (
-    "Images/s, median of turns. ONNX Runtime: images and answers stay on the device. With copies: as the server runs "
-    "it, images from the host, answers back. PyTorch: eager, images on the device, cuDNN searches for its fastest "
-    "kernels, float32 with TF32 where nothing else is said; bf16 and fp16 by autocast, for reference. All normalise "
-    "the pixels.",
+    "Images/s, median of turns. ONNX Runtime: float32 unless float16 is said; images and answers stay on the device. "
+    "With copies: as the server runs it, images from the host, answers back. PyTorch: eager, images on the device, "
+    "cuDNN searches for its fastest kernels, float32 with TF32 where nothing else is said; bf16 and fp16 by autocast, "
+    "for reference. All normalise the pixels.",
 )
 
 
@@ -40,9 +40,10 @@ def run(settings: Settings, results: Results) -> None:
 
 def _contenders(model: Model, settings: Settings) -> dict[str, Callable[[int], Run]]:
     """Returns functions that prepare each contender for a batch size. Sessions and nets are opened when first used."""
-    path, shape = settings.directory(model) / LEAN, (model.size, model.size, 3)
-    resident = cache(lambda recorded: Resident(path, settings.provider(recorded)))
-    copying, net = cache(lambda: as_served(path, settings.provider())), cache(lambda: nets.make(model))
+    shape = model.size, model.size, 3
+    resident = cache(lambda one, recorded: Resident(settings.directory(model, one) / LEAN, settings.provider(recorded)))
+    copying = cache(lambda: as_served(settings.directory(model) / LEAN, settings.provider()))
+    net = cache(lambda: nets.make(model))
 
     def copied(batch: int) -> Run:
         session, images = copying(), noise((batch, *shape))
@@ -52,13 +53,15 @@ def _contenders(model: Model, settings: Settings) -> dict[str, Callable[[int], R
         return nets.runner(net(), torch.from_numpy(noise((batch, *shape))).to(settings.device), form, autocast)
 
     found: dict[str, Callable[[int], Run]] = {
-        "ONNX Runtime": lambda batch: resident(False).at(batch),
+        "ONNX Runtime": lambda batch: resident("float32", False).at(batch),
+        "ONNX Runtime, float16": lambda batch: resident("float16", False).at(batch),
         "with copies": copied,
         "PyTorch": partial(eager, torch.contiguous_format, None),
         "channels_last": partial(eager, LAST, None),
     }
     if settings.device == "cuda":
-        found["ONNX Runtime, CUDA graph"] = lambda batch: resident(True).at(batch)
+        found["ONNX Runtime, CUDA graph"] = lambda batch: resident("float32", True).at(batch)
+        found["ONNX Runtime, float16, CUDA graph"] = lambda batch: resident("float16", True).at(batch)
         found["channels_last, bf16"] = partial(eager, LAST, torch.bfloat16)
         found["channels_last, fp16"] = partial(eager, LAST, torch.float16)
     return found
