@@ -28,7 +28,9 @@ def test_every_part_runs_on_the_cpu(tmp_path: Path) -> None:
         assert part["tables"], name
         assert all(table["rows"] for table in part["tables"]), name
     rows = parts["numerics"]["tables"][0]["rows"]
-    assert [row[2] for row in rows] == [one for one in ("lean", "probe", "lesion", "lesion and probe") for _ in range(2)]
+    assert [row[2] for row in rows] == [
+        one for one in ("lean", "probe", "lesion", "lesion and probe") for _ in range(2)
+    ]
     assert all(row[4] < 1e-6 for row in rows)  # the CPU against itself
     text = (tmp_path / "gpu.md").read_text()
     assert "CPUExecutionProvider" in text.splitlines()[2]

@@ -1,11 +1,16 @@
 """Helpers of the passes: size of a branch, constants that are shared, replaced operands."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 from resprobe_protos.contract import BLOCK_SCALE
 
 from resprobe_exporter.graph.residual import ResidualAddition, find
 
+MOST_INPUTS = (
+    32  # of a Concat that CUDA can record in a graph (ONNX Runtime 1.31, core/providers/cuda/tensor/concat.cc)
+)
 POINTWISE = frozenset({"Add", "Cast", "Div", "Dropout", "Identity", "Mul", "Sub"})
 ROW_MAJOR = frozenset(  # operators whose result lies in memory in the order of its axes
     {
@@ -92,3 +97,18 @@ def replace_operand(addition: ResidualAddition, operand: ir.Value, value: ir.Val
     for index, one in enumerate(addition.node.inputs):
         if one is operand:
             addition.node.replace_input_with(index, value)
+
+
+def join(tape: ir.tape.Tape, values: Sequence[ir.Value], axis: int) -> ir.Value:
+    """Creates nodes that concatenate values along an axis, none with more than MOST_INPUTS inputs.
+
+    The parts of many values are created last part first: ONNX Runtime computes the input of a node that stands last in
+    the file first, and the first blocks must be tapped first.
+    """
+    if len(values) == 1:
+        return values[0]
+    if len(values) <= MOST_INPUTS:
+        return tape.op("Concat", values, {"axis": axis})
+    starts = range(0, len(values), MOST_INPUTS)
+    parts = [join(tape, values[start : start + MOST_INPUTS], axis) for start in reversed(starts)]
+    return join(tape, parts[::-1], axis)

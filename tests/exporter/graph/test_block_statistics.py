@@ -95,6 +95,19 @@ def test_small_ratios_keep_their_digits() -> None:
     assert (blocks[..., 0] / blocks[..., 1] < 5e-3).all()
 
 
+def test_statistics_of_many_blocks_are_joined_in_steps_that_cuda_can_record() -> None:
+    build = Builder()
+    value = build.input
+    for _ in range(70):
+        branch = build.op("Mul", build.op("Relu", value), build.constant(np.full((4, 1, 1), 0.1, np.float32)))
+        value = build.op("Add", branch, value)
+    model = build.model(value)
+    AddBlockStatistics()(model)
+    assert max(len(node.inputs) for node in model.graph if node.op_type == "Concat") == 32
+    blocks = run(model, x=np.ones((1, 4, 6, 6), np.float32))[1]
+    np.testing.assert_allclose(blocks[0, :, 1], 12 * 1.1 ** np.arange(70), rtol=1e-4)
+
+
 def test_a_float16_graph_sums_in_float32() -> None:
     build = Builder()
     build.input.dtype = ir.DataType.FLOAT16

@@ -19,7 +19,7 @@ from resprobe_protos.contract import BLOCKS, STATISTICS
 
 from resprobe_exporter.graph.passes import integer_statistics
 from resprobe_exporter.graph.residual import ResidualAddition
-from resprobe_exporter.graph.utils import additions_to_tap, branch_shape, constant, is_image
+from resprobe_exporter.graph.utils import additions_to_tap, branch_shape, constant, is_image, join
 
 Tail = tuple[Sequence[ir.Node], ir.Value]  # nodes for the end of the graph, and their result, [n, 1, 4]
 
@@ -126,7 +126,7 @@ def _scale(addition: ResidualAddition) -> tuple[float, float, float, float]:
 def _scaled(graph: ir.Graph, totals: Sequence[ir.Value], scales: np.ndarray) -> ir.Value:
     """Joins the sums of blocks: [n, 1, 4] each, to [n, blocks, 4]."""
     tape = ir.tape.Tape(graph)
-    return tape.op("Mul", [tape.op("Concat", totals, {"axis": 1}), constant(graph, f"{BLOCKS}/scale", scales)])
+    return tape.op("Mul", [join(tape, totals, 1), constant(graph, f"{BLOCKS}/scale", scales)])
 
 
 def _finish(graph: ir.Graph, parts: Sequence[tuple[list[int], ir.Value]]) -> None:
@@ -138,7 +138,7 @@ def _finish(graph: ir.Graph, parts: Sequence[tuple[list[int], ir.Value]]) -> Non
     """
     tape = ir.tape.Tape(graph)
     order = [index for indices, _ in parts for index in indices]
-    sums = tape.op("Concat", [value for _, value in parts], {"axis": 1}) if len(parts) > 1 else parts[0][1]
+    sums = join(tape, [value for _, value in parts], 1)
     if order != sorted(order):
         sums = tape.op("Gather", [sums, constant(graph, f"{BLOCKS}/order", np.argsort(order))], {"axis": 1})
     lengths, others = tape.op_multi_out("Split", [sums], {"axis": 2, "num_outputs": 2}, num_outputs=2)

@@ -28,7 +28,7 @@ from resprobe_protos.contract import BLOCKS
 
 from resprobe_exporter.graph.quantised import codes
 from resprobe_exporter.graph.residual import ResidualAddition
-from resprobe_exporter.graph.utils import branch_shape, constant
+from resprobe_exporter.graph.utils import branch_shape, constant, join
 
 PIECES = (8, 16, 32)  # of a tensor; more where the sum over a piece could exceed 32 bits
 LARGEST_TERM = 255 * 128
@@ -102,7 +102,7 @@ def sums(graph: ir.Graph, taps: Sequence[IntegerTap]) -> tuple[list[int], ir.Val
     order = sorted(taps, key=lambda one: (one.pieces, one.index))
     groups = [list(group) for _, group in groupby(order, key=lambda one: one.pieces)]
     moments = [_moments(graph, tape, group) for group in groups]
-    joined = tape.op("Concat", moments, {"axis": 1}) if len(moments) > 1 else moments[0]
+    joined = join(tape, moments, 1)
     axis = constant(graph, f"{BLOCKS}/moments", np.array([2]))
     linear, offset, scale = (
         constant(graph, f"{BLOCKS}/integer_{name}", np.stack([getattr(one, name) for one in order]))
@@ -118,7 +118,7 @@ def _moments(graph: ir.Graph, tape: ir.tape.Tape, taps: Sequence[IntegerTap]) ->
     """Sums over pieces: the five moments of blocks with so many pieces, float64 [n, blocks, 5]."""
     pieces, products = taps[0].pieces, [one.products for one in taps]
     shape = np.array([0, len(taps), (2 * pieces + 1) * 2 * pieces])
-    joined = tape.op("Concat", products, {"axis": 1}) if len(taps) > 1 else products[0]
+    joined = join(tape, products, 1)
     rows = tape.op("Reshape", [joined, constant(graph, f"{BLOCKS}/products{pieces}", shape)])
     exact = tape.op("Cast", [rows], {"to": ir.DataType.DOUBLE})
     return tape.op("MatMul", [exact, constant(graph, f"{BLOCKS}/diagonals{pieces}", _diagonals(pieces))])
