@@ -64,8 +64,9 @@ class Config:
     Without an address, there is no such port."""
     device: DeviceName = "auto"
     """Device that runs the graphs. auto: CUDA if there is a GPU, else the CPU. Others fail if it cannot be used."""
-    cuda_graphs: bool = False
-    """Record the work of CUDA for each batch size and replay it: faster for small nets. Needs --device cuda."""
+    cuda_graphs: bool = True
+    """On CUDA, record the work of each batch size once and replay it. Without it every batch runs as the largest
+    one, because CUDA plans its convolutions anew, for a tenth of a second or more, when the batch size changes."""
     engines: Path | None = None
     """Directory that keeps the engines of TensorRT. Without one, every start builds them, which can last minutes."""
     threads: int = 0

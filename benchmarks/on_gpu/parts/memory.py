@@ -30,7 +30,7 @@ def run(settings: Settings, results: Results) -> None:
     """Adds a row for each quarter of the load."""
     seconds, warm_up, callers = (1.0, 0.2, 4) if settings.quick else (60.0, 5.0, 32)
     model = settings.written()[0]
-    flags = ["--cuda-graphs"] if settings.device == "cuda" else ["--threads", "1"]
+    flags = ["--threads", "1"] if settings.device == "cpu" else []
     minutes = seconds / 60 / QUARTERS
     options = soak.Options(settings.repository, model.name, minutes, warm_up, callers, interval=seconds / 60)
     title = f"Memory over {seconds:g} s of load, {model.name}"

@@ -83,7 +83,7 @@ def _start(settings: Settings, stack: ExitStack, table: Rows) -> dict[bool, Serv
 
 
 def _serve(settings: Settings, recorded: bool) -> AbstractContextManager[ServerProcess]:
-    flags = ["--cuda-graphs"] * recorded + ["--threads", "1"] * settings.quick
+    flags = ["--cuda-graphs" if recorded else "--no-cuda-graphs", *["--threads", "1"] * settings.quick]
     return start(settings.repository, "--mode", "once", "--device", settings.device, *flags)
 
 

@@ -46,11 +46,9 @@ def choose(config: Config) -> Provider:
         StartError: The configured device does not work on this machine.
     """
     name = _choose(config.device)
-    if config.cuda_graphs and name != CUDA:
-        raise StartError(f"--cuda-graphs: graphs run on {name} here; they need --device cuda")
     if config.engines is not None and name != TENSORRT:
         raise StartError(f"--engines: graphs run on {name} here; TensorRT's engines need --device tensorrt")
-    return Provider(name, config.threads, config.cuda_graphs, config.engines, config.max_batch)
+    return Provider(name, config.threads, config.cuda_graphs and name == CUDA, config.engines, config.max_batch)
 
 
 def _choose(device: DeviceName) -> str:
@@ -80,6 +78,17 @@ def batch_sizes(provider: str, max_batch: int) -> tuple[int, ...]:
     if provider == CPU:
         return tuple(sorted({1, max_batch}))
     return (*(1 << power for power in range((max_batch - 1).bit_length())), max_batch)
+
+
+def padded_sizes(provider: Provider, recorded: bool, max_batch: int) -> tuple[int, ...]:
+    """Returns the sizes that batches on a GPU are filled up to, in ascending order.
+
+    CUDA without recorded graphs has one: it plans all convolutions anew when the size of a batch is not that of the
+    last one, which takes longer than the batch.
+    """
+    if provider.name == CUDA and not recorded:
+        return (max_batch,)
+    return batch_sizes(provider.name, max_batch)
 
 
 def open_session(graph: Path | bytes, provider: Provider) -> onnxruntime.InferenceSession:

@@ -27,6 +27,7 @@ class Session:
 
     Attributes:
         provider: Execution provider that is really used.
+        recorded: Whether CUDA records its work for each batch size, and replays it.
         inputs: Inputs of the graph.
         outputs: Outputs of the graph.
         may_batch: Whether the declared shapes leave room for a batch: all inputs share a first axis, which is free or
@@ -56,6 +57,7 @@ class Session:
         self.may_batch = len(set(rows_in)) == 1 and sizes == ({self.fixed} if self.fixed else set())
         self._names = [output.name for output in self.outputs]
         self._bound: Bound | None = None
+        self.recorded = False
         self._quiet = onnxruntime.RunOptions()
         self._quiet.log_severity_level = 4  # its exceptions say the same, and are sent to the client
 
@@ -67,9 +69,20 @@ class Session:
         """
         if self.provider == CPU or not all(map(can_be_bound, (*self.inputs, *self.outputs))):
             return False
-        recorded = self._wanted.cuda_graphs and self._record()
-        self._bound = Bound(self._session, self.inputs, self.outputs, "cuda", recorded)
+        if self._wanted.cuda_graphs:
+            try:
+                self._session, self.recorded = open_session(self._path, self._wanted), True
+            except Exception as error:  # ONNX Runtime has no class of its own for this
+                self.bind_unrecorded(error)
+                return True
+        self._bound = Bound(self._session, self.inputs, self.outputs, "cuda", self.recorded)
         return True
+
+    def bind_unrecorded(self, reason: Exception) -> None:
+        """Opens the graph again without CUDA graphs, because CUDA cannot record it: it must be warmed up again."""
+        log.warning("runs without CUDA graphs", graph=str(self._path), reason=shorten(str(reason)))
+        self._session, self.recorded = open_session(self._path, replace(self._wanted, cuda_graphs=False)), False
+        self._bound = Bound(self._session, self.inputs, self.outputs, "cuda", recorded=False)
 
     def run(self, inputs: Arrays) -> Arrays:
         """Runs one batch.
@@ -92,15 +105,6 @@ class Session:
                 raise
             raise InvalidRequest(f"the model cannot work with these inputs: {shorten(str(error))}") from error
         return dict(zip(self._names, found, strict=True))
-
-    def _record(self) -> bool:
-        """Opens the graph again with CUDA graphs. Returns whether it can be run with them."""
-        try:
-            self._session = open_session(self._path, self._wanted)
-        except Exception as error:  # ONNX Runtime has no class of its own for this
-            log.warning("runs without CUDA graphs", graph=str(self._path), reason=str(error))
-            return False
-        return True
 
 
 def shorten(reason: str) -> str:

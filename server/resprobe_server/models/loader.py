@@ -9,7 +9,7 @@ from resprobe_protos.contract import BLOCKS, BRANCH_L2, LEAN, LESION, PROBE, SHO
 from resprobe_server.config import Config
 from resprobe_server.execution.adapters import Padded, Whole
 from resprobe_server.execution.graph import Graph, Tensor
-from resprobe_server.execution.providers import CPU, batch_sizes, choose
+from resprobe_server.execution.providers import CPU, batch_sizes, choose, padded_sizes
 from resprobe_server.execution.session import Session
 from resprobe_server.models import description
 from resprobe_server.models.ratio_sampler import Ratios, Sampler, Watched
@@ -75,7 +75,7 @@ class Loader:
         trials = {LEAN: examined.trial or trial.Trial({}, {})}
         for file, session in sessions.items():
             if (examined.batched and session.bind()) or file != LEAN:
-                trials[file] = trial.run(session, tuple(trials[LEAN].seconds), examined.sample)
+                trials[file] = trial.run_recorded(session, tuple(trials[LEAN].seconds), examined.sample)
         return conclude(lean, examined, trials, configured, max_batch)
 
     def _assemble(
@@ -92,7 +92,7 @@ class Loader:
                 digest=description.digest(model),
             )
         )
-        graphs, ratios = self._sampled(model, sessions)
+        graphs, ratios = self._sampled(model, {file: self._batched(sessions[file], findings) for file in sessions})
         batchers = {file: self._batcher(file, found, graphs[file], sessions[file], findings) for file in sessions}
         return Version(
             description=model,
@@ -109,27 +109,31 @@ class Loader:
             notes=tuple(findings.notes),
         )
 
-    def _sampled(self, model: pb.Model, sessions: Sessions) -> tuple[Mapping[str, Graph], Ratios | None]:
+    def _batched(self, session: Session, findings: Findings) -> Graph:
+        """Returns a graph that runs batches of any size up to the largest one."""
+        if not findings.batched:
+            return Whole(session)
+        if session.fixed > 1:
+            return Padded(session, (session.fixed,))
+        if self._provider.name != CPU:
+            return Padded(session, padded_sizes(self._provider, session.recorded, findings.max_batch))
+        return session
+
+    def _sampled(self, model: pb.Model, graphs: Mapping[str, Graph]) -> tuple[Mapping[str, Graph], Ratios | None]:
         """Returns the graphs to run by file, and the ratios that are sampled from them. If None, none are sampled."""
         config, has_ratios = self._config, {BRANCH_L2, SHORTCUT_L2} <= set(model.statistics)
-        if PROBE not in sessions or not (has_ratios and config.metrics_address and config.ratio_sample):
-            return sessions, None
-        lean, probe = sessions[LEAN], sessions[PROBE]
+        if PROBE not in graphs or not (has_ratios and config.metrics_address and config.ratio_sample):
+            return graphs, None
+        lean, probe = graphs[LEAN], graphs[PROBE]
         ratios = Ratios(list(model.statistics), len(model.blocks))
         sampler = Sampler(ratios, probe, BLOCKS, config.ratio_sample, self._device.when_idle)
         watched = {LEAN: Watched(lean, sampler.after_lean), PROBE: Watched(probe, sampler.after_probe)}
-        return {**sessions, **watched}, ratios
+        return {**graphs, **watched}, ratios
 
     def _batcher(self, file: str, found: Found, graph: Graph, session: Session, findings: Findings) -> Batcher:
-        config, max_batch = self._config, findings.max_batch
-        if not findings.batched:
-            graph = Whole(graph)
-        elif session.fixed > 1:
-            graph = Padded(graph, (session.fixed,))
-        elif self._provider.name != CPU:
-            graph = Padded(graph, batch_sizes(self._provider.name, max_batch))
+        config = self._config
         options = BatchOptions(
-            max_batch,
+            findings.max_batch,
             config.max_queue,
             max_wait=config.max_wait / 1000,
             urgent=file == LEAN,

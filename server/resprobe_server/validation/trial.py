@@ -47,6 +47,17 @@ def run(session: Session, batch_sizes: Sequence[int], sample: Sample) -> Trial:
     return Trial(seconds, outputs)
 
 
+def run_recorded(session: Session, batch_sizes: Sequence[int], sample: Sample) -> Trial:
+    """Runs a graph as `run` does; one that CUDA cannot record runs again, and from then on, without CUDA graphs."""
+    try:
+        return run(session, batch_sizes, sample)
+    except Exception as error:  # ONNX Runtime has no class of its own for this
+        if not session.recorded:
+            raise
+        session.bind_unrecorded(error)
+        return run(session, batch_sizes, sample)
+
+
 def check(trials: Mapping[str, Trial], classes: int | None, blocks: tuple[int, int], batched: bool) -> None:
     """Checks that the outputs fit the description, and that all graphs return the same.
 

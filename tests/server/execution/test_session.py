@@ -101,7 +101,6 @@ def test_one_profile_for_tensorrt(repository: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"device": "cpu", "cuda_graphs": True}, "--cuda-graphs: graphs run on CPUExecutionProvider here"),
         ({"device": "cpu", "engines": Path()}, "--engines: graphs run on CPUExecutionProvider here"),
     ],
 )
