@@ -1,5 +1,6 @@
 """Loads versions: opens their graphs, runs each one before it serves, and creates their batchers."""
 
+import operator
 import time
 from collections.abc import Mapping, Sequence
 
@@ -74,8 +75,10 @@ class Loader:
         examined = independence.examine(lean, batch_sizes(self._provider.name, max_batch), agreed)
         trials = {LEAN: examined.trial or trial.Trial({}, {})}
         for file, session in sessions.items():
-            if (examined.batched and session.bind()) or file != LEAN:
-                trials[file] = trial.run_recorded(session, tuple(trials[LEAN].seconds), examined.sample)
+            bound = examined.batched and session.bind()
+            if bound or file != LEAN:
+                call = self._device.call if bound else operator.call
+                trials[file] = trial.run_recorded(session, tuple(trials[LEAN].seconds), examined.sample, call)
         return conclude(lean, examined, trials, configured, max_batch)
 
     def _assemble(

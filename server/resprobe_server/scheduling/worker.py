@@ -11,7 +11,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TypeAlias
+from concurrent.futures import Future, wait
+from typing import TypeAlias, TypeVar
 
 from resprobe_server.execution.graph import Graph
 from resprobe_server.scheduling.batcher import Batcher, BatchOptions
@@ -22,7 +23,9 @@ from resprobe_server.tracer import Tracer
 QUIET = 0.005  # seconds without a request after which the device counts as idle
 SHORTEST_REST, LONGEST_REST = 0.0005, 0.002  # seconds
 REST = 0.2  # share of a batch's time for which the poller rests
+CHECK = 1.0  # seconds between two looks at whether the thread still runs
 Job: TypeAlias = Callable[[], None]
+Result = TypeVar("Result")
 
 
 class Device:
@@ -36,7 +39,7 @@ class Device:
             budget: Bytes that may wait for all graphs together. If None, they are not bounded.
         """
         self._tracer, self._budget = tracer, budget or Budget()
-        self._inbox: queue.SimpleQueue[tuple[Batcher, Work] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[Batcher, Work] | Job | None] = queue.SimpleQueue()
         self._active: list[Batcher] = []  # those whose queue is not empty
         self._spare: deque[Job] = deque()  # jobs for an idle device
         self._stopping = False
@@ -64,6 +67,33 @@ class Device:
         Call it on the device's thread, which is where the job runs. The job must not raise.
         """
         self._spare.append(job)
+
+    def call(self, function: Callable[[], Result]) -> Result:
+        """Calls a function on the device's thread between two batches, and waits for its result.
+
+        Call it on another thread than the device's and the event loop's. CUDA keeps what it has recorded for each
+        thread: a graph that the device replays must be recorded on its thread. Before the thread has started, the
+        function runs at once.
+
+        Raises:
+            RuntimeError: The device has stopped.
+            Exception: Any error of the function.
+        """
+        if self._thread.ident is None:
+            return function()
+        future: Future[Result] = Future()
+
+        def job() -> None:
+            try:
+                future.set_result(function())
+            except BaseException as error:  # raised again by the thread that waits
+                future.set_exception(error)
+
+        self._inbox.put(job)
+        while not wait([future], CHECK).done:
+            if not self._thread.is_alive() and not future.done():
+                raise RuntimeError("the device has stopped")
+        return future.result()
 
     @property
     def busy(self) -> bool:
@@ -124,9 +154,12 @@ class Device:
         finally:
             self._waits.clear()
 
-    def _accept(self, entry: tuple[Batcher, Work] | None) -> None:
+    def _accept(self, entry: tuple[Batcher, Work] | Job | None) -> None:
         if entry is None:
             self._stopping = True
+            return
+        if callable(entry):
+            entry()
             return
         batcher, work = entry
         if not batcher.queue:

@@ -4,9 +4,12 @@ The exporter has compared them with PyTorch. This finds mistakes made later: fil
 device that computes nonsense.
 """
 
+import operator
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 from resprobe_protos.contract import BLOCKS, LOGITS
@@ -15,6 +18,7 @@ from resprobe_server.execution.graph import Arrays
 from resprobe_server.execution.session import Session
 from resprobe_server.validation.samples import Sample
 
+Call: TypeAlias = Callable[[Callable[[], Arrays]], Arrays]
 TOLERANCE = 1e-2  # of the largest logit: another net is off by about 1, float16 and TensorFloat-32 by 1e-3
 
 
@@ -35,27 +39,34 @@ class Trial:
     outputs: Arrays
 
 
-def run(session: Session, batch_sizes: Sequence[int], sample: Sample) -> Trial:
-    """Runs a graph once for each batch size, in ascending order, on the same inputs each time."""
+def run(session: Session, batch_sizes: Sequence[int], sample: Sample, call: Call = operator.call) -> Trial:
+    """Runs a graph once for each batch size, in ascending order, on the same inputs each time.
+
+    Args:
+        session: Graph to run.
+        batch_sizes: Batch sizes.
+        sample: Kind of inputs.
+        call: Calls a function, on the thread that is to run the graph.
+    """
     seconds: dict[int, float] = {}
     outputs: Arrays = {}
     for rows in batch_sizes:
         inputs = sample.draw(session.inputs, rows)
         begin = time.perf_counter()
-        outputs = session.run(inputs)
+        outputs = call(partial(session.run, inputs))
         seconds[rows] = time.perf_counter() - begin
     return Trial(seconds, outputs)
 
 
-def run_recorded(session: Session, batch_sizes: Sequence[int], sample: Sample) -> Trial:
+def run_recorded(session: Session, batch_sizes: Sequence[int], sample: Sample, call: Call = operator.call) -> Trial:
     """Runs a graph as `run` does; one that CUDA cannot record runs again, and from then on, without CUDA graphs."""
     try:
-        return run(session, batch_sizes, sample)
+        return run(session, batch_sizes, sample, call)
     except Exception as error:  # ONNX Runtime has no class of its own for this
         if not session.recorded:
             raise
         session.bind_unrecorded(error)
-        return run(session, batch_sizes, sample)
+        return run(session, batch_sizes, sample, call)
 
 
 def check(trials: Mapping[str, Trial], classes: int | None, blocks: tuple[int, int], batched: bool) -> None:

@@ -120,6 +120,26 @@ def test_spare_work_runs_on_an_idle_device_only() -> None:
     assert asyncio.run(drive()) == ["batch"] * 5 + ["spare"]
 
 
+def test_a_function_is_called_on_the_devices_thread_between_batches() -> None:
+    def fail() -> None:
+        raise ValueError("no such size")
+
+    async def drive() -> list[str]:
+        here = Device()
+        assert here.call(lambda: threading.current_thread()) is threading.current_thread()  # not started yet
+        async with Device() as device:
+            batcher = device.batcher(Recorder(), BatchOptions(1, 100))
+            name = asyncio.to_thread(device.call, lambda: threading.current_thread().name)
+            *_, found = await asyncio.gather(*(batcher.submit(numbers(index, 1)) for index in range(5)), name)
+            with pytest.raises(ValueError, match="no such size"):
+                await asyncio.to_thread(device.call, fail)
+        with pytest.raises(RuntimeError, match="has stopped"):
+            await asyncio.to_thread(device.call, fail)
+        return [str(found)]
+
+    assert asyncio.run(drive()) == ["device"]
+
+
 def test_who_rests_does_so_while_a_batch_runs_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resprobe_server.scheduling.worker.LONGEST_REST", 20.0)
     monkeypatch.setattr("resprobe_server.scheduling.worker.REST", 1e12)
