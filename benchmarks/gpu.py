@@ -35,8 +35,8 @@ class Options:
     quick: tyro.conf.FlagCreatePairsOff[bool] = False
     """Run every part with tiny settings to check the benchmark itself; the figures then mean nothing."""
     parts: str = ""
-    """Parts to run, separated by commas: machine, models, numerics, speed, served, cost, memory, training, compiled. If
-    empty, all, but without compiled if --quick is set."""
+    """Parts to run, separated by commas: machine, models, numerics, speed, served, cost, memory, training, compiled,
+    accuracy. If empty, all, but accuracy only with --data, and compiled not with --quick."""
     minutes: float = 5.0
     """Maximum minutes for all parts together; the report names the parts that were left out."""
     models: Path | None = None
@@ -50,7 +50,8 @@ class Options:
 def chosen(options: Options) -> list[str]:
     """Returns the parts to run, in order. Exits if one is unknown."""
     wanted = [part.strip() for part in options.parts.split(",") if part.strip()]
-    wanted = wanted or [part for part in PARTS if not (options.quick and part == "compiled")]
+    without = {"compiled"} if options.quick else {"accuracy"} if options.data is None else set()
+    wanted = wanted or [part for part in PARTS if part not in without]
     if unknown := [part for part in wanted if part not in PARTS]:
         sys.exit(f"--parts {','.join(unknown)}: expected some of {', '.join(PARTS)}")
     if any(PARTS[part].reads_models for part in wanted):

@@ -23,5 +23,6 @@ PARTS: Mapping[str, Part] = {
     "training": Part("Training", 90, False),
     "memory": Part("Memory under load", 130),
     "compiled": Part("torch.compile", 90),
+    "accuracy": Part("Time to an accuracy", 240, False),
 }
 """Parts in the order in which they run: those that take longest for the least are last."""
