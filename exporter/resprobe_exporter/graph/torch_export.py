@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from resprobe_exporter.errors import CheckFailed
 from resprobe_exporter.graph.passes.conv_shortcut import PadShortcutToConv
 from resprobe_exporter.graph.residual import find
-from resprobe_exporter.nets.blocks import as_image
+from resprobe_exporter.nets.layers import StandardisedConv, as_image
 from resprobe_exporter.nets.resnet import ResNet
 
 SCOPES = "pkg.torch.onnx.name_scopes"  # torch's exporter writes a node's module path there
@@ -44,9 +44,14 @@ class Served(nn.Module):
 
 
 def fold_batch_norms(net: ResNet) -> ResNet:
-    """Returns a copy in which each batch norm is part of the convolution before it; computed in float64."""
+    """Returns a copy in which each batch norm is part of the convolution before it; computed in float64.
+
+    Weights that are standardised when they are used are standardised for good.
+    """
     folded = copy.deepcopy(net).cpu().double().eval()
     for module in folded.modules():
+        if isinstance(module, StandardisedConv):
+            module.settle()
         for conv, norm in getattr(module, "norm_after", {}).items():
             if isinstance(getattr(module, norm, None), nn.BatchNorm2d):
                 setattr(module, conv, fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm)))

@@ -1,24 +1,16 @@
-"""Blocks of residual and plain nets, as modules whose names end up in the exported graph.
+"""Basic blocks of residual and plain nets, as modules whose names end up in the exported graph.
 
-`norm_after` of a module names its convolutions that a batch norm reads: the two can be folded into one.
+`norm_after` of a module names its convolutions that a norm reads: a batch norm can be folded into them.
 """
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from resprobe_exporter.nets.info import Shortcut
-
-WIDTHS = (16, 32, 64)  # channels of the three stages
-
-
-def as_image(values: Sequence[float] | Tensor) -> Tensor:
-    """Returns a value for each channel [c], or for each pixel [c, h, w], as float32 that broadcasts over images."""
-    tensor = torch.as_tensor(values, dtype=torch.float32)
-    return tensor.view(-1, 1, 1) if tensor.ndim == 1 else tensor
+from resprobe_exporter.nets.architecture import Architecture
+from resprobe_exporter.nets.layers import activation, conv, norm
+from resprobe_exporter.nets.shortcuts import make_shortcut
 
 
 class Addition(nn.Module):
@@ -29,94 +21,74 @@ class Addition(nn.Module):
         return branch + shortcut
 
 
-class PadShortcut(nn.Module):
-    """Option A: every `stride`-th position of x, with zero channels added on both sides; no parameters.
+class ResidualBlock(nn.Module, ABC):
+    """Block with a branch F(x) and a shortcut s(x).
 
-    With `append`, all zero channels follow x. With `pool`, `stride`×`stride` positions are averaged, not sampled.
+    Attributes:
+        inputs: Channels of x.
+        outputs: Channels of the sum.
+        stride: Stride of branch and shortcut.
+        shortcut: Module that computes s(x).
+        add: Module that adds.
     """
 
-    def __init__(self, stride: int, added: int, append: bool = False, pool: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, shape: Architecture) -> None:
         super().__init__()
-        self.stride, self.before, self.pool = stride, 0 if append else added // 2, pool
-        self.after = added - self.before
+        self.inputs, self.outputs, self.stride = inputs, outputs, stride
+        self.active = activation(shape)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps [n, c, h, w] to [n, c + added, ⌈h / stride⌉, ⌈w / stride⌉]."""
-        if not self.pool:
-            x = x[:, :, :: self.stride, :: self.stride]
-        elif self.stride > 1:
-            x = functional.avg_pool2d(x, self.stride, ceil_mode=True)
-        return functional.pad(x, (0, 0, 0, 0, self.before, self.after))
+    def end(self, shape: Architecture) -> None:
+        """Adds shortcut and addition, after the layers of the branch."""
+        self.shortcut = make_shortcut(shape, self.inputs, self.outputs, self.stride)
+        self.add = Addition()
 
-
-class Projection(nn.Module):
-    """Options B and C: a 1×1 convolution, with a batch norm in post-activation nets."""
-
-    norm_after: ClassVar = {"conv": "bn"}
-
-    def __init__(self, inputs: int, outputs: int, stride: int, norm: bool) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-        self.bn: nn.Module = nn.BatchNorm2d(outputs) if norm else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps [n, inputs, h, w] to [n, outputs, ⌈h / stride⌉, ⌈w / stride⌉]."""
-        projected: Tensor = self.bn(self.conv(x))
-        return projected
-
-
-def conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    """Creates a padded 3×3 convolution without a bias: a batch norm follows or precedes it."""
-    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-
-
-def make_shortcut(option: Shortcut, inputs: int, outputs: int, stride: int, *, norm: bool) -> nn.Module:
-    """Creates the shortcut of a block; with `norm`, a projection has a batch norm, as in post-activation nets."""
-    grows = stride != 1 or inputs != outputs
-    if option == "C" or (option == "B" and grows):
-        return Projection(inputs, outputs, stride, norm)
-    if not grows:
-        return nn.Identity()
-    return PadShortcut(stride, outputs - inputs, append="append" in option, pool="avgpool" in option)
+    @property
+    @abstractmethod
+    def last_norm(self) -> nn.Module | None:
+        """Norm that ends the branch. If None, a convolution does."""
 
 
 class PlainBlock(nn.Module):
-    """Two 3×3 layers, each with batch norm and ReLU; no shortcut."""
+    """Two 3×3 layers, each with batch norm and activation; no shortcut."""
 
     norm_after: ClassVar = {"conv1": "bn1", "conv2": "bn2"}
 
-    def __init__(self, inputs: int, outputs: int, stride: int, option: Shortcut) -> None:
-        del option  # a plain net has no shortcuts; the argument keeps the blocks interchangeable
+    def __init__(self, inputs: int, outputs: int, stride: int, shape: Architecture) -> None:
         super().__init__()
-        self.conv1, self.bn1 = conv3x3(inputs, outputs, stride), nn.BatchNorm2d(outputs)
-        self.conv2, self.bn2 = conv3x3(outputs, outputs), nn.BatchNorm2d(outputs)
+        self.conv1, self.bn1 = conv(shape, inputs, outputs, 3, stride), norm(shape, outputs)
+        self.conv2, self.bn2 = conv(shape, outputs, outputs), norm(shape, outputs)
+        self.active = activation(shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps [n, inputs, h, w] to [n, outputs, h / stride, w / stride]."""
-        x = functional.relu(self.bn1(self.conv1(x)))
-        return functional.relu(self.bn2(self.conv2(x)))
+        x = self.active(self.bn1(self.conv1(x)))
+        return self.active(self.bn2(self.conv2(x)))
 
 
-class BasicBlock(nn.Module):
+class BasicBlock(ResidualBlock):
     """relu(F(x) + s(x)) with F = bn(conv(relu(bn(conv(x))))): He et al. 2015, Fig. 2."""
 
     norm_after: ClassVar = {"conv1": "bn1", "conv2": "bn2"}
 
-    def __init__(self, inputs: int, outputs: int, stride: int, option: Shortcut) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = conv3x3(inputs, outputs, stride), nn.BatchNorm2d(outputs)
-        self.conv2, self.bn2 = conv3x3(outputs, outputs), nn.BatchNorm2d(outputs)
-        self.shortcut = make_shortcut(option, inputs, outputs, stride, norm=True)
-        self.add = Addition()
+    def __init__(self, inputs: int, outputs: int, stride: int, shape: Architecture) -> None:
+        super().__init__(inputs, outputs, stride, shape)
+        self.conv1, self.bn1 = conv(shape, inputs, outputs, 3, stride), norm(shape, outputs)
+        self.conv2, self.bn2 = conv(shape, outputs, outputs), norm(shape, outputs)
+        self.end(shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps [n, inputs, h, w] to [n, outputs, h / stride, w / stride]."""
-        branch = functional.relu(self.bn1(self.conv1(x)))
+        branch = self.active(self.bn1(self.conv1(x)))
         branch = self.bn2(self.conv2(branch))
-        return functional.relu(self.add(branch, self.shortcut(x)))
+        return self.active(self.add(branch, self.shortcut(x)))
+
+    @property
+    def last_norm(self) -> nn.Module:
+        """Norm that ends the branch."""
+        return self.bn2
 
 
-class PreactBlock(nn.Module):
+class PreactBlock(ResidualBlock):
     """F(x) + s(x) with F = conv(relu(bn(conv(relu(bn(x)))))): He et al. 2016, Fig. 1b.
 
     Where the shape changes, the shortcut starts from the first activation, as the branch does.
@@ -124,19 +96,20 @@ class PreactBlock(nn.Module):
 
     norm_after: ClassVar = {"conv1": "bn2"}
 
-    def __init__(self, inputs: int, outputs: int, stride: int, option: Shortcut) -> None:
-        super().__init__()
-        self.bn1, self.conv1 = nn.BatchNorm2d(inputs), conv3x3(inputs, outputs, stride)
-        self.bn2, self.conv2 = nn.BatchNorm2d(outputs), conv3x3(outputs, outputs)
-        self.shortcut = make_shortcut(option, inputs, outputs, stride, norm=False)
-        self.add = Addition()
+    def __init__(self, inputs: int, outputs: int, stride: int, shape: Architecture) -> None:
+        super().__init__(inputs, outputs, stride, shape)
+        self.bn1, self.conv1 = norm(shape, inputs), conv(shape, inputs, outputs, 3, stride)
+        self.bn2, self.conv2 = norm(shape, outputs), conv(shape, outputs, outputs)
+        self.end(shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps [n, inputs, h, w] to [n, outputs, h / stride, w / stride]."""
-        active = functional.relu(self.bn1(x))
-        branch = self.conv2(functional.relu(self.bn2(self.conv1(active))))
+        active = self.active(self.bn1(x))
+        branch = self.conv2(self.active(self.bn2(self.conv1(active))))
         total: Tensor = self.add(branch, self.shortcut(x if isinstance(self.shortcut, nn.Identity) else active))
         return total
 
-
-BLOCKS = {"resnet": BasicBlock, "plain": PlainBlock, "preact": PreactBlock}
+    @property
+    def last_norm(self) -> None:
+        """None: a convolution ends the branch."""
+        return None

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 Family = Literal["resnet", "plain", "preact"]
-Shortcut = Literal["A", "A-append", "A-avgpool", "A-append-avgpool", "B", "C"]  # the option that a net is built with
+Shortcut = Literal["A", "A-append", "A-avgpool", "A-append-avgpool", "B", "B-avgpool", "C"]  # what a net is built with
 ShortcutKind = Literal["identity", "pad", "projection"]  # what the shortcut of a single block does
 BranchKind = Literal["conv", "attention", "mlp"]  # what a branch is made of
 AxisKind = Literal["channels", "tokens", "depth", "height", "width"]

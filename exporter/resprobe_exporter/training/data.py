@@ -12,7 +12,7 @@ from resprobe._classes import match
 from resprobe.errors import DatasetError, InvalidRequest
 from torch import Tensor
 
-from resprobe_exporter.nets.blocks import as_image
+from resprobe_exporter.nets.layers import as_image
 
 TEST_SHARE = 0.2  # of a folder that has no split of its own
 
