@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 
 import torch
-from resprobe_exporter.nets.blocks import as_image
+from resprobe_exporter.nets.layers import as_image
 from resprobe_exporter.nets.resnet import Architecture, ResNet
 from torch import Tensor, nn
 

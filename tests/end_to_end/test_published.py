@@ -12,8 +12,8 @@ import pytest
 import resprobe
 from resprobe import datasets
 from resprobe.analysis.collect import sweep
+from resprobe_exporter.checkpoints import reading, state_dict
 from resprobe_exporter.commands import block_table
-from resprobe_exporter.importing import state_dict
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.versions import convert, evaluation, metadata, test_set
 
@@ -39,7 +39,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for depth, file in CHECKPOINTS.items():
         path = Path(str(ROOT)) / "checkpoints" / file
         weights = state_dict.read(path)
-        net = convert.architecture_of(weights, convert.NetOptions(depth=depth))
+        net = reading.architecture_of(weights, reading.NetOptions(depth=depth))
         convert.convert(weights, net, preprocessing, None, None, root)
     return root
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from resprobe_exporter.importing import state_dict
+from resprobe_exporter.checkpoints import reading, state_dict
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.quantization import calibration, quantize, source
 from resprobe_exporter.quantization.calibration import Calibration
@@ -34,7 +34,7 @@ def images() -> tuple[Calibration, LabelledImages]:
 def published(depth: int, root: Path) -> Source:
     """Converts a published net to a float32 version."""
     weights = state_dict.read(Path(str(ROOT)) / "checkpoints" / CHECKPOINTS[depth])
-    net = convert.architecture_of(weights, convert.NetOptions(depth=depth))
+    net = reading.architecture_of(weights, reading.NetOptions(depth=depth))
     preprocessing = Preprocessing((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
     return source.read(convert.convert(weights, net, preprocessing, tuple(names), None, root).directory)

@@ -88,7 +88,11 @@ def create(name: str) -> nn.Module:
     """Returns a net with random weights, and with statistics of batch norms and layer scales that are not trivial."""
     timm = import_timm()
     torch.manual_seed(0)
-    net: nn.Module = timm.create_model(name).eval()
+    return give_statistics(timm.create_model(name).eval())
+
+
+def give_statistics(net: nn.Module) -> nn.Module:
+    """Gives batch norms and layer scales of a net values that are not trivial."""
     with torch.no_grad():
         for module in net.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_var is not None:

@@ -3,13 +3,14 @@
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import tyro
 from resprobe import datasets
 
+from resprobe_exporter.commands.net_options import NetCommand
 from resprobe_exporter.commands.options import Device, choose_device
 from resprobe_exporter.commands.precision import SecondModel
-from resprobe_exporter.nets.info import Family, Shortcut
 from resprobe_exporter.quantization.settings import Precision
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Build:
+class Build(NetCommand):
     """Train a net and write it as a new version.
 
     Without --dataset it trains on scikit-learn's digits, which need no download.
@@ -27,27 +28,20 @@ class Build:
       exporter build --depth 20 --family plain
       exporter build --depth 56 --shortcut B --dataset cifar10 --data ~/cifar --name resnet56b
       exporter build --depth 20 --dataset folder --data ~/pictures --image-size 64
+      exporter build --net resnet18 --dataset folder --data ~/pictures --size 64
+      exporter build --net resnet50 --groups 32 --width-per-group 4 --dataset folder --data ~/pictures --size 224
       exporter build --depth 110 --recipe paper --dataset cifar10 --data ~/cifar --checkpoint run --resume
       exporter build --depth 20 --precision int8
       exporter build --depth 56 --log-file run.jsonl --record-every 50
       torchrun --standalone --nproc-per-node 2 -m resprobe_exporter build --depth 56 --dataset cifar10 --data ~/cifar
     """
 
-    depth: int
-    """Number of weighted layers: 6n+2, for example 20, 32, 44, 56, 110, 1202."""
-    family: Family = "resnet"
-    """Kind of net. resnet: ReLU after the addition (He et al. 2015). plain: the same layers without shortcuts. preact:
-    batch norm and ReLU before each convolution (He et al. 2016)."""
-    shortcut: Shortcut = "A"
-    """Shortcut option. A: where the number of channels changes, take every second position and add zero channels on
-    both sides. A-append: add the zero channels after the others, as fb.resnet.torch does. A-avgpool, A-append-avgpool:
-    average 2×2 positions. B: a projection where the number of channels changes. C: projections everywhere."""
     dataset: datasets.Name = "digits"
     """Data set to train on. digits: scikit-learn's. cifar10, cifar100: the binary layout. folder: a directory of
     pictures for each class."""
     data: Path | None = None
     """Directory of the data set's files. Not used for digits."""
-    image_size: int = 32
+    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 32
     """Height and width in pixels to which the pictures of a folder are resized."""
     mirror: bool | None = None
     """Mirror training images at random. Default: for all data sets but digits."""
@@ -82,7 +76,7 @@ class Build:
     repository: Path = Path("models")
     """Model repository to write to."""
     name: str | None = None
-    """Name of the model. Default: family and depth, for example resnet20."""
+    """Name of the model. Default: that of the net, for example resnet20 or resnext50_32x4d."""
     json: bool = False
     """Print the result as JSON."""
 
@@ -94,19 +88,19 @@ class Build:
         self._check()
         second = SecondModel(self.precision, self.dataset, self.data)
         second.check()
-        name = self.name or f"{self.family}{self.depth}"
-        version = build(self._training(), self._running(), self.repository, name)
+        training = self._training()
+        name = self.name or training.architecture.name
+        version = build(training, self._running(), self.repository, name)
         if version is not None:
             second.finish(version, begin, self.repository, self.json)
 
     def _training(self) -> "Training":
         """Reads the data, and fits the net to them."""
         from resprobe_exporter import progress
-        from resprobe_exporter.nets.resnet import Architecture
         from resprobe_exporter.training import data, recipes
         from resprobe_exporter.versions.build import Training
 
-        architecture = Architecture(self.family, self.depth, self.shortcut)
+        architecture = self.architecture()
         recipe = recipes.choose(self.recipe, self.dataset, self.epochs)
         loaded = data.load(
             self.dataset,

@@ -1,6 +1,6 @@
 """Everything that decides a net's shape, as a value without torch."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import get_args
 
 from resprobe_exporter.errors import ArchitectureError
@@ -54,7 +54,9 @@ class Architecture:
                 "at least 1×1 and 2 are needed"
             )
         if self.family == "plain" and self.stages.bottleneck:
-            raise ArchitectureError(f"plain nets have basic blocks, and {self.stages.name('resnet', False)} bottlenecks")
+            raise ArchitectureError(
+                f"plain nets have basic blocks, and {self.stages.name('resnet', False)} bottlenecks"
+            )
         if self.family != "preact" and self.stages.bit:
             raise ArchitectureError(f"nets of Big Transfer are pre-activation nets, not {self.family}")
 
@@ -62,7 +64,7 @@ class Architecture:
     def stages(self) -> Layout:
         """Layout of the net, whether it was given or follows from the depth."""
         n = (self.depth - 2) // 6
-        return replace(CIFAR, blocks=(n, n, n)) if self.layout is None else self.layout
+        return CIFAR.of((n, n, n)) if self.layout is None else self.layout
 
     @property
     def name(self) -> str:

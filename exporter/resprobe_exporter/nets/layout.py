@@ -5,7 +5,7 @@ ResNet (Zagoruyko & Komodakis 2016, as torchvision builds it) and ResNeXt (Xie e
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from resprobe_exporter.errors import ArchitectureError
@@ -26,8 +26,8 @@ class Layout:
         blocks: Number of blocks in each stage. All stages but the first begin with stride 2.
         bottleneck: Whether blocks are bottlenecks (1×1, 3×3, 1×1) or basic (3×3, 3×3).
         width: Channels of the stem. Stage s, from 0, has width · 2^s channels, and four times as many with bottlenecks.
-        stem: First layers. 3x3: one layer of stride 1. 7x7: one of stride 2. deep: three 3×3 layers, the first of stride
-            2 (ResNet-D, He et al. 2018, arXiv 1812.01187). tiered: the same with fewer channels in the first.
+        stem: First layers. 3x3: one layer of stride 1. 7x7: one of stride 2. deep: three 3×3 layers, the first of
+            stride 2 (ResNet-D, He et al. 2018, arXiv 1812.01187). tiered: the same with fewer channels in the first.
         pool: Whether a 3×3 max pool of stride 2 follows the stem.
         groups: Groups of a bottleneck's 3×3 layer: the cardinality of ResNeXt.
         width_per_group: Channels of each of these groups in a stage of width 64; 128 makes a Wide ResNet.
@@ -65,8 +65,8 @@ class Layout:
             )
         if not self.bottleneck and (self.groups, self.width_per_group) != (1, 64):
             raise ArchitectureError(
-                f"{self.groups} groups of {self.width_per_group} channels: basic blocks have 1 of 64; only bottlenecks, "
-                "of depth 50 and more, have others"
+                f"{self.groups} groups of {self.width_per_group} channels: basic blocks have 1 of 64; only bottlenecks "
+                "have others"
             )
 
     @property
@@ -85,9 +85,13 @@ class Layout:
         half, width = self.width // 2, self.width
         return {"deep": (half, half, width), "tiered": (3 * width // 8, half, width)}.get(self.stem, (width,))
 
+    def of(self, blocks: tuple[int, ...]) -> "Layout":
+        """Returns the same layout with other numbers of blocks."""
+        return replace(self, blocks=blocks)
+
     def outputs(self, stage: int) -> int:
         """Returns the channels of a stage's sums; stages count from 0."""
-        return self.width * 2**stage * (EXPANSION if self.bottleneck else 1)
+        return (self.width << stage) * (EXPANSION if self.bottleneck else 1)
 
     def inner(self, outputs: int) -> int:
         """Returns the channels of the 3×3 layer of a bottleneck whose sum has so many channels."""

@@ -14,7 +14,7 @@ from resprobe import datasets
 from torch import Tensor, nn
 from torch.nn import functional
 
-from resprobe_exporter.importing import state_dict
+from resprobe_exporter.checkpoints import state_dict
 from resprobe_exporter.nets.resnet import Architecture, ResNet
 from resprobe_exporter.study.plan import Job, StudyPlan
 from resprobe_exporter.study.record import Record, Snapshot

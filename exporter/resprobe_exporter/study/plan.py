@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from resprobe import datasets
 
+from resprobe_exporter.checkpoints import state_dict
+from resprobe_exporter.checkpoints.examine import examine
 from resprobe_exporter.errors import ExporterError
-from resprobe_exporter.importing import state_dict
 from resprobe_exporter.nets.info import Shortcut
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture
@@ -137,7 +138,12 @@ def _imported(nets: ImportedNets) -> Iterator[Job]:
     files: Mapping[Family, tuple[Path, ...]] = {"plain": nets.plain, "resnet": nets.resnet}
     for family, paths in files.items():
         for path in paths:
-            depth = state_dict.examine(state_dict.read(path, nets.weights)).depth
+            found = examine(state_dict.read(path, nets.weights))
+            if found.layout is not None:
+                raise ExporterError(
+                    f"{path} holds a net for ImageNet; the study measures nets for CIFAR, of depth 6n+2"
+                )
+            depth = found.depth
             seed = counts[family, depth] = counts.get((family, depth), -1) + 1
             yield Job(family, depth, seed, path)
 

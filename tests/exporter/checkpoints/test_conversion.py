@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from resprobe_exporter.checkpoints import reading, state_dict
 from resprobe_exporter.errors import CheckpointError, ExporterError
-from resprobe_exporter.importing import state_dict
 from resprobe_exporter.importing.class_names import read_labels
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture, ResNet
@@ -20,7 +20,7 @@ from tests.support.commands import Run
 from tests.support.nets import small_net
 
 GREY = ["--mean", "0.3", "--std", "0.37", "--height", "8", "--width", "8"]
-WANTED = convert.NetOptions(height=8, width=8)
+WANTED = reading.NetOptions(height=8, width=8)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 def read(path: Path, **wanted: Any) -> Architecture:
-    return convert.architecture_of(state_dict.read(path), convert.NetOptions(height=8, width=8, **wanted))
+    return reading.architecture_of(state_dict.read(path), reading.NetOptions(height=8, width=8, **wanted))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_variants_of_option_a(
 
     def converted(shortcut: Any, name: str) -> metadata.Model:
         weights = state_dict.read(path)
-        net = convert.architecture_of(weights, convert.NetOptions(shortcut=shortcut, height=8, width=8))
+        net = reading.architecture_of(weights, reading.NetOptions(shortcut=shortcut, height=8, width=8))
         return convert.convert(weights, net, preprocessing, None, test_set, tmp_path, name).description
 
     expected = trainer.evaluate(appending, digits.test, digits).accuracy
@@ -103,7 +103,7 @@ def test_an_accuracy_near_chance_is_suspicious(
     saved: Path, test_set: LabelledImages, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = state_dict.read(saved)
-    net = convert.architecture_of(weights, WANTED)
+    net = reading.architecture_of(weights, WANTED)
     convert.convert(weights, net, Preprocessing((0.3,), (0.37,)), None, test_set, tmp_path, "net")
     said = capsys.readouterr().err
     assert "suspicious: an accuracy of 0." in said
@@ -179,7 +179,7 @@ def test_a_data_set_with_some_of_the_classes(
 ) -> None:
     """Names decide: a subset in another order gives the same accuracy on its images as all classes give."""
     weights, names = state_dict.read(saved), tuple(f"digit {place}" for place in range(10))
-    net = convert.architecture_of(weights, WANTED)
+    net = reading.architecture_of(weights, WANTED)
     rows = np.isin(test_set.labels, (3, 7))
     part = LabelledImages(
         "few", test_set.images[rows], np.where(test_set.labels[rows] == 3, 1, 0), ("digit 7", "digit 3")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from resprobe_exporter.checkpoints import examine, state_dict
 from resprobe_exporter.errors import CheckpointError
-from resprobe_exporter.importing import state_dict
 from resprobe_exporter.nets.resnet import Architecture, ResNet
 from safetensors.torch import save_file
 
@@ -40,7 +40,7 @@ def test_every_form_gives_the_same_net(tmp_path: Path, spelling: object, suffix:
     state_dict.fill(net, weights)
     image = torch.randn(2, 1, 8, 8)
     assert torch.equal(net.eval()(image), source(image))
-    assert state_dict.examine(weights) == state_dict.ExaminedNet("resnet", 8, "B", 1, 10)
+    assert examine.examine(weights) == examine.ExaminedNet("resnet", 8, "B", 1, 10)
 
 
 def test_what_does_not_fit_is_listed_and_nothing_changes(tmp_path: Path) -> None:

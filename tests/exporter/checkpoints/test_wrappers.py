@@ -13,8 +13,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from resprobe_exporter.checkpoints import examine, state_dict, wrappers
 from resprobe_exporter.errors import CheckpointError
-from resprobe_exporter.importing import state_dict, wrappers
 from resprobe_exporter.nets.resnet import ResNet
 from safetensors.torch import save_file
 
@@ -45,7 +45,7 @@ def spoiled() -> ResNet:
 
 
 def assert_same(weights: state_dict.Weights) -> None:
-    assert state_dict.examine(weights) == state_dict.ExaminedNet("resnet", 8, "A", 1, 10)
+    assert examine.examine(weights) == examine.ExaminedNet("resnet", 8, "A", 1, 10)
     net = ResNet(NET.architecture)
     state_dict.fill(net, weights)
     for name, value in NET.state_dict().items():
@@ -133,7 +133,7 @@ def test_several_nets_in_a_file(tmp_path: Path, content: dict[str, Any], listed:
     if "nets" not in content:
         assert_same(state_dict.read(path, "ema"))
         raw = state_dict.read(path, "raw")
-        assert not raw.tensors["linear.weight"].any()
+        assert not raw["linear.weight"].any()
     found = wrappers.find(torch.load(path))
     assert_same(state_dict.read(path, found[1].name))
     with pytest.raises(CheckpointError, match=r"--weights nonsense is none of the weights in .*raw"):
@@ -238,7 +238,7 @@ def renamed(**changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
 def test_other_nets_are_refused_as_what_they_are(tmp_path: Path, tensors: dict[str, Any], message: str) -> None:
     torch.save(tensors, tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match=message):
-        state_dict.examine(state_dict.read(tmp_path / "net.pt"))
+        examine.examine(state_dict.read(tmp_path / "net.pt"))
 
 
 @pytest.mark.parametrize("family", ["resnet", "preact"])
@@ -246,5 +246,5 @@ def test_other_nets_are_refused_as_what_they_are(tmp_path: Path, tensors: dict[s
 @pytest.mark.parametrize("depth", [8, 20])
 def test_a_net_is_read_off_its_names(tmp_path: Path, family: str, shortcut: str, depth: int) -> None:
     torch.save(small_net(family, shortcut, 8, 3, depth).state_dict(), tmp_path / "net.pt")
-    found = state_dict.examine(state_dict.read(tmp_path / "net.pt"))
-    assert found == state_dict.ExaminedNet(family, depth, shortcut, 3, 10)  # type: ignore[arg-type]
+    found = examine.examine(state_dict.read(tmp_path / "net.pt"))
+    assert found == examine.ExaminedNet(family, depth, shortcut, 3, 10)  # type: ignore[arg-type]
