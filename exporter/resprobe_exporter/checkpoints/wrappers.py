@@ -15,7 +15,7 @@ from resprobe_exporter.errors import CheckpointError
 COUNTERS = ("num_batches_tracked", "n_averaged")  # of batch norms and averages; not used after training
 WRAPPERS = frozenset({"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})  # torch's own
 # Beginning of a parameter's name, in our spelling or in others'.
-ROOT = re.compile(r"(?:^|(?<=\.))(?:(?:layer|stage)\d+|stages\.\d+\.blocks|conv1|bn1?|linear|fc)\.")
+ROOT = re.compile(r"(?:^|(?<=\.))(?:(?:layer|stage)\d+|stages\.\d+\.blocks|stem|conv1|bn1?|linear|fc)\.")
 _BLOCK = re.compile(r"(?:(?:layer|stage)\d+|stages\.\d+\.blocks)\.")
 _AVERAGED = re.compile(r"(?:^|[^a-z])(?:ema|swa|averaged?|avg|shadow)(?:$|[^a-z])", re.IGNORECASE)
 _SKIPPED = re.compile(r"(?:optim|sched|scaler|grad)", re.IGNORECASE)  # keys of tensors that are not weights

@@ -4,7 +4,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from resprobe_exporter.nets.architecture import Architecture
 from resprobe_exporter.nets.layers import activation, conv, norm
@@ -42,6 +44,23 @@ def make_pool(shape: Architecture) -> nn.Module:
     layout = shape.stages
     if not layout.pool:
         return nn.Identity()
-    if layout.bit:  # no activation precedes it, so zeros are not the same as nothing
-        return nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(3, 2))
-    return nn.MaxPool2d(3, 2, padding=1)
+    return ZeroPaddedPool(shape) if layout.bit else nn.MaxPool2d(3, 2, padding=1)
+
+
+class ZeroPaddedPool(nn.Module):
+    """3×3 max pool of stride 2 over images with zeros around them, as Big Transfer has it before the first activation.
+
+    A pad before the pool would do, but ONNX Runtime 1.31 fuses the two and then pads with the lowest number instead.
+    """
+
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        lowest = torch.finfo(torch.float16).min  # a number in all precisions
+        sides = [-(-side // 2) for side in (shape.height, shape.width)]
+        padded = functional.pad(torch.full((1, 1, *sides), lowest), (1, 1, 1, 1))
+        self.border: Tensor
+        self.register_buffer("border", functional.max_pool2d(padded, 3, 2), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps [n, c, h, w] to [n, c, ⌈h / 2⌉, ⌈w / 2⌉]."""
+        return torch.maximum(functional.max_pool2d(x, 3, 2, padding=1), self.border)
