@@ -112,7 +112,7 @@ def test_nets_of_timm(tmp_path: Path, source: str, name: str) -> None:
 
 
 def test_options_for_what_weights_do_not_tell(tmp_path: Path) -> None:
-    """timm's own options, which leave no trace in the weights."""
+    """Options of timm that leave no trace in the weights."""
     timm = import_timm()
     net = give_statistics(timm.create_model("resnet18", act_layer="silu").eval())
     check(net, "resnet18", tmp_path / "net.pth", activation="silu")

@@ -98,10 +98,11 @@ def exporter(*modules: str) -> set[str]:
         ("exporter/resprobe_exporter/training", exporter("errors", "nets")),
         ("exporter/resprobe_exporter/graph", exporter("errors", "nets")),
         ("exporter/resprobe_exporter/verification", exporter("errors", "nets", "graph")),
+        ("exporter/resprobe_exporter/checkpoints", exporter("errors", "nets")),
         ("exporter/resprobe_exporter/importing", exporter("errors", "progress", "nets", "graph", "verification")),
         (
             "exporter/resprobe_exporter/versions",
-            exporter("errors", "progress", "nets", "training", "graph", "verification", "importing"),
+            exporter(*("errors", "progress", "nets", "training", "graph", "verification", "checkpoints", "importing")),
         ),
         *((f"server/resprobe_server/{room}", {f"resprobe_server.{name}" for name in names}) for room, names in SERVER),
     ],

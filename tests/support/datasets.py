@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from resprobe import datasets
 from resprobe.datasets import CIFAR
 
 
@@ -26,3 +27,14 @@ def write_folder(directory: Path, sizes: dict[str, int]) -> None:
         (directory / name).mkdir(parents=True)
         for index in range(count):
             Image.new("RGB", (10, 20), (index, 0, 0)).save(directory / name / f"{index}.png")
+
+
+def write_digits(directory: Path, count: int) -> None:
+    """Pictures of scikit-learn's digits, so many of each class."""
+    images = datasets.load("digits", None, "train")
+    for label, name in enumerate(images.classes):
+        (directory / name).mkdir(parents=True)
+        for index, row in enumerate(np.flatnonzero(images.labels == label)[:count]):
+            Image.fromarray(np.asarray(images.images[row])[..., 0]).convert("RGB").save(
+                directory / name / f"{index}.png"
+            )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from resprobe._results import html
 from resprobe._results.tabular import Column, Tabular
@@ -60,6 +61,35 @@ class Quantization:
         return f"{self.source_name}/{self.source_version}"
 
 
+class Sized(Protocol):
+    """Block whose sum has these sizes."""
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Axes of the sum after the batch axis."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the sum."""
+
+    @property
+    def height(self) -> int:
+        """Height of the sum, or the number of its positions."""
+
+    @property
+    def width(self) -> int:
+        """Width of the sum, or 1."""
+
+
+def shape_of_sum(block: Sized) -> str:
+    """Returns the sizes of a sum: channels×height×width of an image, tokens×channels, or the length of a vector."""
+    if block.axes == ("channels",):
+        return str(block.channels)
+    if "tokens" in block.axes:
+        return f"{block.height}×{block.channels}"
+    return f"{block.channels}×{block.height}×{block.width}"
+
+
 @dataclass(frozen=True)
 class Block:
     """One residual block of a served model.
@@ -98,11 +128,7 @@ class Block:
     @property
     def shape(self) -> str:
         """Sizes of the sum: channels×height×width of an image, tokens×channels, or the length of a vector."""
-        if self.axes == ("channels",):
-            return str(self.channels)
-        if "tokens" in self.axes:
-            return f"{self.height}×{self.channels}"
-        return f"{self.channels}×{self.height}×{self.width}"
+        return shape_of_sum(self)
 
     @property
     def size(self) -> int:

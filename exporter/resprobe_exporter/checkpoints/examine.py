@@ -108,7 +108,7 @@ def _layout(weights: Weights, blocks: tuple[int, ...], family: Family) -> Layout
         raise CheckpointError(
             f"{weights.path} holds a {stem} stem of {width} channels and stages of {listed(list(map(str, sums)))} "
             f"channels; expected stages of {width}, each with twice as many as the one before, and with bottlenecks 4 "
-            f"times as many; {SUPPORTED}"
+            "times as many"
         )
     return layout
 
@@ -123,7 +123,7 @@ def _stem(weights: Weights) -> tuple[Stem, int]:
         return "7x7", width
     if (kernel, other) == (3, 3):
         return "3x3", width
-    raise CheckpointError(f"{weights.path} begins with a {kernel}×{other} layer; expected 7×7 or 3×3: {SUPPORTED}")
+    raise CheckpointError(f"{weights.path} begins with a {kernel}×{other} layer, not 7×7 or 3×3: {SUPPORTED}")
 
 
 def _check_count(weights: Weights, layout: Layout, depth: int | None) -> None:

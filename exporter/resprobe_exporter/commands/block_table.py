@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from resprobe._results.model import shape_of_sum
 from resprobe_protos import resprobe_pb2 as pb
 from rich import box
 from rich.table import Table
@@ -52,15 +53,6 @@ class BlockRow:
     noise: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
-    def size(self) -> str:
-        """Sizes of the sum: channels×height×width of an image, tokens×channels, or the length of a vector."""
-        if self.axes == ("channels",):
-            return str(self.channels)
-        if "tokens" in self.axes:
-            return f"{self.height}×{self.channels}"
-        return f"{self.channels}×{self.height}×{self.width}"
-
-    @property
     def deviation(self) -> float | None:
         """Relative deviation of the measured standard deviation from the closed form. If None, one is not known."""
         if self.measured_std is None or not self.response_std:
@@ -92,13 +84,13 @@ def rows(model: metadata.Model, measured: Measurement | None) -> list[BlockRow]:
     ]
 
 
-def summary(model: metadata.Model, measured: Measurement | None) -> str:
-    """Describes a version in a few lines."""
+def summary(model: metadata.Model, measured: Measurement | None, multiply_adds: int | None) -> str:
+    """Describes a version in a few lines. If `multiply_adds` is None, they are not known."""
     image = model.image
     images = f"images {image.height}×{image.width}×{image.channels}, {len(model.classes)} classes"
     lines = [
         f"{model.name} version {model.version}: {model.family}, depth {model.depth}, "
-        f"{model.parameter_count:,} parameters, {len(model.blocks)} residual blocks",
+        f"{model.parameter_count:,} parameters, {_giga(multiply_adds)}{len(model.blocks)} residual blocks",
         f"{images if model.HasField('image') else 'tensors instead of images'}, weights from {model.provenance.source}",
     ]
     if model.HasField("evaluation"):
@@ -125,7 +117,7 @@ def block_table(blocks: list[BlockRow], measured: Measurement | None) -> Table:
     for heading in headings:
         grid.add_column(heading, justify="right", no_wrap=True)
     for block in blocks:
-        cells = [block.name, block.shortcut, block.size]
+        cells = [block.name, block.shortcut, shape_of_sum(block)]
         cells += [_number(block.response_std), _number(block.baseline_ratio)]
         if measured is not None:
             deviation = "–" if block.deviation is None else f"{block.deviation:+.1%}"
@@ -136,7 +128,9 @@ def block_table(blocks: list[BlockRow], measured: Measurement | None) -> Table:
     return grid
 
 
-def as_json(model: metadata.Model, blocks: list[BlockRow], measured: Measurement | None) -> dict[str, Any]:
+def as_json(
+    model: metadata.Model, blocks: list[BlockRow], measured: Measurement | None, multiply_adds: int | None
+) -> dict[str, Any]:
     """Returns the blocks as JSON."""
     result: dict[str, Any] = {
         "name": model.name,
@@ -144,6 +138,7 @@ def as_json(model: metadata.Model, blocks: list[BlockRow], measured: Measurement
         "family": model.family,
         "depth": model.depth,
         "parameters": model.parameter_count,
+        "multiply_adds": multiply_adds,
         "precision": model.precision,
         "blocks": [{**vars(block), "deviation": block.deviation} for block in blocks],
     }
@@ -169,6 +164,14 @@ def _noise(noise: pb.BlockNoise) -> Mapping[str, float]:
         "ratio_before": noise.ratio_before,
         "ratio_after": noise.ratio_after,
     }
+
+
+def _giga(multiply_adds: int | None) -> str:
+    """Returns multiply-adds for one image in billions, as Table 1 of He et al. 2015 gives them, or in millions."""
+    if multiply_adds is None:
+        return ""
+    power, digits = (1e9, "⁹") if multiply_adds >= 1e8 else (1e6, "⁶")
+    return f"{multiply_adds / power:.3g} ×10{digits} multiply-adds, "
 
 
 def _number(value: float | None) -> str:

@@ -3,11 +3,16 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 from resprobe import datasets
+from resprobe_protos.contract import LEAN
 
 from resprobe_exporter.commands.options import console
+
+if TYPE_CHECKING:
+    from resprobe_exporter.versions.metadata import Model
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,30 @@ class Inspect:
             images = test_set.load(self.dataset, self.data, shape, self.limit)
             measured = evaluation.measure_version(self.directory, model, images)
         blocks = block_table.rows(model, measured)
+        count = _multiply_adds(self.directory, model)
         if self.json:
-            print(json.dumps(block_table.as_json(model, blocks, measured)))
+            print(json.dumps(block_table.as_json(model, blocks, measured, count)))
         else:
-            console.print(block_table.summary(model, measured), markup=False)
+            console.print(block_table.summary(model, measured, count), markup=False)
             if blocks:
                 console.print(block_table.block_table(blocks, measured))
+
+
+def _multiply_adds(directory: Path, model: "Model") -> int | None:
+    """Counts the multiply-adds of the lean graph for one image. If None, they are not known."""
+    import onnx_ir as ir
+    from onnx_ir.passes.common import ShapeInferencePass
+
+    from resprobe_exporter.graph.multiply_adds import multiply_adds
+    from resprobe_exporter.versions import metadata
+
+    selecting = [block.shortcut_tensor for block in model.blocks if block.shortcut == metadata.KINDS["pad"]]
+    path = directory / LEAN
+    if not path.is_file():
+        return None
+    graph = ir.load(path)
+    found = multiply_adds(graph.graph, selecting)
+    if found is None:  # quantised graphs lack shapes
+        ShapeInferencePass(check_type=False, strict_mode=False)(graph)
+        found = multiply_adds(graph.graph, selecting)
+    return found

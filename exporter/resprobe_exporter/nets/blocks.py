@@ -111,5 +111,5 @@ class PreactBlock(ResidualBlock):
 
     @property
     def last_norm(self) -> None:
-        """None: a convolution ends the branch."""
+        """Nothing: a convolution ends the branch."""
         return None

@@ -66,5 +66,5 @@ class PreactBottleneck(ResidualBlock):
 
     @property
     def last_norm(self) -> None:
-        """None: a convolution ends the branch."""
+        """Nothing: a convolution ends the branch."""
         return None

@@ -224,11 +224,17 @@ def renamed(**changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
     [
         (
             renamed(stage4__block0__conv1__weight=torch.ones(1)),
-            "holds 4 stages, of 1, 1, 1 and 1 blocks: expected three",
+            r"lacks stage4\.block0\.conv2\.weight; it holds bn1\.bias",
         ),
-        (renamed(stage2__block1__conv1__weight=torch.ones(1)), "holds 3 stages, of 1, 2 and 1 blocks"),
-        (renamed(stage1__block0__conv3__weight=torch.ones(1)), "holds bottleneck blocks of three layers"),
-        (renamed(conv1__weight=torch.ones(64, 3, 7, 7)), "holds a 7×7 layer of 64 channels and stages of 16, 32, 64"),
+        (
+            renamed(stage2__block1__conv1__weight=torch.ones(1)),
+            "holds 3 stages of 1, 2 and 1 blocks, which no published net has",
+        ),
+        (
+            renamed(stage1__block0__conv3__weight=torch.ones(1)),
+            r"stage1\.block0\.conv3\.weight is \[1\]; expected 4 dim",
+        ),
+        (renamed(conv1__weight=torch.ones(64, 3, 7, 7)), "holds a 7x7 stem of 64 channels and stages of 16, 32, 64"),
         (renamed(stage3__block0__conv2__weight=torch.ones(640, 640, 3, 3)), "stages of 16, 32, 640"),
         (renamed(linear__weight=None), "lacks linear.weight"),
         ({"linear.bias": torch.ones(10)}, "holds no blocks"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import Run, listening
-from tests.support.datasets import write_cifar, write_folder
+from tests.support.datasets import write_cifar, write_digits, write_folder
 
 
 def test_build_inspect_and_convert(run: Run, tmp_path: Path) -> None:
@@ -57,9 +57,30 @@ def test_build_from_files(run: Run, tmp_path: Path) -> None:
     assert json.loads(out)["name"] == "preact8"
 
 
+@pytest.mark.long
+def test_a_net_for_imagenet_learns_small_pictures_of_a_folder(run: Run, tmp_path: Path) -> None:
+    write_digits(tmp_path / "pictures", 60)
+    folder = ["--dataset", "folder", "--data", str(tmp_path / "pictures"), "--size", "32", "--mirror", "False"]
+    models = ["--repository", str(tmp_path / "models"), "--epochs", "10", "--json"]
+    code, out, error = run("exporter", "build", "--net", "resnet18", *folder, *models)
+    assert code == 0, error
+    built = json.loads(out)
+    assert (built["name"], built["blocks"]) == ("resnet18", 8)
+    assert built["parameters"] == 11_689_512 - 990 * 513  # ten classes instead of 1,000
+    assert built["accuracy"] > 0.8
+    code, out, _ = run("exporter", "inspect", built["directory"])
+    assert "depth 18, 11,181,642 parameters, 37 ×10⁶ multiply-adds, 8 residual blocks" in out
+    assert "stage4.block1 identity   512×1×1" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["build"], "give --depth N for a net for CIFAR, or --net for one for ImageNet"),
+        (["build", "--net", "resnet50", "--depth", "56"], "--net resnet50 has depth 50, and --depth says 56"),
+        (["build", "--depth", "20", "--groups", "32"], "--groups 32 needs --net, for example --net resnet50"),
+        (["build", "--net", "resnet18", "--groups", "2"], "2 groups of 64 channels: basic blocks have 1 of 64"),
+        (["build", "--net", "resnet50", "--family", "plain"], "plain nets have basic blocks, and resnet50 bottlenecks"),
         (["build", "--depth", "21"], "depth 21 is not 6n+2; the nearest that are: 20 and 26"),
         (["build", "--depth", "8", "--epochs", "-1"], "--epochs -1: expected 0 or more"),
         (["build", "--depth", "8", "--dataset", "cifar10"], "--dataset cifar10 needs --data DIR"),
