@@ -885,8 +885,9 @@ class Provenance(_message.Message):
 
     @_builtins.property
     def converted_as(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """How a checkpoint was read: `weights` (which of those in the file), `family`, `depth` and `shortcut` (option and
-        variant, which names and shapes may leave open). Empty: it was not converted from a checkpoint.
+        """How a checkpoint was read: `weights` (which of those in the file), `family`, `depth`, `shortcut` (option and
+        variant) and `size` of images; of other nets than those for CIFAR also `net`, `stem`, `activation`, `strides` and
+        `norms`. A value says what names and shapes leave open. Empty: it was not converted from a checkpoint.
         """
 
     def __init__(

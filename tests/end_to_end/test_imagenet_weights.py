@@ -122,7 +122,7 @@ def test_options_for_what_weights_do_not_tell(tmp_path: Path) -> None:
     check(net, "resnet50", tmp_path / "net.pth", strides="v1")
     net = torchvision("resnet18")
     net.maxpool = nn.Identity()
-    check(net, "resnet18", tmp_path / "net.pth", pool=False)
+    check(net, "resnet18", tmp_path / "net.pth", pool="none")
 
 
 @pytest.mark.parametrize(("source", "message"), REFUSED.items(), ids=REFUSED)

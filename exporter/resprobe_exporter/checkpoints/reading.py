@@ -9,7 +9,7 @@ from resprobe_exporter.checkpoints.state_dict import Weights
 from resprobe_exporter.errors import CheckpointError
 from resprobe_exporter.nets.architecture import CIFAR_SIZE, IMAGENET_SIZE, Architecture
 from resprobe_exporter.nets.info import Family, Shortcut
-from resprobe_exporter.nets.layout import Activation, Layout, Strides
+from resprobe_exporter.nets.layout import Activation, Layout, Pool, Strides
 
 # Shortcut option A and its variants, which weights do not tell apart.
 PADDED: Mapping[Shortcut, str] = {
@@ -34,7 +34,7 @@ class NetOptions:
         width: Width of the images in pixels. If None, the height.
         net: Name of the net, such as resnet50. If None, that of the file.
         strides: Place of the stride in bottlenecks. If None, v1.5.
-        pool: Whether a max pool follows the stem. If None, one does unless the stem is a single 3×3 layer.
+        pool: Pool after the stem. If None, a max pool unless the stem is a single 3×3 layer.
         activation: Non-linearity. If None, ReLU.
     """
 
@@ -46,7 +46,7 @@ class NetOptions:
     width: int | None = None
     net: str | None = None
     strides: Strides | None = None
-    pool: bool | None = None
+    pool: Pool | None = None
     activation: Activation | None = None
 
 
@@ -76,7 +76,8 @@ def architecture_of(weights: Weights, options: NetOptions) -> Architecture:
 
 def _complete(found: ExaminedNet, options: NetOptions, path: Path) -> Layout | None:
     """Returns the layout with what weights do not tell. If None, it is that of a net for CIFAR."""
-    open_values = {"strides": options.strides, "pool": options.pool, "activation": options.activation}
+    pool = None if options.pool is None else options.pool == "max"
+    open_values = {"strides": options.strides, "pool": pool, "activation": options.activation}
     given = {option: value for option, value in open_values.items() if value is not None}
     if not given:
         return found.layout

@@ -10,7 +10,7 @@ import tyro
 from resprobe_exporter.commands.options import ImportCommand
 from resprobe_exporter.commands.precision import SecondModel
 from resprobe_exporter.nets.info import Family, Shortcut
-from resprobe_exporter.nets.layout import Activation, Strides
+from resprobe_exporter.nets.layout import Activation, Pool, Strides
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Convert(ImportCommand):
     strides: Strides | None = None
     """Layer of a bottleneck that has its stride. v1: the first 1×1 layer, as in He et al. 2015. v1.5: the 3×3 layer, as
     in torchvision and timm. The file does not tell them apart. Default: v1.5."""
-    pool: bool | None = None
-    """Put a 3×3 max pool of stride 2 after the stem, or none. The file does not tell. Default: a max pool, unless the
+    pool: Pool | None = None
+    """Pool after the stem, which the file does not tell: a 3×3 max pool of stride 2, or none. Default: max, unless the
     stem is a single 3×3 layer."""
     activation: Activation | None = None
     """Non-linearity, which the file does not tell. Default: relu."""

@@ -14,6 +14,7 @@ Name = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 Stem = Literal["3x3", "7x7", "deep", "tiered"]
 Strides = Literal["v1", "v1.5"]
 Activation = Literal["relu", "silu", "gelu"]
+Pool = Literal["max", "none"]
 EXPANSION = 4  # channels of a bottleneck's sum over those of its 3×3 layer, before width_per_group and groups
 BIT_GROUPS = 32  # of a group norm in Big Transfer
 

@@ -62,7 +62,7 @@ def test_what_weights_do_not_tell_is_an_option(tmp_path: Path) -> None:
     tensors, _ = NETS["resnet14"]
     net = read(tmp_path / "net.pth", tensors, strides="v1")
     check(net, lambda images: run_torchvision(tensors, images, is_v1=True))
-    net = read(tmp_path / "net.pth", tensors, pool=False)
+    net = read(tmp_path / "net.pth", tensors, pool="none")
     check(net, lambda images: run_torchvision(tensors, images, pool=False))
     small = torchvision(bottleneck=False, kernel=3)  # as reimplementations for CIFAR have it
     net = read(tmp_path / "net.pth", small)

@@ -60,14 +60,14 @@ def test_build_from_files(run: Run, tmp_path: Path) -> None:
 @pytest.mark.long
 def test_a_net_for_imagenet_learns_small_pictures_of_a_folder(run: Run, tmp_path: Path) -> None:
     write_digits(tmp_path / "pictures", 60)
-    folder = ["--dataset", "folder", "--data", str(tmp_path / "pictures"), "--size", "32", "--mirror", "False"]
+    folder = ["--dataset", "folder", "--data", str(tmp_path / "pictures"), "--size", "32"]
     models = ["--repository", str(tmp_path / "models"), "--epochs", "10", "--json"]
     code, out, error = run("exporter", "build", "--net", "resnet18", *folder, *models)
     assert code == 0, error
     built = json.loads(out)
     assert (built["name"], built["blocks"]) == ("resnet18", 8)
     assert built["parameters"] == 11_689_512 - 990 * 513  # ten classes instead of 1,000
-    assert built["accuracy"] > 0.8
+    assert built["accuracy"] > 0.6  # mirrored digits, of which few are here
     code, out, _ = run("exporter", "inspect", built["directory"])
     assert "depth 18, 11,181,642 parameters, 37 ×10⁶ multiply-adds, 8 residual blocks" in out
     assert "stage4.block1 identity   512×1×1" in out
