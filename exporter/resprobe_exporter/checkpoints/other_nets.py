@@ -20,7 +20,7 @@ MARKS: Mapping[str, str] = {
     "a DenseNet": r"\.?denseblock\d+\.",
     "a RegNet": r"(?:^|\.)(?:trunk_output\.|s\d\.b\d+\.)",
     "an Inception net": r"(?:^|\.)(?:Mixed_\d|inception\d)",
-    "a VGG, AlexNet or SqueezeNet": r"(?:^|\.)features\.\d+\.(?:weight|squeeze\.)",
+    "a VGG, AlexNet or SqueezeNet": r"(?:^|\.)(?:classifier\.6|pre_logits\.fc1)\.weight$|\.squeeze\.weight$",
     "a DLA": r"(?:^|\.)level\d\.",
     "a ResNeSt (split attention)": r"\.conv2\.fc1\.",
     "an SK-ResNet (selective kernels)": r"\.conv\d\.(?:paths|attn)\.",

@@ -18,7 +18,7 @@ PADDED: Mapping[Shortcut, str] = {
     "A-avgpool": "averages of 2×2 positions, zero channels on both sides",
     "A-append-avgpool": "averages of 2×2 positions, zero channels after the others",
 }
-OPEN = "weights do not tell"
+OPEN = "; weights do not tell"
 
 
 @dataclass(frozen=True)
@@ -120,14 +120,20 @@ def report(weights: Weights, architecture: Architecture) -> dict[str, str]:
     if architecture.layout is not None:
         read_as["net"] = architecture.name
         read_as["stem"] = _stem(layout)
-        read_as["activation"] = f"{layout.activation}; {OPEN}"
+        read_as["activation"] = f"{layout.activation}{OPEN}"
     if layout.bottleneck:
         place = "first 1×1" if layout.strides == "v1" else "3×3"
-        read_as["strides"] = f"{layout.strides}: in the {place} layer of a bottleneck; {OPEN}"
+        read_as["strides"] = f"{layout.strides}: in the {place} layer of a bottleneck{OPEN}"
     if layout.bit:
-        read_as["norms"] = f"Big Transfer's: group norms and standardised convolutions; {OPEN}"
-    read_as["size"] = f"{architecture.height}×{architecture.width}; {OPEN}"
+        read_as["norms"] = f"Big Transfer's: group norms and standardised convolutions{OPEN}"
+    read_as["size"] = f"{architecture.height}×{architecture.width}{OPEN}"
     return read_as
+
+
+def sentence(read_as: Mapping[str, str]) -> str:
+    """Returns a report in one sentence."""
+    parts = ", ".join(f"{key} {value.removesuffix(OPEN)}" for key, value in read_as.items())
+    return f"{parts}; weights do not tell {', '.join(key for key, value in read_as.items() if value.endswith(OPEN))}"
 
 
 def _shortcut(architecture: Architecture) -> str:
@@ -139,7 +145,7 @@ def _shortcut(architecture: Architecture) -> str:
 
 def _stem(layout: Layout) -> str:
     stride = 1 if layout.stem == "3x3" else 2
-    return f"{layout.stem} of stride {stride}, {'a' if layout.pool else 'no'} max pool; {OPEN}"
+    return f"{layout.stem} of stride {stride}, {'a' if layout.pool else 'no'} max pool{OPEN}"
 
 
 def hints(architecture: Architecture) -> Sequence[str]:

@@ -63,6 +63,6 @@ def _candidate(
     if weights.state.left_out:
         progress.note(f"left out of {weights.path.name}, as not part of the net: {', '.join(weights.state.left_out)}")
     read_as = reading.report(weights, architecture)
-    progress.note(f"{weights.path.name} is read as: " + ", ".join(f"{key} {value}" for key, value in read_as.items()))
+    progress.note(f"{weights.path.name} is read as: {reading.sentence(read_as)}")
     origin = Origin(weights.path.name, converted_as=read_as)
     return net_candidate(net, preprocessing, classes, origin, test_set, reading.hints(architecture))
