@@ -59,13 +59,14 @@ def architecture_of(weights: Weights, options: NetOptions) -> Architecture:
     found = examine(weights, options.depth)
     layout = _complete(found, options, weights.path)
     shrinks = layout is not None and layout.shrinks
-    size = options.height or options.width or (IMAGENET_SIZE if shrinks else CIFAR_SIZE)
+    given = [side for side in (options.height, options.width) if side is not None]
+    default = given[0] if given else IMAGENET_SIZE if shrinks else CIFAR_SIZE
     shape = Architecture(
         options.family or found.family,
         found.depth,
         options.shortcut or found.shortcut,
-        options.height or size,
-        options.width or size,
+        default if options.height is None else options.height,
+        default if options.width is None else options.width,
         found.channels,
         found.classes,
         layout,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from resprobe_exporter.checkpoints import reading, state_dict
-from resprobe_exporter.errors import CheckpointError
+from resprobe_exporter.errors import ArchitectureError, CheckpointError
 from resprobe_exporter.nets.resnet import ResNet
 from resprobe_exporter.versions import metadata
 from torch import Tensor
@@ -99,6 +99,8 @@ def test_images_are_of_224_pixels_if_the_stem_shrinks_them(tmp_path: Path) -> No
     assert size(NETS["resnet14"][0], width=64) == (64, 64)
     assert size(NETS["resnet14"][0], width=64, height=32) == (32, 64)
     assert size(torchvision(bottleneck=False, kernel=3)) == (32, 32)
+    with pytest.raises(ArchitectureError, match="an image of 0×0 pixels"):
+        size(NETS["resnet14"][0], height=0)
 
 
 def test_a_head_of_many_classes(tmp_path: Path) -> None:

@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.study import default_recipe
+from resprobe_exporter.study.plan import ImportedNets
 
+from tests.support.plain_resnets import torchvision
 from tests.support.study import TINY
 
 
@@ -24,3 +29,10 @@ from tests.support.study import TINY
 def test_plans_that_cannot_be_carried_out_are_refused(change: Mapping[str, object], message: str) -> None:
     with pytest.raises(ExporterError, match=message):
         replace(TINY, **change)  # type: ignore[arg-type]
+
+
+def test_nets_for_imagenet_are_not_studied(tmp_path: Path) -> None:
+    torch.save(torchvision(), tmp_path / "net.pth")
+    nets = ImportedNets((tmp_path / "net.pth",), (), Preprocessing((0.5,) * 3, (0.2,) * 3))
+    with pytest.raises(ExporterError, match=r"net\.pth holds a net for ImageNet; the study measures nets for CIFAR"):
+        replace(TINY, imported=nets).jobs()
