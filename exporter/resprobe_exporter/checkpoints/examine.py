@@ -102,9 +102,8 @@ def _layout(weights: Weights, blocks: tuple[int, ...], family: Family) -> Layout
     )
     last = f"conv{3 if bottleneck else 2}.weight"
     sums = [weights.shape(f"stage{stage + 1}.block0.{last}", 4)[0] for stage in range(len(blocks))]
-    if sums != [layout.outputs(stage) for stage in range(len(blocks))] or (
-        layout.inner(width * EXPANSION) != inner and bottleneck
-    ):
+    is_whole = not bottleneck or layout.inner(width * EXPANSION) == inner
+    if not is_whole or sums != [layout.outputs(stage) for stage in range(len(blocks))]:
         raise CheckpointError(
             f"{weights.path} holds a {stem} stem of {width} channels and stages of {listed(list(map(str, sums)))} "
             f"channels; expected stages of {width}, each with twice as many as the one before, and with bottlenecks 4 "

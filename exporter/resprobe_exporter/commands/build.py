@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from resprobe_exporter.versions.build import Running, Training
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Build(NetCommand):
     """Train a net and write it as a new version.
 
