@@ -2,23 +2,24 @@
 
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-import tyro
-from resprobe import datasets
-
-from resprobe_exporter.commands.net_options import NetCommand
-from resprobe_exporter.commands.options import Device, choose_device
 from resprobe_exporter.commands.precision import SecondModel
-from resprobe_exporter.quantization.settings import Precision
+from resprobe_exporter.commands.training_options import TrainingCommand
+from resprobe_exporter.errors import ArchitectureError
+from resprobe_exporter.nets.info import Family, Shortcut
+from resprobe_exporter.nets.layout import Activation, Name, Stem, Strides
 
 if TYPE_CHECKING:
-    from resprobe_exporter.versions.build import Running, Training
+    from resprobe_exporter.nets.architecture import Architecture
+    from resprobe_exporter.nets.layout import Layout
+    from resprobe_exporter.versions.build import Training
+
+FOR_IMAGENET = {"stem": None, "groups": 1, "width_per_group": 64, "strides": "v1.5", "activation": "relu"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Build(NetCommand):
+class Build(TrainingCommand):
     """Train a net and write it as a new version.
 
     Without --dataset it trains on scikit-learn's digits, which need no download.
@@ -36,61 +37,45 @@ class Build(NetCommand):
       torchrun --standalone --nproc-per-node 2 -m resprobe_exporter build --depth 56 --dataset cifar10 --data ~/cifar
     """
 
-    dataset: datasets.Name = "digits"
-    """Data set to train on. digits: scikit-learn's. cifar10, cifar100: the binary layout. folder: a directory of
-    pictures for each class."""
-    data: Path | None = None
-    """Directory of the data set's files. Not used for digits."""
-    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 32
-    """Height and width in pixels to which the pictures of a folder are resized."""
-    mirror: bool | None = None
-    """Mirror training images at random. Default: for all data sets but digits."""
-    recipe: Literal["fast", "paper"] = "fast"
-    """Hyperparameters. fast: one cycle of learning rates, 15 epochs of digits or 30 of other data sets. paper: those of
-    He et al. 2015, §4.2, 64,000 steps."""
-    epochs: int | None = None
-    """Passes over the training images. Milestones of the recipe are scaled; 0 writes an untrained net. Default: those
-    of the recipe."""
-    validation: int = 0
-    """Number of training images to hold out, on which accuracy is shown after each epoch. The paper holds out 5000 of
-    CIFAR-10."""
-    seed: int = 0
-    """Seed of weights, order of images and augmentation. The same seed gives the same weights on the same machine."""
-    device: Device = "auto"
-    """Device to train on. auto: the GPU if there is one."""
-    compile: bool = False
-    """Compile the net before training, which takes about a minute on a CPU and pays off in long trainings."""
-    checkpoint: Path | None = None
-    """Checkpoint directory, written every 30 seconds. Default: no checkpoints are written."""
-    resume: bool = False
-    """Continue from the checkpoint, if there is one."""
-    log_file: Path | None = None
-    """File to append JSON lines to: one at the end of each epoch, and one for each step of --record-every."""
-    tensorboard: Path | None = None
-    """Directory for TensorBoard's event files."""
-    record_every: int = 0
-    """Number of steps between two that log gradient norms, responses and ratios of all layers. 0: no step does."""
-    precision: Precision | None = None
-    """Precision of a second model to write, made of the first: NAME-int8, calibrated on training images, or
-    NAME-float16. Default: the float32 model alone."""
-    repository: Path = Path("models")
-    """Model repository to write to."""
-    name: str | None = None
-    """Name of the model. Default: that of the net, for example resnet20 or resnext50_32x4d."""
-    json: bool = False
-    """Print the result as JSON."""
+    depth: int | None = None
+    """Number of weighted layers of a net for CIFAR: 6n+2, for example 20, 32, 44, 56, 110, 1202. With --net, the depth
+    that it must have."""
+    net: Name | None = None
+    """Net for ImageNet: of basic blocks (18, 34) or of bottlenecks (50, 101, 152). Default: the net for CIFAR that
+    --depth names."""
+    family: Family = "resnet"
+    """Kind of net. resnet: ReLU after the addition (He et al. 2015). plain: the same layers without shortcuts. preact:
+    batch norm and ReLU before each convolution (He et al. 2016)."""
+    shortcut: Shortcut | None = None
+    """Shortcut option. A: where the number of channels changes, take every second position and add zero channels on
+    both sides. A-append: add the zero channels after the others, as fb.resnet.torch does. A-avgpool, A-append-avgpool:
+    average 2×2 positions. B: a projection where the number of channels changes. B-avgpool: average 2×2 positions, then
+    project, as ResNet-D does. C: projections everywhere. Default: A, or B with --net."""
+    stem: Stem | None = None
+    """First layers. 3x3: one layer of stride 1, without a max pool, for small images. 7x7: one layer of stride 2 and a
+    max pool. deep: three 3×3 layers of stride 2 together and a max pool, as in ResNet-D; tiered: the same, with fewer
+    channels in the first. Default: 3x3, or 7x7 with --net."""
+    groups: int = 1
+    """Groups of the 3×3 layers of bottlenecks: 32 makes a ResNeXt."""
+    width_per_group: int = 64
+    """Channels of each group in the first stage: 4 for ResNeXt-50 32×4d, 128 for Wide ResNet-50-2."""
+    strides: Strides = "v1.5"
+    """Layer of a bottleneck that has its stride. v1: the first 1×1 layer, as in He et al. 2015. v1.5: the 3×3 layer, as
+    in torchvision."""
+    activation: Activation = "relu"
+    """Non-linearity."""
 
     def run(self) -> None:
         """Trains and writes."""
         from resprobe_exporter.versions.build import build
 
         begin = time.perf_counter()
-        self._check()
+        self.check()
         second = SecondModel(self.precision, self.dataset, self.data)
         second.check()
         training = self._training()
         name = self.name or training.architecture.name
-        version = build(training, self._running(), self.repository, name)
+        version = build(training, self.running(), self.repository, name)
         if version is not None:
             second.finish(version, begin, self.repository, self.json)
 
@@ -100,7 +85,7 @@ class Build(NetCommand):
         from resprobe_exporter.training import data, recipes
         from resprobe_exporter.versions.build import Training
 
-        architecture = self.architecture()
+        architecture = self._architecture()
         recipe = recipes.choose(self.recipe, self.dataset, self.epochs)
         loaded = data.load(
             self.dataset,
@@ -117,24 +102,43 @@ class Build(NetCommand):
         architecture = replace(architecture, height=height, width=width, channels=channels, classes=len(loaded.classes))
         return Training(architecture, loaded, recipe, self.seed)
 
-    def _running(self) -> "Running":
-        from resprobe_exporter.versions.build import Running
-        from resprobe_exporter.versions.training_reports import Logs
+    def _architecture(self) -> "Architecture":
+        """Returns the shape of the net, for images and classes that are not known yet.
 
-        device, logs = choose_device(self.device), Logs(self.log_file, self.tensorboard)
-        return Running(device, self.checkpoint, self.resume, logs, self.record_every, self.compile)
+        Raises:
+            ArchitectureError: The options contradict each other, or such a net cannot be built.
+        """
+        from resprobe_exporter.nets.architecture import Architecture
 
-    def _check(self) -> None:
-        """Raises ExporterError for options that are wrong whatever the data are."""
-        from resprobe_exporter.errors import ExporterError
+        layout = self._layout()
+        depth = self.depth if layout is None else layout.depth
+        if depth is None:
+            raise ArchitectureError("give --depth N for a net for CIFAR, or --net for one for ImageNet")
+        if self.depth not in (None, depth):
+            raise ArchitectureError(
+                f"--net {self.net} has depth {depth}, and --depth says {self.depth}; give one of them"
+            )
+        return Architecture(self.family, depth, self.shortcut or ("A" if self.net is None else "B"), layout=layout)
 
-        if self.image_size < 1:
-            raise ExporterError(f"--image-size {self.image_size}: expected 1 or more")
-        for option in ("epochs", "validation", "record_every"):
-            value = getattr(self, option)
-            if value is not None and value < 0:
-                raise ExporterError(f"--{option.replace('_', '-')} {value}: expected 0 or more")
-        if self.resume and self.checkpoint is None:
-            raise ExporterError("--resume needs --checkpoint DIR")
-        if self.record_every and self.log_file is None and self.tensorboard is None:
-            raise ExporterError("--record-every needs --log-file FILE or --tensorboard DIR")
+    def _layout(self) -> "Layout | None":
+        """Returns the layout of a net for ImageNet. If None, it is the net for CIFAR that the depth names."""
+        from resprobe_exporter.nets.layout import NETS
+
+        if self.net is None:
+            for option, default in FOR_IMAGENET.items():
+                if (value := getattr(self, option)) != default:
+                    raise ArchitectureError(
+                        f"--{option.replace('_', '-')} {value} needs --net, for example --net resnet50"
+                    )
+            return None
+        known = NETS[self.net]
+        stem = self.stem or known.stem
+        return replace(
+            known,
+            stem=stem,
+            pool=stem != "3x3",
+            groups=self.groups,
+            width_per_group=self.width_per_group,
+            strides=self.strides,
+            activation=self.activation,
+        )
