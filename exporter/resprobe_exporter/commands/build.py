@@ -9,6 +9,7 @@ from resprobe import datasets
 
 from resprobe_exporter.commands.options import Device, choose_device
 from resprobe_exporter.commands.precision import SecondModel
+from resprobe_exporter.commands.preprocess import Preset
 from resprobe_exporter.nets.info import Family, Shortcut
 from resprobe_exporter.quantization.settings import Precision
 
@@ -49,6 +50,10 @@ class Build:
     """Directory of the data set's files. Not used for digits."""
     image_size: int = 32
     """Height and width in pixels to which the pictures of a folder are resized."""
+    preprocess: Preset = "none"
+    """How the pictures of a folder become images. none: they are resized as a whole. imagenet: the shorter side is
+    resized (bilinear) and the middle 0.875 of it are cut out. timm-bicubic: the same with bicubic interpolation.
+    Servers and clients then do the same. Mean and deviation are those of the training images."""
     mirror: bool | None = None
     """Mirror training images at random. Default: for all data sets but digits."""
     recipe: Literal["fast", "paper"] = "fast"
@@ -102,6 +107,7 @@ class Build:
     def _training(self) -> "Training":
         """Reads the data, and fits the net to them."""
         from resprobe_exporter import progress
+        from resprobe_exporter.nets.preprocessing import PRESETS
         from resprobe_exporter.nets.resnet import Architecture
         from resprobe_exporter.training import data, recipes
         from resprobe_exporter.versions.build import Training
@@ -116,6 +122,7 @@ class Build:
             self.seed,
             mean=recipe.mean,
             validation=self.validation,
+            pictures=PRESETS.get(self.preprocess),
         )
         for note in loaded.notes:
             progress.note(note)
@@ -134,6 +141,8 @@ class Build:
         """Raises ExporterError for options that are wrong whatever the data are."""
         from resprobe_exporter.errors import ExporterError
 
+        if self.preprocess != "none" and self.dataset != "folder":
+            raise ExporterError(f"--preprocess {self.preprocess}: only the pictures of --dataset folder are cut")
         if self.image_size < 1:
             raise ExporterError(f"--image-size {self.image_size}: expected 1 or more")
         for option in ("epochs", "validation", "record_every"):

@@ -7,6 +7,7 @@ from typing import Any
 import onnx_ir as ir
 
 from resprobe_exporter.nets.info import NetInfo
+from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.verification.reference import Oracle
 from resprobe_exporter.versions.test_set import LabelledImages
 
@@ -42,6 +43,7 @@ class Candidate:
         origin: Source of the weights.
         test_set: Images for the accuracy and the baseline. If None, both are left out.
         hints: What to check if the accuracy is near chance. If empty, such an accuracy is not suspicious.
+        preprocessing: What its net was trained to see. If None, it is not known.
     """
 
     lean: ir.Model
@@ -51,3 +53,4 @@ class Candidate:
     origin: Origin
     test_set: LabelledImages | None = None
     hints: Sequence[str] = ()
+    preprocessing: Preprocessing | None = None

@@ -99,6 +99,7 @@ def _candidate(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None) -
         Origin(file.path.name),
         test_set,
         HINTS,
+        None if image is None else options.preprocessing,
     )
 
 
@@ -118,4 +119,5 @@ def _classes(
     if count is None:
         return options.labels or ()
     data_set = (test_set.name, test_set.classes) if test_set is not None else None
-    return class_names.choose(options.labels, count, str(file.path), data_set)
+    is_imagenet = options.preprocessing is not None and options.preprocessing.pictures is not None
+    return class_names.choose(options.labels, count, str(file.path), data_set, is_imagenet)
