@@ -34,6 +34,8 @@ class Graph:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads
+        # Threads that wait for work by spinning use cores that others need, and a check is not a race.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._name = name or (source.name if isinstance(source, Path) else "the file")
         with _explained(self._name):
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
