@@ -57,8 +57,8 @@ def check(reference: Reference, directory: Path) -> None:
 
 
 def _factors(blocks: int) -> npt.NDArray[np.float32]:
-    """Returns random factors on blocks, [FACTORS, blocks]. None is 1, or larger: a long net would overflow."""
-    return np.random.default_rng(0).choice(np.array([0, 0.25, 0.5, 0.75], np.float32), (FACTORS, blocks))
+    """Returns random factors on blocks, [FACTORS, blocks]: all different, and below 1, as a long net may overflow."""
+    return np.random.default_rng(0).uniform(0, 0.75, (FACTORS, blocks)).astype(np.float32)
 
 
 def _lesions(graph: Graph, image: npt.NDArray[np.generic], output: str, blocks: int) -> npt.NDArray[np.float32]:

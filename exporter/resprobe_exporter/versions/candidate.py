@@ -36,7 +36,7 @@ class Candidate:
     """A net that is to become a version.
 
     Attributes:
-        lean: Graph without taps, its weights in memory. Probe and lesion graphs are made of it by passes.
+        lean: Graph without taps. Probe and lesion graphs are made of it by passes.
         info: Family, size, images and blocks of the net; a block for each residual addition of the graph.
         oracle: What the graphs must compute.
         classes: Labels, in the order of the logits.

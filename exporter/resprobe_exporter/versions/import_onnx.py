@@ -80,7 +80,7 @@ def _candidate(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None) -
         raise ExporterError("--dataset needs a graph that takes images: give --mean and --std")
     if image is None and options.quantised:
         raise ExporterError("--precision needs a graph that takes images: give --mean and --std")
-    blocks = find_blocks(file.canonical, str(file.path), image is not None or file.channels_last, options.blocks)
+    blocks = find_blocks(file.canonical, file.path, image is not None or file.channels_last, options.blocks)
     ir.passes.Sequential(PadShortcutToConv(), UntieQuantised())(file.canonical)
     test_set = None if image is None or load is None else load(image)
     real = None if test_set is None else test_set.images
