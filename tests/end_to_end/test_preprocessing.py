@@ -126,6 +126,33 @@ def test_commands_say_what_was_done_with_a_picture(tmp_path: Path, start: Serve,
     assert "pictures: shorter side to 20 (bilinear), centre 16×16" in out
 
 
+def test_a_folder_is_preprocessed_alike_by_exporter_client_and_server(
+    tmp_path: Path, start: Serve, run: Run, small: Path
+) -> None:
+    data = tmp_path / "pictures"
+    for index, name in enumerate(CLASSES.split(",") * 2):
+        path = data / name / f"{index}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(photograph(40 + 3 * index, 60 - index))
+    folder = ("--dataset", "folder", "--data", str(data))
+    publish(run, small, tmp_path / "models", "--preprocess", "imagenet", "--classes", CLASSES, *folder)
+    (described,) = json.loads((tmp_path / "models/net/1/model.json").read_text())["blocks"][:1]
+    with start(tmp_path / "models") as address:
+        parquet, base = str(tmp_path / "stats.parquet"), ("--address", address, *folder)
+        code, out, err = run("resprobe", "blocks", *base, "--out", parquet, "--json")
+        assert code == 0, err
+        served = json.loads(out)["blocks"][0]["ratio"]["mean"]
+        assert run("resprobe", "lesions", *base, "--json")[0] == 0
+        with resprobe.Client(address) as client:
+            model = client.model()
+            wrong = resprobe.datasets.Dataset(
+                "digits", np.zeros((3, 9, 7, 1), np.uint8), np.arange(3), tuple(CLASSES.split(",")), np.arange(3)
+            )
+            assert len(resprobe.analysis.sweep(client, wrong, resize=True)) == 3
+    assert served == pytest.approx(described["baseline"]["ratio"]["mean"], rel=1e-5)
+    assert resprobe.analysis.read(parquet).model.preprocessing == model.preprocessing
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

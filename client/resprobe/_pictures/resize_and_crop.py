@@ -10,7 +10,7 @@ from PIL import Image
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ResizeAndCrop:
     """Preprocessing of pictures that a net was trained for; the size that is cut out is that of its images.
 
