@@ -135,7 +135,13 @@ async def run(options: Options, root: Path) -> None:
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     models = root / "models"
     convert = Convert(
-        options.checkpoint, mean, std, depth=options.depth, dataset="cifar10", data=own, repository=models
+        options.checkpoint,
+        mean=mean,
+        std=std,
+        depth=options.depth,
+        dataset="cifar10",
+        data=own,
+        repository=models,
     )
     convert.run()
     async with serve(Config(models, address="127.0.0.1:0")) as port:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Literal, Self, TypeVar, Unpack, overload
 
@@ -15,6 +15,7 @@ from resprobe._base import IN_FLIGHT, TIMEOUT, BaseClient, ClassifyOptions, Dead
 from resprobe._lesion_run import LesionRun
 from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import Images
+from resprobe._pictures.ready import Place
 from resprobe._progress import Progress, shown
 from resprobe._results.lesions import Lesions
 from resprobe._results.model import Model
@@ -88,11 +89,12 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         top_k: int = 5,
         block_scale: BlockScale | None = None,
         layout: Layout = "nhwc",
+        preprocess: Place = "server",
         timeout: float | None = TIMEOUT,  # noqa: ASYNC109
     ) -> Result:
         """Classifies images, as Client.classify does."""
         deadline = Deadline(timeout)
-        options = RequestOptions(model, version, blocks, top_k, block_scale, layout)
+        options = RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess)
         request = (await self._resolve(options, timeout)).prepare(images)
         response = await self._ask(request, deadline.left())
         return await self._read(response, blocks, deadline.left())
@@ -123,6 +125,7 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         top_k: int = 5,
         block_scale: BlockScale | None = None,
         layout: Layout = "nhwc",
+        preprocess: Place = "server",
         timeout: float | None = TIMEOUT,
         in_flight: int = IN_FLIGHT,
         progress: Progress = False,
@@ -130,7 +133,7 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         """Classifies many batches, as Client.stream does; they may come from an asynchronous iterable."""
 
         async def requests() -> AsyncIterator[PreparedRequest]:
-            options = RequestOptions(model, version, blocks, top_k, block_scale, layout)
+            options = RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess)
             options = await self._resolve(options, timeout)
             async for images in _iterate(batches):
                 yield options.prepare(images)
@@ -162,7 +165,7 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         return run.finish()
 
     async def _resolve(self, options: RequestOptions, timeout: float | None) -> RequestOptions:  # noqa: ASYNC109
-        if not isinstance(options.block_scale, Mapping):
+        if not options.needs_description:
             return options
         return options.resolve(await self.model(options.model, options.version, timeout=timeout))
 
@@ -193,7 +196,7 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
 
     async def _ask(self, request: PreparedRequest, timeout: float | None) -> pb.ClassifyResponse:  # noqa: ASYNC109
         with self._calling(request.sources):
-            return await self._stub.Classify(request.message, timeout=timeout)
+            return request.complete(await self._stub.Classify(request.message, timeout=timeout))
 
     async def _ask_and_read(self, request: PreparedRequest, blocks: bool, timeout: float | None) -> Result:  # noqa: ASYNC109
         return await self._read(await self._ask(request, timeout), blocks, timeout)

@@ -11,6 +11,7 @@ from resprobe_protos import resprobe_pb2 as pb
 
 from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import count
+from resprobe._pictures.ready import Place
 from resprobe._progress import Progress
 from resprobe._results.model import Model
 from resprobe._wire.address import default
@@ -34,6 +35,7 @@ class ClassifyOptions(TypedDict, total=False):
     top_k: int
     block_scale: BlockScale | None
     layout: Layout
+    preprocess: Place
     timeout: float | None
 
 

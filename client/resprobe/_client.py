@@ -1,7 +1,7 @@
 """Client: what a server offers, as blocking calls. AsyncClient is its twin; what does not wait is in _base.py."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from types import TracebackType
 from typing import Literal, Self, Unpack, overload
@@ -15,6 +15,7 @@ from resprobe._base import IN_FLIGHT, TIMEOUT, BaseClient, ClassifyOptions, Dead
 from resprobe._lesion_run import LesionRun
 from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import Images
+from resprobe._pictures.ready import Place
 from resprobe._progress import Progress, shown
 from resprobe._results.lesions import Lesions
 from resprobe._results.model import Model
@@ -100,14 +101,16 @@ class Client(BaseClient[grpc.Channel]):
         top_k: int = 5,
         block_scale: BlockScale | None = None,
         layout: Layout = "nhwc",
+        preprocess: Place = "server",
         timeout: float | None = TIMEOUT,
     ) -> Result:
         """Classifies images.
 
         Args:
             images: uint8 array or torch tensor [n, height, width, channels] or [height, width, channels], a path, a PIL
-                image, the bytes of a JPEG, PNG, WebP or BMP file, or a list of them. Images of another size than the
-                model's are resized by the server; Result.resized_from says which.
+                image, the bytes of a JPEG, PNG, WebP or BMP file, or a list of them. Pictures are preprocessed as the
+                model declares (Model.preprocessing); arrays must have its size then. If it declares nothing, images of
+                another size than the model's are resized. Result.resized_from says which.
             model: NAME or NAME/VERSION. If empty, the only model that is served.
             version: Version such as 1 or "1". If empty, the one in `model`, or the default version.
             blocks: Whether to return the statistics of every residual block.
@@ -115,13 +118,15 @@ class Client(BaseClient[grpc.Channel]):
             block_scale: Factor on the branch of each block, [blocks] or [n, blocks]: 1 intact, 0 removed. Or a dict
                 such as {"stage1.block0": 0} of the factors of some blocks by their names, the others being intact.
             layout: Order of the axes of arrays and tensors: "nhwc", or "nchw" if channels come first.
+            preprocess: Place where pictures are preprocessed: "server", or "client" to send only the pixels that the
+                model takes. Both give the same pixels.
             timeout: Seconds for the whole call. If None, no limit.
 
         Raises:
             Error: A request failed; resprobe.errors has the tree.
         """
         deadline = Deadline(timeout)
-        options = RequestOptions(model, version, blocks, top_k, block_scale, layout)
+        options = RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess)
         request = self._resolve(options, timeout).prepare(images)
         response = self._receive(self._send(request, deadline.left()), request)
         return self._read(response, blocks, deadline.left())
@@ -144,6 +149,7 @@ class Client(BaseClient[grpc.Channel]):
         top_k: int = 5,
         block_scale: BlockScale | None = None,
         layout: Layout = "nhwc",
+        preprocess: Place = "server",
         timeout: float | None = TIMEOUT,
         in_flight: int = IN_FLIGHT,
         progress: Progress = False,
@@ -161,12 +167,13 @@ class Client(BaseClient[grpc.Channel]):
             top_k: Number of classes to return for each image.
             block_scale: Factors on the branches of blocks.
             layout: Order of the axes of arrays and tensors.
+            preprocess: Place where pictures are preprocessed.
             timeout: Seconds for each request. If None, no limit.
             in_flight: Number of requests under way at a time.
             progress: If True, a bar on standard error; or a function that is called after each response with the number
                 of images that are done and of all images, None if `batches` is not a sequence.
         """
-        options = self._resolve(RequestOptions(model, version, blocks, top_k, block_scale, layout), timeout)
+        options = self._resolve(RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess), timeout)
         return self._stream(map(options.prepare, batches), blocks, timeout, in_flight, progress, total(batches))
 
     def lesions(
@@ -211,8 +218,8 @@ class Client(BaseClient[grpc.Channel]):
         return run.finish()
 
     def _resolve(self, options: RequestOptions, timeout: float | None) -> RequestOptions:
-        """Looks names of blocks up in the model's description; the very version that is described is asked then."""
-        if not isinstance(options.block_scale, Mapping):
+        """Gets the model's description if it is needed; the very version that is described is asked then."""
+        if not options.needs_description:
             return options
         return options.resolve(self.model(options.model, options.version, timeout=timeout))
 
@@ -247,7 +254,7 @@ class Client(BaseClient[grpc.Channel]):
 
     def _receive(self, future: "grpc.Future[pb.ClassifyResponse]", request: PreparedRequest) -> pb.ClassifyResponse:
         with self._calling(request.sources):
-            return future.result()
+            return request.complete(future.result())
 
     def _read(self, response: pb.ClassifyResponse, blocks: bool, timeout: float | None) -> Result:
         """Reads a response; block statistics need the description of the version that answered."""

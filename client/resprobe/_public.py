@@ -3,6 +3,7 @@
 from resprobe import analysis
 from resprobe._async_client import AsyncClient
 from resprobe._client import Client
+from resprobe._pictures.resize_and_crop import ResizeAndCrop
 from resprobe._results.lesions import Lesions
 from resprobe._results.model import Baseline, Block, Model, Noise, Quantization
 from resprobe._results.result import Prediction, ProbedPrediction, ProbedResult, Result, Timings
@@ -51,6 +52,7 @@ __all__ = [
     "ProbedResult",
     "Quantization",
     "RequestTooLarge",
+    "ResizeAndCrop",
     "Result",
     "ServerBusy",
     "ServerError",

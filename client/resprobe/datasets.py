@@ -17,6 +17,7 @@ from resprobe._pictures import folders
 from resprobe._pictures.folders import Split
 from resprobe._pictures.formats import ALL, NAMES
 from resprobe._pictures.images import Fitted, fitted
+from resprobe._pictures.resize_and_crop import ResizeAndCrop
 from resprobe.errors import DatasetError, MissingPackage
 
 Name = Literal["digits", "cifar10", "cifar100", "folder"]
@@ -191,24 +192,35 @@ def read_picture(path: Path, height: int, width: int, channels: int) -> npt.NDAr
     return read_fitted(path, height, width, channels).pixels
 
 
-def read_fitted(path: Path, height: int, width: int, channels: int) -> Fitted:
-    """Reads a picture file at a given size (bilinear), grey or colour.
+def read_fitted(
+    path: Path, height: int, width: int, channels: int, preprocessing: ResizeAndCrop | None = None
+) -> Fitted:
+    """Reads a picture file at a given size, grey or colour.
+
+    Args:
+        path: Picture file.
+        height: Height of the images that a model takes.
+        width: Width of these images.
+        channels: Channels of these images: 1 (grey) or 3 (RGB).
+        preprocessing: Preprocessing of the model. If None, the picture is resized as a whole (bilinear).
 
     Raises:
         DatasetError: The file is missing or is not a readable picture.
     """
     try:
         with Image.open(path, formats=tuple(ALL)) as picture:
-            return fitted(picture, height, width, channels)
+            return fitted(picture, height, width, channels, preprocessing)
     except UnidentifiedImageError as error:
         raise DatasetError(f"{path} cannot be read as a picture: expected a {NAMES} file") from error
     except Exception as error:  # a damaged picture makes Pillow raise in many ways
         raise DatasetError(f"{path} cannot be read as a picture: {str(error) or type(error).__name__}") from error
 
 
-def read_pictures(paths: Sequence[Path], height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
-    """Reads picture files of any sizes at a given size as one array, uint8 [n, height, width, channels]."""
-    return np.stack([read_picture(path, height, width, channels) for path in paths])
+def read_pictures(
+    paths: Sequence[Path], height: int, width: int, channels: int, preprocessing: ResizeAndCrop | None = None
+) -> npt.NDArray[np.uint8]:
+    """Reads picture files of any sizes as `read_fitted` does, as one array, uint8 [n, height, width, channels]."""
+    return np.stack([read_fitted(path, height, width, channels, preprocessing).pixels for path in paths])
 
 
 def _read(path: Path) -> bytes:

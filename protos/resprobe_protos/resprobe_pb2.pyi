@@ -183,8 +183,9 @@ class Image(_message.Message):
     PIXELS_FIELD_NUMBER: _builtins.int
     encoded: _builtins.bytes
     """A JPEG, PNG or WebP file. Its EXIF orientation is applied, 16 bits are scaled to 8, what is transparent is laid
-    over white, and of several frames the first is used; then it is converted to the model's grey or colour, and
-    resized (bilinear) where its size differs, as ImageResult.resized_from then says.
+    over white, and of several frames the first is used; then it is converted to the model's grey or colour. If the
+    model declares a preprocessing, it is applied; otherwise the picture is resized (bilinear) where its size differs.
+    ImageResult.resized_from says so.
     """
     @_builtins.property
     def pixels(self) -> Global___Pixels: ...
@@ -214,12 +215,17 @@ class Pixels(_message.Message):
     WIDTH_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    IS_PICTURE_FIELD_NUMBER: _builtins.int
     height: _builtins.int
     width: _builtins.int
     channels: _builtins.int
     """1 (grey) or 3 (RGB)."""
     data: _builtins.bytes
     """height × width × channels bytes."""
+    is_picture: _builtins.bool
+    """Whether they are a decoded picture, which is preprocessed as a file is. If not, and the model declares a
+    preprocessing, they must have the model's size.
+    """
     def __init__(
         self,
         *,
@@ -227,10 +233,11 @@ class Pixels(_message.Message):
         width: _builtins.int = ...,
         channels: _builtins.int = ...,
         data: _builtins.bytes = ...,
+        is_picture: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "data", b"data", "height", b"height", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "data", b"data", "height", b"height", "is_picture", b"is_picture", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -314,8 +321,8 @@ class ImageResult(_message.Message):
 
     @_builtins.property
     def resized_from(self) -> Global___Size:
-        """Size of the picture before it was resized to what the model takes: the size that one sees, so after its EXIF
-        orientation was applied. Unset: the picture had the model's size and was not resized.
+        """Size of the picture before it was resized, or resized and cut, to what the model takes: the size that one sees, so
+        after its EXIF orientation was applied. Unset: the picture was used as it is.
         """
 
     def __init__(
@@ -733,30 +740,76 @@ Global___BlockNoise: _TypeAlias = BlockNoise  # noqa: Y015
 
 @_typing.final
 class ImageFormat(_message.Message):
-    """What the model takes. Images of another size are resized (Pillow, bilinear); grey and colour are converted."""
+    """What the model takes. Grey and colour are converted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     HEIGHT_FIELD_NUMBER: _builtins.int
     WIDTH_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
+    PREPROCESSING_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    STD_FIELD_NUMBER: _builtins.int
     height: _builtins.int
     width: _builtins.int
     channels: _builtins.int
+    @_builtins.property
+    def preprocessing(self) -> Global___Preprocessing:
+        """How pictures become images of this size. Unset: they are resized to it as a whole (Pillow, bilinear)."""
+
+    @_builtins.property
+    def mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Mean of each channel, which the graph subtracts from pixels in [0, 1], and the standard deviation that it divides
+        the rest by. For information: it is done already. Empty: unknown, or not one for each channel.
+        """
+
+    @_builtins.property
+    def std(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
     def __init__(
         self,
         *,
         height: _builtins.int = ...,
         width: _builtins.int = ...,
         channels: _builtins.int = ...,
+        preprocessing: Global___Preprocessing | None = ...,
+        mean: _abc.Iterable[_builtins.float] | None = ...,
+        std: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["preprocessing", b"preprocessing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "height", b"height", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "height", b"height", "mean", b"mean", "preprocessing", b"preprocessing", "std", b"std", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImageFormat: _TypeAlias = ImageFormat  # noqa: Y015
+
+@_typing.final
+class Preprocessing(_message.Message):
+    """What a net of ImageNet was trained for: the shorter side of a picture is resized, and the centre is cut out in the
+    size of the model's images, as torchvision's Resize and CenterCrop do with PIL images.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESIZE_FIELD_NUMBER: _builtins.int
+    INTERPOLATION_FIELD_NUMBER: _builtins.int
+    resize: _builtins.int
+    """Length in pixels that the shorter side is resized to; at least 1."""
+    interpolation: _builtins.str
+    """bilinear or bicubic, with antialiasing as Pillow does it."""
+    def __init__(
+        self,
+        *,
+        resize: _builtins.int = ...,
+        interpolation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interpolation", b"interpolation", "resize", b"resize"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Preprocessing: _TypeAlias = Preprocessing  # noqa: Y015
 
 @_typing.final
 class Evaluation(_message.Message):

@@ -93,7 +93,10 @@ def exporter(*modules: str) -> set[str]:
             "client/resprobe/_wire",
             {"resprobe._classes", "resprobe._pictures", "resprobe._results", "resprobe.errors"},
         ),
-        ("client/resprobe/_results", {"resprobe._pictures.images", "resprobe.errors"}),
+        (
+            "client/resprobe/_results",
+            {"resprobe._pictures.images", "resprobe._pictures.resize_and_crop", "resprobe.errors"},
+        ),
         ("exporter/resprobe_exporter/nets", exporter("errors")),
         ("exporter/resprobe_exporter/training", exporter("errors", "nets")),
         ("exporter/resprobe_exporter/graph", exporter("errors", "nets")),

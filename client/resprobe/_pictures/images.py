@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from resprobe._pictures import formats
 from resprobe._pictures.arrays import Layout, Tensor, as_array, channels_last, check_layout
+from resprobe._pictures.resize_and_crop import ResizeAndCrop
 from resprobe.errors import InvalidImage, InvalidRequest
 
 ImageLike: TypeAlias = "npt.NDArray[np.uint8] | Tensor | str | PathLike[str] | bytes | Image.Image"
@@ -30,13 +31,17 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """Raw pixels, row by row, channels last: height × width × channels bytes, 1 channel (grey) or 3 (RGB)."""
+    """Raw pixels, row by row, channels last: height × width × channels bytes, 1 channel (grey) or 3 (RGB).
+
+    If `is_picture`, they are a decoded picture, which is preprocessed as a file is.
+    """
 
     height: int
     width: int
     channels: int
     data: bytes
     source: str
+    is_picture: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,8 +50,8 @@ class Fitted:
 
     Attributes:
         pixels: uint8 [height, width, channels].
-        resized_from: Height and width of the picture after its EXIF orientation was applied. If None, it had the
-            model's size.
+        resized_from: Height and width of the picture after its EXIF orientation was applied. If None, it was used as
+            it is.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -58,20 +63,37 @@ def fit(picture: Image.Image, height: int, width: int, channels: int) -> npt.NDA
     return fitted(picture, height, width, channels).pixels
 
 
-def fitted(picture: Image.Image, height: int, width: int, channels: int) -> Fitted:
-    """Converts a picture to grey or colour and, where its size differs, resizes it (bilinear).
+def fitted(
+    picture: Image.Image, height: int, width: int, channels: int, preprocessing: ResizeAndCrop | None = None
+) -> Fitted:
+    """Converts a picture to grey or colour, and brings it to the size of a model's images.
 
     The exporter trains on pictures that were converted here, and the server converts them here too.
+
+    Args:
+        picture: Picture of any size.
+        height: Height of the model's images.
+        width: Width of the model's images.
+        channels: Channels of the model's images: 1 (grey) or 3 (RGB).
+        preprocessing: Preprocessing that the model declares. If None, a picture of another size is resized as a whole
+            (bilinear).
 
     Raises:
         ValueError: `to_8_bits` cannot convert it.
     """
     picture = to_8_bits(picture).convert("L" if channels == 1 else "RGB")
-    size = None
-    if picture.size != (width, height):
-        size = picture.height, picture.width
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    return Fitted(np.asarray(picture).reshape(height, width, channels), size)
+    before, wanted = picture.size, (width, height)
+    if preprocessing is not None and {before, preprocessing.resized(*before)} != {wanted}:
+        picture = preprocessing.apply(picture, height, width)
+    elif before != wanted:
+        picture = picture.resize(wanted, Image.Resampling.BILINEAR)
+    else:
+        return Fitted(_as_array(picture, channels), None)
+    return Fitted(_as_array(picture, channels), (before[1], before[0]))
+
+
+def _as_array(picture: Image.Image, channels: int) -> npt.NDArray[np.uint8]:
+    return np.asarray(picture).reshape(picture.height, picture.width, channels)
 
 
 def to_8_bits(picture: Image.Image) -> Image.Image:
@@ -172,12 +194,12 @@ def _picture(image: Image.Image, index: int) -> Pixels:
         pixels = np.asarray(to_8_bits(image))
     except Exception as error:  # a picture that is read only now may be damaged in any way
         raise InvalidImage(f"image {index}: {str(error) or type(error).__name__}", index=index) from error
-    return _pixels(pixels[..., None] if pixels.ndim == 2 else pixels, f"image {index}")
+    return _pixels(pixels[..., None] if pixels.ndim == 2 else pixels, f"image {index}", is_picture=True)
 
 
-def _pixels(image: npt.NDArray[np.uint8], source: str) -> Pixels:
+def _pixels(image: npt.NDArray[np.uint8], source: str, is_picture: bool = False) -> Pixels:
     height, width, channels = image.shape
-    return Pixels(height, width, channels, image.tobytes(), source)
+    return Pixels(height, width, channels, image.tobytes(), source, is_picture)
 
 
 def _file(path: Path, index: int) -> Encoded:

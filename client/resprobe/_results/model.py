@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from resprobe._pictures.resize_and_crop import ResizeAndCrop
 from resprobe._results import html
 from resprobe._results.tabular import Column, Tabular
 
@@ -146,7 +147,7 @@ class Model(Tabular):
         family: resnet, plain, preact, or the word that its source uses.
         depth: Weighted layers; 0 if unknown.
         parameters: Trainable parameters; 0 if unknown.
-        height: Height of an image in pixels; images of another size are resized.
+        height: Height of an image in pixels.
         width: Width of an image in pixels.
         channels: Channels of an image: 1 (grey) or 3 (RGB).
         classes: Labels of the classes.
@@ -162,6 +163,9 @@ class Model(Tabular):
         max_batch: Maximum images in a batch.
         precision: What its convolutions compute with: float32, float16 or int8; empty if unknown.
         quantization: What it was quantised from, and what that cost. If None, it was not quantised.
+        preprocessing: How pictures become its images. If None, they are resized as a whole (bilinear).
+        mean: Mean of each channel that its graph subtracts from pixels in [0, 1]; empty if unknown.
+        std: Standard deviation of each channel that its graph divides by; empty if unknown.
     """
 
     name: str
@@ -185,6 +189,9 @@ class Model(Tabular):
     max_batch: int
     precision: str = ""
     quantization: Quantization | None = None
+    preprocessing: ResizeAndCrop | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     def __repr__(self) -> str:
         """Returns one line: blocks with their baselines, and thousands of classes, would fill a notebook."""

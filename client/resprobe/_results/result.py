@@ -33,7 +33,7 @@ class Prediction:
         classes: Their indices among the model's classes, int64 [k].
         probabilities: Their probabilities, float32 [k].
         blocks: Statistics of every block for this image, [1, L]. If None, they were not requested.
-        resized_from: Height and width in pixels before the server resized the image. If None, it was not resized.
+        resized_from: Height and width in pixels before the image was resized. If None, it was not resized.
     """
 
     labels: tuple[str, ...]
@@ -84,9 +84,9 @@ class Result(Tabular):
         probabilities: float32 [n, k].
         class_labels: Label of each index that occurs in `classes`.
         blocks: Statistics of every block. If None, they were not requested.
-        resized_from: For each image the height and width in pixels that it had before the server resized it to the
-            model's size; for a picture file, after its EXIF orientation was applied. None for an image that was not
-            resized.
+        resized_from: For each image the height and width in pixels that it had before it was resized, or resized and
+            cut, to the model's size; for a picture file, after its EXIF orientation was applied. None for an image that
+            was not resized.
         model: Name of the model that answered.
         version: Version that answered.
         provider: ONNX Runtime execution provider that ran it.

@@ -10,7 +10,8 @@ from resprobe_protos import resprobe_pb2 as pb
 
 from resprobe._classes import nearest
 from resprobe._pictures.arrays import Layout
-from resprobe._pictures.images import Encoded, Images, Pixels, collect
+from resprobe._pictures.images import Encoded, Images, Pixels, Size, collect
+from resprobe._pictures.ready import Place, check_place, make_ready
 from resprobe._results.model import Model
 from resprobe.errors import InvalidRequest, ModelNotFound
 
@@ -21,15 +22,33 @@ BlockScale: TypeAlias = npt.ArrayLike | Mapping[str, float]
 
 @dataclass(frozen=True)
 class PreparedRequest:
-    """A request that is ready to be sent, and what its images are called in errors."""
+    """A request that is ready to be sent.
+
+    Attributes:
+        message: Message to send.
+        sources: What its images are called in errors.
+        sizes: Sizes that its pictures were resized from on this side, as in Result.resized_from.
+    """
 
     message: pb.ClassifyRequest
     sources: list[str]
+    sizes: Sequence[Size | None] = ()
+
+    def complete(self, response: pb.ClassifyResponse) -> pb.ClassifyResponse:
+        """Adds to a response the sizes that the server did not see, and returns it."""
+        for result, size in zip(response.results, self.sizes, strict=False):
+            if size is not None:
+                result.resized_from.height, result.resized_from.width = size
+        return response
 
 
 @dataclass(frozen=True)
 class RequestOptions:
-    """Arguments of `classify` and `stream` beside the images."""
+    """Arguments of `classify` and `stream` beside the images.
+
+    Attributes:
+        description: Description of the model. If None, it was not needed.
+    """
 
     model: str
     version: str | int
@@ -37,12 +56,25 @@ class RequestOptions:
     top_k: int = 5
     block_scale: BlockScale | None = None
     layout: Layout = "nhwc"
+    preprocess: Place = "server"
+    description: Model | None = None
+
+    @property
+    def needs_description(self) -> bool:
+        """Whether `resolve` must be called. Raises InvalidRequest for a place of preprocessing that does not exist."""
+        check_place(self.preprocess)
+        return isinstance(self.block_scale, Mapping) or self.preprocess == "client"
 
     def resolve(self, model: Model) -> "RequestOptions":
-        """Replaces names of blocks by factors for this model. Raises InvalidRequest for names that it does not have."""
-        if not isinstance(self.block_scale, Mapping):
-            return self
-        return replace(self, model=model.name, version=model.version, block_scale=factors(self.block_scale, model))
+        """Fixes the version that was described, and replaces names of blocks by factors.
+
+        Raises:
+            InvalidRequest: The model has no block of such a name, or takes no images that could be preprocessed here.
+        """
+        scale = factors(self.block_scale, model) if isinstance(self.block_scale, Mapping) else self.block_scale
+        if self.preprocess == "client" and not model.height:
+            raise InvalidRequest(f"preprocess 'client': model {model.name} does not say which images it takes")
+        return replace(self, model=model.name, version=model.version, block_scale=scale, description=model)
 
     def prepare(self, images: Images) -> PreparedRequest:
         """Creates the request for these images. Raises InvalidImage or InvalidRequest."""
@@ -51,6 +83,9 @@ class RequestOptions:
     def prepare_collected(self, images: Sequence[Encoded | Pixels]) -> PreparedRequest:
         """Creates the request for images that `collect` returned."""
         which = model_request(self.model, self.version)
+        sizes: Sequence[Size | None] = ()
+        if self.preprocess == "client" and (model := self.description) is not None:
+            images, sizes = make_ready(images, (model.height, model.width, model.channels), model.preprocessing)
         try:
             message = pb.ClassifyRequest(
                 model=which.name,
@@ -62,7 +97,7 @@ class RequestOptions:
             )
         except (TypeError, ValueError) as error:
             raise InvalidRequest(f"top_k {self.top_k!r}: expected a whole number from 1 to 2147483647") from error
-        return PreparedRequest(message, [image.source for image in images])
+        return PreparedRequest(message, [image.source for image in images], sizes)
 
 
 def model_request(name: str, version: str | int = "") -> pb.GetModelRequest:
@@ -129,5 +164,11 @@ def _numbers(scale: BlockScale) -> npt.NDArray[np.float32]:
 def _image(source: Encoded | Pixels) -> pb.Image:
     if isinstance(source, Encoded):
         return pb.Image(encoded=source.data)
-    pixels = pb.Pixels(height=source.height, width=source.width, channels=source.channels, data=source.data)
+    pixels = pb.Pixels(
+        height=source.height,
+        width=source.width,
+        channels=source.channels,
+        data=source.data,
+        is_picture=source.is_picture,
+    )
     return pb.Image(pixels=pixels)

@@ -8,6 +8,7 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.contract import BRANCH_L2, BRANCH_MEAN, DOT, SHORTCUT_L2
 
 from resprobe._pictures.images import Size
+from resprobe._pictures.resize_and_crop import ResizeAndCrop
 from resprobe._results.model import Baseline, Block, Model, Noise, Quantization
 from resprobe._results.result import ProbedResult, Result, Timings
 from resprobe._results.statistics import BlockStatistics
@@ -39,7 +40,16 @@ def read_model(message: pb.Model) -> Model:
         max_batch=message.serving.max_batch,
         precision=message.precision,
         quantization=_read_quantization(message.quantization) if message.HasField("quantization") else None,
+        preprocessing=_read_preprocessing(message.image),
+        mean=tuple(message.image.mean),
+        std=tuple(message.image.std),
     )
+
+
+def _read_preprocessing(image: pb.ImageFormat) -> ResizeAndCrop | None:
+    """Reads how pictures become images of a model. If None, they are resized as a whole."""
+    found = image.preprocessing
+    return ResizeAndCrop(found.resize, found.interpolation) if image.HasField("preprocessing") else None
 
 
 def _read_quantization(message: pb.Quantization) -> Quantization:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resprobe import _files
+from resprobe._pictures.resize_and_crop import ResizeAndCrop
 from resprobe._results.model import Baseline, Block, Model, Noise, Quantization
 from resprobe._results.statistics import STATISTICS, BlockStatistics
 from resprobe.analysis.dataset_result import Frame
@@ -130,10 +131,12 @@ def _matrix(column: pa.Array, names: Sequence[str]) -> npt.NDArray[np.float32]:
 
 def _model(fields: dict[str, Any]) -> Model:
     blocks = tuple(_block(block) for block in fields["blocks"])
-    words = {name: tuple(fields[name]) for name in ("classes", "statistics")}
-    known = fields.get("quantization")
+    several = {name: tuple(fields.get(name, ())) for name in ("classes", "statistics", "mean", "std")}
+    known, steps = fields.get("quantization"), fields.get("preprocessing")
     made_of = known and Quantization(**{**known, "float_blocks": tuple(known["float_blocks"])})
-    return Model(**{**fields, **words, "blocks": blocks, "quantization": made_of})
+    preprocessing = None if steps is None else ResizeAndCrop(**steps)
+    changed = {"blocks": blocks, "quantization": made_of, "preprocessing": preprocessing}
+    return Model(**{**fields, **several, **changed})
 
 
 def _block(fields: dict[str, Any]) -> Block:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from resprobe._classes import match
 from resprobe._client import Client
@@ -54,7 +55,7 @@ def sweep(
     files = None if isinstance(images, np.ndarray) else tuple(str(path) for path in images)
     if files is not None:
         sizes = [size for result in results for size in result.resized_from]
-        notes += resized.notes(files, sizes, (model.height, model.width))
+        notes += resized.notes(files, sizes, model)
     name, index = (source.name, source.index) if isinstance(source, Dataset) else (FILES, np.arange(len(source)))
     return _frame(results, model, name, index, files, labels, notes)
 
@@ -69,7 +70,9 @@ def _ask(
     results: list[ProbedResult] = []
     done = 0
     with shown(progress, f"{model.name} version {model.version}") as report:
-        for result in client.stream(_parts(images), model=model.name, version=model.version, blocks=True, top_k=1):
+        for result in client.stream(
+            _parts(images, model), model=model.name, version=model.version, blocks=True, top_k=1
+        ):
             results.append(result)
             done += len(result)
             report(done, len(images))
@@ -122,10 +125,19 @@ def fitted(source: Dataset, model: Model, resize: bool = False) -> tuple[npt.NDA
     return found.indices[source.labels], tuple(notes)
 
 
-def _parts(images: npt.NDArray[np.uint8] | Sequence[Path]) -> Iterator[npt.NDArray[np.uint8] | list[Path]]:
+def as_sent(images: npt.NDArray[np.uint8], model: Model) -> npt.NDArray[np.uint8] | list[Image.Image]:
+    """Returns arrays of another size than a model's as pictures if it declares how to resize them, else as they are."""
+    if model.preprocessing is None or images.shape[1:3] == (model.height, model.width):
+        return images
+    return [Image.fromarray(one[..., 0] if one.shape[-1] == 1 else one) for one in images]
+
+
+def _parts(
+    images: npt.NDArray[np.uint8] | Sequence[Path], model: Model
+) -> Iterator[npt.NDArray[np.uint8] | list[Path] | list[Image.Image]]:
     """Yields the images of each request."""
     if isinstance(images, np.ndarray):
-        yield from (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+        yield from (as_sent(images[start : start + BATCH], model) for start in range(0, len(images), BATCH))
     else:
         yield from map(list, batches(images))
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resprobe._classes import Match, match
+from resprobe._results.model import Model
 from resprobe._results.tabular import Column, Tabular
 from resprobe.analysis.dataset_result import Frame
 from resprobe.analysis.depth import positions, ratio_at, stages
@@ -108,7 +109,7 @@ class Comparison(Tabular):
             )
         if not self.by_stage:
             found.append(
-                f"{a.model.name} has {stages(a.model)} stages and {b.model.name} {stages(b.model)}: blocks are "
+                f"{a.model.name} has {_stages(a.model)} and {b.model.name} {_stages(b.model)}: blocks are "
                 "compared by depth in the whole net, whatever their stage."
             )
         if self.images < len(a):
@@ -118,6 +119,11 @@ class Comparison(Tabular):
             found.append(self.noise.sentence())
         found += [f"Note: {note}." for note in self.notes]
         return found
+
+
+def _stages(model: Model) -> str:
+    number = stages(model)
+    return "1 stage" if number == 1 else f"{number} stages"
 
 
 def compare(

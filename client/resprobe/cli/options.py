@@ -12,6 +12,7 @@ import tyro
 from rich.console import Console
 
 from resprobe._client import Client
+from resprobe._pictures.ready import Place
 from resprobe._wire.address import default
 from resprobe.errors import InvalidRequest
 
@@ -97,3 +98,12 @@ class Selection(Connected):
     """NAME or NAME/VERSION of the model. Default: the only model that is served."""
     version: str = ""
     """Version of the model. Default: the version in --model, or the highest."""
+
+
+@dataclass(frozen=True)
+class Preprocessed(Selection):
+    """Options of the commands that ask a model about picture files."""
+
+    preprocess: Place = "server"
+    """Place where picture files are resized and cut for the model. client: here, which sends fewer bytes of large
+    pictures. The pixels are the same."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from resprobe._client import Client
 from resprobe._pictures.batches import batches
+from resprobe._pictures.ready import Place
 from resprobe._results.model import Model
 from resprobe._results.result import Result, join
 from resprobe.analysis import resized
@@ -35,7 +36,7 @@ class Answers:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on pictures that were resized."""
-        return resized.notes(self.sources, self.result.resized_from, (self.model.height, self.model.width))
+        return resized.notes(self.sources, self.result.resized_from, self.model)
 
     def check(self) -> None:
         """Raises InvalidImage if a picture could not be used."""
@@ -43,7 +44,16 @@ class Answers:
             raise InvalidImage(_sentence(self.refused, len(self.sources) + len(self.refused)))
 
 
-def ask(client: Client, paths: Sequence[Path], name: str, version: str, top_k: int, *, blocks: bool = False) -> Answers:
+def ask(
+    client: Client,
+    paths: Sequence[Path],
+    name: str,
+    version: str,
+    top_k: int,
+    *,
+    blocks: bool = False,
+    preprocess: Place = "server",
+) -> Answers:
     """Classifies picture files, of which some may be damaged.
 
     Args:
@@ -53,6 +63,7 @@ def ask(client: Client, paths: Sequence[Path], name: str, version: str, top_k: i
         version: Version of the model. If empty, the default; all files are then sent to that one version.
         top_k: Number of classes for each picture.
         blocks: Whether to ask for block statistics too.
+        preprocess: Place where pictures are preprocessed.
 
     Raises:
         InvalidImage: None of the pictures can be used.
@@ -65,7 +76,9 @@ def ask(client: Client, paths: Sequence[Path], name: str, version: str, top_k: i
     def send(part: Sequence[Path]) -> Result:
         which = (answered[0][1].model, answered[0][1].version) if answered else (name, version)
         images = [stdin if path == STDIN else path for path in part]
-        return client.classify(images, model=which[0], version=which[1], blocks=blocks, top_k=top_k)
+        return client.classify(
+            images, model=which[0], version=which[1], blocks=blocks, top_k=top_k, preprocess=preprocess
+        )
 
     for part, found in _send(paths, send):
         if isinstance(found, Result):

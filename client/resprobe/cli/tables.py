@@ -1,5 +1,6 @@
 """Tables for the terminal, and plain values for --json."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,7 +72,14 @@ def models_json(models: Sequence[Model]) -> list[dict[str, Any]]:
             "parameters": model.parameters,
             "precision": model.precision,
             "quantised_from": None if model.quantization is None else model.quantization.source,
-            "image": {"height": model.height, "width": model.width, "channels": model.channels},
+            "image": {
+                "height": model.height,
+                "width": model.width,
+                "channels": model.channels,
+                "preprocessing": None if model.preprocessing is None else dataclasses.asdict(model.preprocessing),
+                "mean": model.mean,
+                "std": model.std,
+            },
             "classes": list(model.classes),
             "accuracy": model.accuracy,
             "dataset": model.dataset,

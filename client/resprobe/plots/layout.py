@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -19,7 +20,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 PALE = "#d4d4d4"
 GREY = "#555555"
 FEW = 120  # blocks; more are too narrow for a line or a marker each
-KIND_LETTERS = {"attention": "a", "mlp": "m"}  # behind the number of a block
+KIND_LETTERS = {"attention": "a", "mlp": "m"}  # above the number of a block
+LIGHTER = 0.5  # share of white in the colour of an MLP beside attention or convolutions
 LABELS = 40  # maximum number of labels on an axis
 
 
@@ -59,8 +61,22 @@ def title_for(axes: Axes, model: Model, source: str | None) -> None:
 
 
 def stage_colours(model: Model) -> list[str]:
-    """Returns the colour of every block: one for each stage."""
-    return [COLOURS[(block.stage - 1) % len(COLOURS)] for block in model.blocks]
+    """Returns the colour of every block: one for each stage, and lighter for MLPs if there are other branches too."""
+    colours = [COLOURS[(block.stage - 1) % len(COLOURS)] for block in model.blocks]
+    if not _has_lighter(model):
+        return colours
+    pairs = zip(colours, model.blocks, strict=True)
+    return [_lighter(colour) if block.branch == "mlp" else colour for colour, block in pairs]
+
+
+def _has_lighter(model: Model) -> bool:
+    kinds = {block.branch for block in model.blocks}
+    return "mlp" in kinds and len(kinds) > 1
+
+
+def _lighter(colour: str) -> str:
+    red, green, blue = (LIGHTER + (1 - LIGHTER) * part for part in to_rgb(colour))
+    return to_hex((red, green, blue))
 
 
 def markers(model: Model) -> dict[str, Any]:
@@ -99,10 +115,12 @@ def label_stages(axes: Axes, model: Model) -> None:
     axes.set_xlim(-0.7, len(blocks) - 0.3)
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if len(blocks) / step <= LABELS)
     shown = [(place, block) for place, block in blocks if block.index % step == 0]
-    labels = [f"{block.index}{KIND_LETTERS.get(block.branch, '')}" for _, block in shown]
+    kinds = [kind for kind in KIND_LETTERS if any(kind == one.branch for one in model.blocks)]
+    above = [f"{KIND_LETTERS.get(block.branch, '')}\n" if kinds else "" for _, block in shown]
+    labels = [f"{kind}{block.index}" for kind, (_, block) in zip(above, shown, strict=True)]
     axes.set_xticks([place for place, _ in shown], labels, fontsize=8)
-    kinds = [f"{KIND_LETTERS[kind]} {kind}" for kind in KIND_LETTERS if any(kind == one.branch for one in model.blocks)]
-    axes.set_xlabel("block within its stage" + (f" ({', '.join(kinds)})" if kinds else ""))
+    words = [f"{KIND_LETTERS[kind]} {kind}" for kind in kinds]
+    axes.set_xlabel("block within its stage" + (f" ({', '.join(words)})" if words else ""))
     for stage, members in groupby(blocks, key=lambda one: one[1].stage):
         places = [(place, block) for place, block in members]
         first, block = places[0]

@@ -52,7 +52,7 @@ def _draw_singles(axes: Axes, lesions: Lesions, model: Model) -> None:
     label_stages(axes, model)
     tidy(axes)
     axes.set_ylabel("accuracy without the block")
-    axes.legend(loc="lower right", frameon=False, fontsize=9)
+    axes.legend(loc="best", frameon=False, fontsize=9)
 
 
 def _draw_randoms(axes: Axes, lesions: Lesions) -> None:
@@ -69,4 +69,4 @@ def _draw_randoms(axes: Axes, lesions: Lesions) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("blocks removed at random")
     axes.set_ylabel("error")
-    axes.legend(loc="upper left", frameon=False, fontsize=9)
+    axes.legend(loc="best", frameon=False, fontsize=9)

@@ -93,6 +93,9 @@ def summary(model: metadata.Model, measured: Measurement | None, multiply_adds: 
         f"{model.parameter_count:,} parameters, {_giga(multiply_adds)}{len(model.blocks)} residual blocks",
         f"{images if model.HasField('image') else 'tensors instead of images'}, weights from {model.provenance.source}",
     ]
+    if model.image.HasField("preprocessing"):
+        cut = metadata.preprocessing(model).resize_and_crop(image.height, image.width)
+        lines += [] if cut is None else [f"pictures: {cut.describe(image.height, image.width)}"]
     if model.HasField("evaluation"):
         known = model.evaluation
         lines.append(f"accuracy {known.accuracy:.4f} on {known.image_count:,} test images of {known.dataset}")

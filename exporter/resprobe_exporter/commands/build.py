@@ -82,6 +82,7 @@ class Build(TrainingCommand):
     def _training(self) -> "Training":
         """Reads the data, and fits the net to them."""
         from resprobe_exporter import progress
+        from resprobe_exporter.nets.preprocessing import PRESETS
         from resprobe_exporter.training import data, recipes
         from resprobe_exporter.versions.build import Training
 
@@ -95,6 +96,7 @@ class Build(TrainingCommand):
             self.seed,
             mean=recipe.mean,
             validation=self.validation,
+            pictures=PRESETS.get(self.preprocess),
         )
         for note in loaded.notes:
             progress.note(note)

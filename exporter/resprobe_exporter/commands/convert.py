@@ -33,10 +33,6 @@ class Convert(ImportCommand):
 
     checkpoint: tyro.conf.Positional[Path]
     """Checkpoint to read."""
-    mean: tuple[float, ...]
-    """Mean of each channel that the net was trained with, for pixels in [0, 1]."""
-    std: tuple[float, ...]
-    """Standard deviation of each channel that the net was trained with, for pixels in [0, 1]."""
     weights: str | None = None
     """Weights to read from a file with several: ema, raw, or the key that they are under."""
     net: str | None = None
@@ -72,12 +68,13 @@ class Convert(ImportCommand):
     def run(self) -> None:
         """Converts and writes."""
         from resprobe_exporter.checkpoints import reading, state_dict
-        from resprobe_exporter.nets.preprocessing import Preprocessing
+        from resprobe_exporter.errors import ExporterError
         from resprobe_exporter.versions import convert
 
         begin = time.perf_counter()
-        preprocessing = Preprocessing(self.mean, self.std)
-        preprocessing.check_values()  # before the file is read
+        preprocessing = self.preprocessing()
+        if preprocessing is None:
+            raise ExporterError("a net needs the normalisation that it was trained with: give --mean and --std")
         second = SecondModel(self.precision, self.dataset, self.data)
         second.check()
         weights = state_dict.read(self.checkpoint, self.weights)

@@ -47,7 +47,8 @@ class Inspect:
         measured = None
         if self.dataset is not None:
             shape = model.image.height, model.image.width, model.image.channels
-            images = test_set.load(self.dataset, self.data, shape, self.limit)
+            cut = metadata.preprocessing(model).resize_and_crop(*shape[:2])
+            images = test_set.load(self.dataset, self.data, shape, self.limit, cut)
             measured = evaluation.measure_version(self.directory, model, images)
         blocks = block_table.rows(model, measured)
         count = _multiply_adds(self.directory, model)

@@ -3,11 +3,13 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import tyro
 from resprobe import datasets
 from rich.console import Console
 
+from resprobe_exporter.commands.preprocess import PreprocessOptions
 from resprobe_exporter.nets.info import ImageShape
 from resprobe_exporter.quantization.settings import Precision
 
@@ -22,12 +24,13 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportCommand:
+class ImportCommand(PreprocessOptions):
     """Options of commands that import a net."""
 
-    classes: str | None = None
-    """Labels of the classes: a file with one label on each line, or a,b,c. Default: those of --dataset or, without
-    one, numbers."""
+    classes: Annotated[str | None, tyro.conf.arg(aliases=["--class-names"])] = None
+    """Labels of the classes: a file with one label on each line, a,b,c, or imagenet for the 1,000 of ImageNet. Default:
+    those of --dataset or, without one, ImageNet's if there are 1,000 and pictures are cut by --preprocess, or else
+    numbers."""
     dataset: datasets.Name | None = None
     """Data set whose test images accuracy and baseline are measured on. Default: neither is measured."""
     data: Path | None = None
@@ -50,7 +53,11 @@ class ImportCommand:
         """Returns images of this height, width and channels to measure with. If None, none were asked for."""
         from resprobe_exporter.versions import test_set
 
-        return None if self.dataset is None else test_set.load(self.dataset, self.data, shape)
+        if self.dataset is None:
+            return None
+        preprocessing = self.preprocessing()
+        cut = None if preprocessing is None else preprocessing.resize_and_crop(*shape[:2])
+        return test_set.load(self.dataset, self.data, shape, preprocessing=cut)
 
 
 def choose_device(name: Device) -> "torch.device":

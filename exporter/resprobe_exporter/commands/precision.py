@@ -84,5 +84,6 @@ def read_images(
 
     if dataset is None:
         return None, None
-    images = calibration.load(dataset, data, float32.image, count, float32.description.provenance.seed)
+    seed = float32.description.provenance.seed
+    images = calibration.load(dataset, data, float32.image, count, seed, float32.pictures)
     return (images[0] if precision == "int8" else None), images[1]

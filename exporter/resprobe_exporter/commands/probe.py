@@ -3,15 +3,11 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import tyro
 
 from resprobe_exporter.commands.options import ImportCommand
 from resprobe_exporter.commands.precision import SecondModel
-
-if TYPE_CHECKING:
-    from resprobe_exporter.nets.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -20,11 +16,12 @@ class Probe(ImportCommand):
 
     Every addition F(x) + s(x) in the graph becomes a block: of convolutional nets, transformers and MLPs. Sums of two
     parts that are both linear in x, such as parallel convolutions, are not blocks. The written graphs are compared with
-    the file. With --mean and --std the graph takes pixels, as the server's own protocol and the client need it. Without
-    them it keeps its input and outputs, and is served over the Open Inference Protocol.
+    the file. With --preprocess or --mean and --std the graph takes pixels, as the server's own protocol and the client
+    need it. Without them it keeps its input and outputs, and is served over the Open Inference Protocol.
 
     Examples:
-      exporter probe resnet50.onnx --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --classes imagenet.txt
+      exporter probe resnet50.onnx --preprocess imagenet
+      exporter probe resnet50.onnx --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --classes labels.txt
       exporter probe net.onnx --name net
       exporter probe vit.onnx --mean 0.5 0.5 0.5 --std 0.5 0.5 0.5 --blocks attention
       exporter probe net.onnx --size 224 224 --output scores --mean 0.5 --std 0.5
@@ -32,12 +29,6 @@ class Probe(ImportCommand):
 
     file: tyro.conf.Positional[Path]
     """ONNX file with one input: images as [n, c, h, w] or [n, h, w, c], tokens or vectors."""
-    mean: tuple[float, ...] = ()
-    """Mean of each channel that the net was trained with, for pixels in [0, 1]. 0 for a net that takes pixels without
-    normalisation. Default: the graph keeps its input."""
-    std: tuple[float, ...] = ()
-    """Standard deviation of each channel, for pixels in [0, 1]. 1 for a net that takes pixels in [0, 1], 0.00392157 for
-    one that takes pixels in [0, 255]. Default: the graph keeps its input."""
     size: tuple[int, int] | None = None
     """Height and width of the images in pixels, for a file that leaves them open."""
     output: str | None = None
@@ -57,7 +48,7 @@ class Probe(ImportCommand):
         from resprobe_exporter.versions import import_onnx, repository
 
         begin = time.perf_counter()
-        preprocessing = self._preprocessing()
+        preprocessing = self.preprocessing()
         choice = None if self.blocks is None else Choice.parse(self.blocks)
         second = SecondModel(self.precision, self.dataset, self.data)
         second.check()
@@ -69,16 +60,3 @@ class Probe(ImportCommand):
         options = import_onnx.OnnxOptions(preprocessing, self.labels(), self.family, choice, quantised)
         version = import_onnx.import_onnx(file, options, load, self.repository, name)
         second.finish(version, begin, self.repository, self.json)
-
-    def _preprocessing(self) -> "Preprocessing | None":
-        """Returns the normalisation, checked before the file is read. If None, the graph keeps its input."""
-        from resprobe_exporter.errors import ExporterError
-        from resprobe_exporter.nets.preprocessing import Preprocessing
-
-        if bool(self.mean) != bool(self.std):
-            raise ExporterError("--mean and --std must be given together")
-        if not self.mean:
-            return None
-        preprocessing = Preprocessing(self.mean, self.std)
-        preprocessing.check_values()
-        return preprocessing

@@ -8,6 +8,7 @@ import tyro
 from resprobe import datasets
 
 from resprobe_exporter.commands.options import Device, choose_device
+from resprobe_exporter.commands.preprocess import Preset
 from resprobe_exporter.quantization.settings import Precision
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ class TrainingCommand:
     """Directory of the data set's files. Not used for digits."""
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 32
     """Height and width in pixels to which the pictures of a folder are resized."""
+    preprocess: Preset = "none"
+    """How the pictures of a folder become images. none: they are resized as a whole. imagenet: the shorter side is
+    resized (bilinear) and the middle 0.875 of it are cut out. timm-bicubic: the same with bicubic interpolation.
+    Servers and clients then do the same. Mean and deviation are those of the training images."""
     mirror: bool | None = None
     """Mirror training images at random. Default: for all data sets but digits."""
     recipe: Literal["fast", "paper"] = "fast"
@@ -74,6 +79,8 @@ class TrainingCommand:
         """Raises ExporterError for options that are wrong whatever the data are."""
         from resprobe_exporter.errors import ExporterError
 
+        if self.preprocess != "none" and self.dataset != "folder":
+            raise ExporterError(f"--preprocess {self.preprocess}: only the pictures of --dataset folder are cut")
         if self.image_size < 1:
             raise ExporterError(f"--image-size {self.image_size}: expected 1 or more")
         for option in ("epochs", "validation", "record_every"):

@@ -23,7 +23,7 @@ def write_graphs(lean: ir.Model, directory: Path, residual: bool) -> None:
     """Writes the lean graph and, for a residual net, its variants.
 
     Args:
-        lean: Graph with its weights in memory; it is not changed.
+        lean: Graph, with its weights in memory or in other files; it is not changed.
         directory: Directory to write to; the weights become one file, which all graphs share.
         residual: Whether the graph has residual additions; without them there are no variants.
     """

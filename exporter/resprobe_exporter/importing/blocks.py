@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 
 import onnx_ir as ir
 
@@ -18,20 +19,20 @@ FUSED = frozenset({"FusedConv", "NhwcFusedConv", "QLinearAdd", "SkipLayerNormali
 SHOWN = 5  # additions that are left out for one reason, by name
 
 
-def find_blocks(model: ir.Model, source: str, image_last: bool, choice: Choice | None = None) -> list[BlockInfo]:
+def find_blocks(model: ir.Model, path: Path, image_last: bool, choice: Choice | None = None) -> list[BlockInfo]:
     """Finds and describes the blocks of a graph. With a choice, they are marked in the graph.
 
     Args:
-        model: Graph with a free batch size, and with its weights in memory.
-        source: Name of the graph, for errors.
+        model: Graph with a free batch size.
+        path: File of the graph.
         image_last: Whether the input of the graph is [n, h, w, c].
         choice: Blocks that are chosen by hand. If None, the rule decides.
 
     Raises:
         ExporterError: There are none, the choice does not fit, or the size of one is not known.
     """
-    graph = model.graph
-    operand_shapes.resolve(model, source)
+    graph, source = model.graph, str(path)
+    operand_shapes.resolve(model, path)
     found = list(examine_additions(graph))
     try:
         if choice is not None:

@@ -20,6 +20,7 @@ from resprobe_exporter.errors import ExporterError, one_line
 from resprobe_exporter.graph.passes.dynamic_batch import FreeBatch
 from resprobe_exporter.graph.passes.sum_to_add import SumToAdd
 from resprobe_exporter.graph.training_mode import training_nodes
+from resprobe_exporter.importing.other_files import with_weights
 
 OPSET = 18  # the first in which the passes' operators are what they are now
 IR_VERSION = 8  # that of this opset; before 4, weights had to be inputs too
@@ -91,7 +92,7 @@ def canonicalise(model: onnx.ModelProto, path: Path) -> ir.Model:
 
     Args:
         model: Checked model with sorted nodes and one input.
-        path: Path of the file, for errors.
+        path: Path of the file, beside which weights may be.
 
     Raises:
         ExporterError: It is in training mode or quantised dynamically, it computes nothing, its opset cannot be
@@ -99,7 +100,8 @@ def canonicalise(model: onnx.ModelProto, path: Path) -> ir.Model:
     """
     version = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), OPSET)
     _refuse_training(model, version, path)
-    canonical = ir.from_proto(model if version >= OPSET else _convert(model, version, path))
+    canonical = ir.from_proto(model if version >= OPSET else _convert(with_weights(model, path), version, path))
+    ir.external_data.set_base_dir(canonical.graph, path.parent)
     canonical.ir_version = max(canonical.ir_version, IR_VERSION)
     SIMPLIFY(canonical)
     fold_constants(canonical, should_fold=_is_filling)  # sizes of a Reshape or a Pad may be computed in the graph

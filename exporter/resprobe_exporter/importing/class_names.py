@@ -9,14 +9,18 @@ from resprobe._classes import match
 from resprobe_exporter import progress
 from resprobe_exporter.errors import ExporterError
 
+IMAGENET = "imagenet"
+IMAGENET_FILE = Path(__file__).with_name("imagenet_classes.txt")
+IMAGENET_COUNT = 1000
+
 
 def read_labels(text: str) -> tuple[str, ...]:
-    """Reads labels from a file with one on each line, or from a,b,c.
+    """Reads labels from a file with one on each line, or from a,b,c; `imagenet` means the 1,000 of ImageNet.
 
     Raises:
         ExporterError: There are fewer than two, or one twice; or the file is not UTF-8.
     """
-    path = Path(text)
+    path = IMAGENET_FILE if text == IMAGENET else Path(text)
     parts = _read(path).splitlines() if _is_file(path) else text.split(",")
     labels = tuple(label for part in parts if (label := part.strip()))
     if len(labels) < 2:
@@ -28,7 +32,11 @@ def read_labels(text: str) -> tuple[str, ...]:
 
 
 def choose(
-    names: tuple[str, ...] | None, count: int, what: str, data_set: tuple[str, Sequence[str]] | None
+    names: tuple[str, ...] | None,
+    count: int,
+    what: str,
+    data_set: tuple[str, Sequence[str]] | None,
+    is_imagenet: bool = False,
 ) -> tuple[str, ...]:
     """Chooses the names of a net's classes, and checks that the classes of a data set are among them.
 
@@ -37,11 +45,15 @@ def choose(
         count: Number of classes of the net.
         what: Name of the net in errors.
         data_set: Name and classes of the data set to measure with. If None, there is none.
+        is_imagenet: Whether the net sees pictures as those of ImageNet do; a net of 1,000 classes then has their names.
 
     Raises:
         ExporterError: There are more or fewer names than classes.
         InvalidRequest: The net lacks classes of the data set.
     """
+    if names is None and is_imagenet and count == IMAGENET_COUNT and (data_set is None or len(data_set[1]) != count):
+        names = read_labels(IMAGENET)
+        progress.note("classes are called as those of ImageNet, as there are 1,000; --classes gives others")
     if names is None and data_set is not None:
         name, classes = data_set
         check_count(tuple(classes), count, f"{what}, for which --classes names none,", f"the data set {name}")

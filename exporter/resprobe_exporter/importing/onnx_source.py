@@ -12,6 +12,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.importing import other_files
 from resprobe_exporter.importing.canonical import canonicalise, explained, sort, summary
 from resprobe_exporter.importing.scores import add_scores
 
@@ -24,7 +25,7 @@ class OnnxFile:
 
     Attributes:
         path: Path of the file.
-        model: Graph as it came, with the outputs that are wanted.
+        model: Graph as it came, with the outputs that are wanted. Weights may be in files beside `path`.
         canonical: Graph of the same computation for any number of images, ready for the passes.
         scores: Name of the output that was added last: the input of the Softmax at the end of the graph. If None,
             no output was added.
@@ -83,22 +84,17 @@ def read(path: Path, size: tuple[int, int] | None = None, output: str | None = N
 
 
 def _load(path: Path) -> onnx.ModelProto:
-    """Loads a model with its weights, sorts its nodes, and checks it."""
+    """Loads a model, sorts its nodes, and checks it. Weights in other files stay there."""
     try:
         model = onnx.load(path, load_external_data=False)
     except OSError as error:
         raise ExporterError(f"{path} cannot be read: {error.strerror or error}") from error
     except DecodeError as error:
         raise ExporterError(f"{path} is not an ONNX model: {summary(error)}") from error
-    try:
-        onnx.load_external_data_for_model(model, str(path.parent))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise ExporterError(
-            f"the weights of {path}, which are in other files, cannot be read: {summary(error)}"
-        ) from error
+    other_files.check_weights(model, path)
     try:
         model = sort(model)
-        onnx.checker.check_model(model)
+        other_files.check_structure(model)
     except (ValueError, onnx.checker.ValidationError) as error:
         raise ExporterError(f"{path} is not an ONNX model: {summary(error)}") from error
     for value in model.graph.input:

@@ -5,6 +5,7 @@ only the graph itself knows. Shapes are all that is returned: no tensor is kept.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
@@ -18,14 +19,14 @@ PREFIX = "resprobe/shape/"  # of names that no file has
 Size = int | ir.SymbolicDim
 
 
-def resolve(model: ir.Model, source: str) -> None:
+def resolve(model: ir.Model, path: Path) -> None:
     """Writes the shapes of the operands of additions into a graph, as far as they are not known.
 
     A size that is the number of rows gets the name of the batch size; one that is k times as large is called k·n.
 
     Args:
-        model: Graph with a free batch size, and with its weights in memory. Sizes of its input are known.
-        source: Name of the graph, for errors.
+        model: Graph with a free batch size. Sizes of its input are known.
+        path: File of the graph, beside which weights may be.
 
     Raises:
         ExporterError: ONNX Runtime cannot run the graph with several rows.
@@ -34,7 +35,7 @@ def resolve(model: ir.Model, source: str) -> None:
     shape, dtype = model.graph.inputs[0].shape, model.graph.inputs[0].dtype
     if not values or shape is None or dtype is None or not all(isinstance(size, int) for size in shape[1:]):
         return
-    graph = Graph(_with_shapes(model, values), source)
+    graph = Graph(_with_shapes(model, values), str(path), folder=path.parent)
     zeros = (np.zeros((rows, *map(int, shape[1:])), dtype.numpy()) for rows in ROWS)  # type: ignore[arg-type]
     few, more = ({name: array.tolist() for name, array in graph.run(inputs).items()} for inputs in zeros)
     for value in values:

@@ -42,7 +42,7 @@ def run(file: OnnxFile, inputs: Array, preprocessing: Preprocessing | None) -> M
             finite.
     """
     tensors = inputs if preprocessing is None else _normalise(inputs, preprocessing, file)
-    graph, rows = Graph(file.model.SerializeToString(), file.path.name), file.rows
+    graph, rows = Graph(file.model.SerializeToString(), file.path.name, folder=file.path.parent), file.rows
     parts = []
     for part in (tensors[start : start + rows] for start in range(0, len(tensors), rows)):
         outputs = graph.run(np.resize(part, (rows, *part.shape[1:])))  # repeats rows where there are too few

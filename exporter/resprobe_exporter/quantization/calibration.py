@@ -10,6 +10,7 @@ from resprobe import datasets
 
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.nets.info import ImageShape
+from resprobe_exporter.nets.preprocessing import Pictures
 from resprobe_exporter.training import data
 from resprobe_exporter.versions import test_set
 from resprobe_exporter.versions.test_set import LabelledImages
@@ -33,7 +34,12 @@ class Calibration:
 
 
 def load(
-    dataset: datasets.Name, directory: Path | None, shape: ImageShape, count: int, seed: int
+    dataset: datasets.Name,
+    directory: Path | None,
+    shape: ImageShape,
+    count: int,
+    seed: int,
+    pictures: Pictures | None = None,
 ) -> tuple[Calibration, LabelledImages]:
     """Draws calibration images from the training part of a data set, and reads its test part.
 
@@ -43,6 +49,7 @@ def load(
         shape: Height, width and channels of the model's images.
         count: Number of calibration images; fewer if there are fewer.
         seed: Seed of the sample, and of the split of a folder that has none: that of the net's training.
+        pictures: How the pictures of a folder become images of the model. If None, they are resized as a whole.
 
     Raises:
         ExporterError: The images are of another size, or there are none to calibrate on.
@@ -50,7 +57,10 @@ def load(
     """
     if count < 1:
         raise ExporterError(f"--calibration-images {count}: expected 1 or more")
-    train, test = _folder(directory, shape, seed) if dataset == "folder" else _parts(dataset, directory, shape)
+    if dataset == "folder":
+        train, test = _folder(directory, shape, seed, pictures)
+    else:
+        train, test = _parts(dataset, directory, shape)
     if not len(train):
         raise ExporterError(f"data set {dataset} has no training images to calibrate on")
     rows = np.sort(np.random.default_rng(seed).choice(len(train), min(count, len(train)), replace=False))
@@ -65,13 +75,15 @@ def _parts(
     return np.asarray(train), test
 
 
-def _folder(directory: Path | None, shape: ImageShape, seed: int) -> tuple[npt.NDArray[np.uint8], LabelledImages]:
+def _folder(
+    directory: Path | None, shape: ImageShape, seed: int, pictures: Pictures | None
+) -> tuple[npt.NDArray[np.uint8], LabelledImages]:
     """Reads pictures in the split that a training with this seed makes."""
     height, width, channels = shape
     if height != width or channels != 3:
         size = f"{height}×{width}×{channels}"
         raise ExporterError(f"a folder's pictures calibrate nets of square RGB images; the model takes {size}")
-    loaded = data.load("folder", directory, height, seed=seed)
+    loaded = data.load("folder", directory, height, seed=seed, pictures=pictures)
     test = LabelledImages("folder", _arrays(loaded.test.images), loaded.test.labels.numpy(), loaded.classes)
     return _arrays(loaded.train.images), test
 

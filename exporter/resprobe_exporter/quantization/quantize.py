@@ -96,7 +96,8 @@ def _candidate(source: Source, settings: Settings, attempt: Attempt, test_set: L
         "the lean graph", source.blocks, inputs, outputs, COARSE, _probe_tolerance(settings, attempt.float_blocks)
     )
     info, origin = metadata.net_info(description), metadata.origin(description)
-    return Candidate(attempt.lean, info, oracle, description.classes, origin, test_set)
+    seen = metadata.preprocessing(description)
+    return Candidate(attempt.lean, info, oracle, description.classes, origin, test_set, preprocessing=seen)
 
 
 def _probe_tolerance(settings: Settings, float_blocks: Sequence[str]) -> float:

@@ -9,6 +9,7 @@ from resprobe_protos.contract import LEAN
 
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.nets.info import ImageShape
+from resprobe_exporter.nets.preprocessing import Pictures
 from resprobe_exporter.versions import metadata
 
 
@@ -27,6 +28,11 @@ class Source:
     description: metadata.Model
     lean: ir.Model
     image: ImageShape
+
+    @property
+    def pictures(self) -> Pictures | None:
+        """How pictures become its images. If None, they are resized as a whole."""
+        return metadata.preprocessing(self.description).pictures
 
     @property
     def blocks(self) -> Sequence[str]:

@@ -129,7 +129,7 @@ class StudyPlan:
         }
         if self.imported is not None and job.weights is not None:
             known["weights_sha256"] = hashlib.sha256(job.weights.read_bytes()).hexdigest()
-            known["preprocessing"] = {key: list(value) for key, value in vars(self.imported.preprocessing).items()}
+            known["preprocessing"] = dict(zip(("mean", "std"), self.imported.preprocessing.as_lists(), strict=True))
         return known
 
 

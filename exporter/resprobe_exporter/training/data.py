@@ -13,6 +13,7 @@ from resprobe.errors import DatasetError, InvalidRequest
 from torch import Tensor
 
 from resprobe_exporter.nets.layers import as_image
+from resprobe_exporter.nets.preprocessing import Pictures
 
 TEST_SHARE = 0.2  # of a folder that has no split of its own
 
@@ -46,6 +47,7 @@ class Data:
         mirrored: Whether augmentation may mirror images: photographs keep their class, digits do not.
         validation: Training images that are held out. If None, no images are.
         notes: Sentences on what was read from a folder, and what was left out.
+        pictures: How its pictures became images. If None, they were resized as a whole, or are images already.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Data:
     mirrored: bool
     validation: Part | None = None
     notes: tuple[str, ...] = ()
+    pictures: Pictures | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -79,6 +82,7 @@ def load(
     *,
     mean: Literal["channel", "pixel"] = "channel",
     validation: int = 0,
+    pictures: Pictures | None = None,
 ) -> Data:
     """Reads both parts of a data set.
 
@@ -89,19 +93,21 @@ def load(
         mirrored: Whether augmentation may mirror images. If None, it may for all data sets but digits.
         seed: Seed of the split of a folder that has none, and of the choice of held-out images.
         mean: `channel` normalises each channel with its mean and deviation; `pixel` only subtracts each pixel's mean.
+        pictures: How the pictures of a folder become images. If None, they are resized as a whole.
         validation: Training images to hold out, drawn at random: 5,000 of CIFAR-10's 50,000 in He et al. 2015, §4.2.
 
     Raises:
         DatasetError: A file cannot be read; the text names it. Or there are fewer training images than `validation`.
     """
     if name == "folder":
-        train, test, classes, notes = _folder(directory, size, seed)
+        train, test, classes, notes = _folder(directory, _Reader(size, pictures), seed)
     else:
         first, second = datasets.load(name, directory, "train"), datasets.load(name, directory, "test")
-        train, test, classes, notes = _part(first, size), _part(second, size), first.classes, ()
+        read = _Reader(size)
+        train, test, classes, notes = read.part(first), read.part(second), first.classes, ()
     train, held_out = _hold_out(train, validation, seed)
     mirrored = name != "digits" if mirrored is None else mirrored
-    return Data(name, train, test, classes, *_moments(name, train, mean), mirrored, held_out, notes)
+    return Data(name, train, test, classes, *_moments(name, train, mean), mirrored, held_out, notes, pictures)
 
 
 def normalise(images: Tensor, data: Data) -> Tensor:
@@ -135,29 +141,37 @@ def _moments(
     return tuple(pixels.mean((0, 2, 3)).tolist()), tuple(std.tolist())
 
 
-def _part(dataset: datasets.Dataset, size: int) -> Part:
-    """Returns a data set as tensors, its pictures resized to `size` where they are files."""
-    images = dataset.images
-    if not isinstance(images, np.ndarray):
-        images = datasets.read_pictures(images, size, size, 3)
-    return Part(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(dataset.labels))
+@dataclass(frozen=True)
+class _Reader:
+    """Reads pictures as square images of `size` pixels. If `pictures` is None, they are resized as a whole."""
+
+    size: int
+    pictures: Pictures | None = None
+
+    def part(self, dataset: datasets.Dataset) -> Part:
+        """Returns a data set as tensors."""
+        images = dataset.images
+        if not isinstance(images, np.ndarray):
+            cut = None if self.pictures is None else self.pictures.for_images(self.size, self.size)
+            images = datasets.read_pictures(images, self.size, self.size, 3, cut)
+        return Part(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(dataset.labels))
 
 
-def _folder(directory: Path | None, size: int, seed: int) -> tuple[Part, Part, tuple[str, ...], tuple[str, ...]]:
+def _folder(directory: Path | None, reader: _Reader, seed: int) -> tuple[Part, Part, tuple[str, ...], tuple[str, ...]]:
     """Returns both parts of a folder, the classes, and notes. The test part may lack some of the classes."""
     first, second = datasets.load("folder", directory, "train"), datasets.load("folder", directory, "test")
     notes = tuple(dict.fromkeys((*first.notes, *second.notes)))
     if list(first.images) == list(second.images):
-        return *_split(first, size, seed), first.classes, notes
+        return *_split(first, reader, seed), first.classes, notes
     try:
         found = match(second.classes, first.classes, "the part to test with", "the part to train on")
     except InvalidRequest as error:
         raise DatasetError(f"{directory}: {error}") from error
     second = replace(second, labels=found.indices[second.labels])
-    return _part(first, size), _part(second, size), first.classes, notes
+    return reader.part(first), reader.part(second), first.classes, notes
 
 
-def _split(dataset: datasets.Dataset, size: int, seed: int) -> tuple[Part, Part]:
+def _split(dataset: datasets.Dataset, reader: _Reader, seed: int) -> tuple[Part, Part]:
     """Splits a folder that has no parts of its own into a training and a test part, class by class."""
     from sklearn.model_selection import train_test_split
 
@@ -165,7 +179,7 @@ def _split(dataset: datasets.Dataset, size: int, seed: int) -> tuple[Part, Part]
     if (count := int((dataset.labels == smallest).sum())) < 2:
         name = dataset.classes[smallest]
         raise DatasetError(f"class {name} has {count} picture; at least 2 are needed, one to train and one to test")
-    whole = _part(dataset, size)
+    whole = reader.part(dataset)
     test_size = max(round(TEST_SHARE * len(whole)), len(dataset.classes))
     rows = train_test_split(np.arange(len(whole)), test_size=test_size, stratify=dataset.labels, random_state=seed)
     train, test = (Part(whole.images[part], whole.labels[part]) for part in map(torch.from_numpy, rows))

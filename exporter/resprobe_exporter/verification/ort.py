@@ -11,6 +11,7 @@ from resprobe_protos.contract import BLOCK_SCALE
 
 from resprobe_exporter.errors import ExporterError, one_line
 
+FOLDER = "session.model_external_initializers_file_folder_path"  # of ONNX Runtime
 Outputs = Mapping[str, npt.NDArray[np.float32]]
 
 
@@ -23,17 +24,22 @@ class Graph:
         shapes: Shapes of inputs and outputs by name; a size that is free is None or has a name.
     """
 
-    def __init__(self, source: Path | bytes, name: str = "", threads: int = 0) -> None:
+    def __init__(self, source: Path | bytes, name: str = "", threads: int = 0, folder: Path | None = None) -> None:
         """Loads a graph.
 
         Args:
-            source: The ONNX file, beside which its weights lie, or its bytes with the weights in them.
+            source: The ONNX file, beside which its weights lie, or its bytes.
             name: Name of the graph in errors. If empty, that of the file.
             threads: Threads to compute with. If 0, one for each core.
+            folder: Folder of weights that the bytes lack. If None, they have all.
         """
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads
+        # Threads that wait for work by spinning use cores that others need, and a check is not a race.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if folder is not None:
+            options.add_session_config_entry(FOLDER, str(folder.absolute()))
         self._name = name or (source.name if isinstance(source, Path) else "the file")
         with _explained(self._name):
             self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

@@ -1,6 +1,7 @@
 """Compares written graphs with a reference: outputs, block statistics, every lesion."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,15 @@ from resprobe_exporter.verification.ort import Graph
 from resprobe_exporter.verification.reference import Array, Reference
 
 LESION_BATCH = 32  # rows at a time, each without one block
+FACTORS = 2  # rows of random factors that both graphs with a block scale are compared on
 
 
 def check(reference: Reference, directory: Path) -> None:
     """Checks the graphs of one version.
 
     Each must return the outputs of the reference, and its block statistics where the graph has them. Graphs with a
-    block scale must do so with all blocks intact, and must return the outputs without each single block.
+    block scale must do so with all blocks intact. The lesion graph must return the outputs without each single block,
+    and the lesion graph with statistics what the lesion graph returns for random factors on all blocks.
 
     Args:
         reference: The numbers that are expected.
@@ -32,7 +35,7 @@ def check(reference: Reference, directory: Path) -> None:
     blocks, inputs = reference.blocks, reference.inputs
     intact = np.ones((len(inputs), len(blocks)), np.float32)
     rows = [f"image {index}" for index in range(len(inputs))]
-    first = next(iter(reference.outputs))
+    first, factored = next(iter(reference.outputs)), []
     for file in (LEAN, PROBE, LESION, LESION_PROBE) if blocks else (LEAN,):
         _check_onnx(directory / file)
         graph, scaled = Graph(directory / file), file in (LESION, LESION_PROBE)
@@ -42,14 +45,20 @@ def check(reference: Reference, directory: Path) -> None:
         if file in (PROBE, LESION_PROBE):
             _compare_statistics(outputs[BLOCKS].astype(np.float64), reference, file)
         if scaled:
+            factored.append(graph.run(inputs[:FACTORS], _factors(len(blocks)))[first])
+        if file == LESION:
             without = [f"image 0 without {name}" for name in blocks]
-            _compare(
-                _lesions(graph, inputs[:1], first, len(blocks)),
-                reference.without,
-                f"{first} of {file}",
-                without,
-                reference,
-            )
+            found = _lesions(graph, inputs[:1], first, len(blocks))
+            _compare(found, reference.without, f"{first} of {file}", without, reference)
+    if factored:
+        rows = [f"image {index} with random factors" for index in range(FACTORS)]
+        expected, against = factored[0].astype(np.float64), replace(reference, source=LESION)
+        _compare(factored[1], expected, f"{first} of {LESION_PROBE}", rows, against)
+
+
+def _factors(blocks: int) -> npt.NDArray[np.float32]:
+    """Returns random factors on blocks, [FACTORS, blocks]: all different, and below 1, as a long net may overflow."""
+    return np.random.default_rng(0).uniform(0, 0.75, (FACTORS, blocks)).astype(np.float32)
 
 
 def _lesions(graph: Graph, image: npt.NDArray[np.generic], output: str, blocks: int) -> npt.NDArray[np.float32]:

@@ -157,7 +157,7 @@ def _candidate(net: ResNet, training: Training) -> Candidate:
     """Makes a candidate of a trained net."""
     data, recipe = training.data, training.recipe
     origin = Origin("trained here", training.seed, recipe.passes(len(data.train)), recipe.as_json())
-    return net_candidate(net, Preprocessing(data.mean, data.std), data.classes, origin, _test_set(data))
+    return net_candidate(net, Preprocessing(data.mean, data.std, data.pictures), data.classes, origin, _test_set(data))
 
 
 def _test_set(data: Data) -> LabelledImages:

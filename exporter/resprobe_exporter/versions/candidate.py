@@ -7,6 +7,7 @@ from typing import Any
 import onnx_ir as ir
 
 from resprobe_exporter.nets.info import NetInfo
+from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.verification.reference import Oracle
 from resprobe_exporter.versions.test_set import LabelledImages
 
@@ -35,13 +36,14 @@ class Candidate:
     """A net that is to become a version.
 
     Attributes:
-        lean: Graph without taps, its weights in memory. Probe and lesion graphs are made of it by passes.
+        lean: Graph without taps. Probe and lesion graphs are made of it by passes.
         info: Family, size, images and blocks of the net; a block for each residual addition of the graph.
         oracle: What the graphs must compute.
         classes: Labels, in the order of the logits.
         origin: Source of the weights.
         test_set: Images for the accuracy and the baseline. If None, both are left out.
         hints: What to check if the accuracy is near chance. If empty, such an accuracy is not suspicious.
+        preprocessing: What its net was trained to see. If None, it is not known.
     """
 
     lean: ir.Model
@@ -51,3 +53,4 @@ class Candidate:
     origin: Origin
     test_set: LabelledImages | None = None
     hints: Sequence[str] = ()
+    preprocessing: Preprocessing | None = None

@@ -44,7 +44,8 @@ def convert(
     name = name or architecture.name
     preprocessing.check(architecture.channels)
     data_set = (test_set.name, test_set.classes) if test_set is not None else None
-    classes = class_names.choose(names, architecture.classes, str(weights.path), data_set)
+    is_imagenet = preprocessing.pictures is not None
+    classes = class_names.choose(names, architecture.classes, str(weights.path), data_set, is_imagenet)
     shape = architecture.height, architecture.width, architecture.channels
     succession.check(root, name, shape, classes)  # before the time is spent
     return write_version(_candidate(weights, architecture, preprocessing, classes, test_set), root, name)

@@ -80,7 +80,7 @@ def _candidate(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None) -
         raise ExporterError("--dataset needs a graph that takes images: give --mean and --std")
     if image is None and options.quantised:
         raise ExporterError("--precision needs a graph that takes images: give --mean and --std")
-    blocks = find_blocks(file.canonical, str(file.path), image is not None or file.channels_last, options.blocks)
+    blocks = find_blocks(file.canonical, file.path, image is not None or file.channels_last, options.blocks)
     ir.passes.Sequential(PadShortcutToConv(), UntieQuantised())(file.canonical)
     test_set = None if image is None or load is None else load(image)
     real = None if test_set is None else test_set.images
@@ -99,6 +99,7 @@ def _candidate(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None) -
         Origin(file.path.name),
         test_set,
         HINTS,
+        None if image is None else options.preprocessing,
     )
 
 
@@ -118,4 +119,5 @@ def _classes(
     if count is None:
         return options.labels or ()
     data_set = (test_set.name, test_set.classes) if test_set is not None else None
-    return class_names.choose(options.labels, count, str(file.path), data_set)
+    is_imagenet = options.preprocessing is not None and options.preprocessing.pictures is not None
+    return class_names.choose(options.labels, count, str(file.path), data_set, is_imagenet)

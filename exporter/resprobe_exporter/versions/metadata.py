@@ -12,7 +12,8 @@ from resprobe_protos.contract import DESCRIPTION, STATISTICS, WEIGHTS
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.graph.net_info import precision
 from resprobe_exporter.graph.residual import ResidualAddition
-from resprobe_exporter.nets.info import BlockInfo, NetInfo, ShortcutKind
+from resprobe_exporter.nets.info import BlockInfo, ImageShape, NetInfo, ShortcutKind
+from resprobe_exporter.nets.preprocessing import Pictures, Preprocessing
 from resprobe_exporter.versions.candidate import Candidate, Origin
 from resprobe_exporter.versions.repository import Draft
 
@@ -46,11 +47,23 @@ def describe(candidate: Candidate, draft: Draft, additions: Sequence[ResidualAdd
         precision=precision(candidate.lean.graph),
     )
     if info.image is not None:
-        height, width, channels = info.image
-        model.image.CopyFrom(pb.ImageFormat(height=height, width=width, channels=channels))
+        model.image.CopyFrom(_image_format(info.image, candidate.preprocessing))
     for block, addition in zip(info.blocks, additions, strict=True):
         model.blocks.append(_block(block, addition))
     return model
+
+
+def _image_format(image: ImageShape, preprocessing: Preprocessing | None) -> pb.ImageFormat:
+    height, width, channels = image
+    described = pb.ImageFormat(height=height, width=width, channels=channels)
+    if preprocessing is None:
+        return described
+    if getattr(preprocessing.mean, "ndim", 1) == 1:  # otherwise a mean of each pixel
+        described.mean[:], described.std[:] = preprocessing.as_lists()
+    cut = preprocessing.resize_and_crop(height, width)
+    if cut is not None:
+        described.preprocessing.CopyFrom(pb.Preprocessing(resize=cut.resize, interpolation=cut.interpolation))
+    return described
 
 
 def _provenance(origin: Origin, weights: Path) -> pb.Provenance:
@@ -107,6 +120,15 @@ def net_info(model: Model) -> NetInfo:
     image = model.image if model.HasField("image") else None
     shape = None if image is None else (image.height, image.width, image.channels)
     return NetInfo(model.family, model.depth, model.parameter_count, shape, blocks)
+
+
+def preprocessing(model: Model) -> Preprocessing:
+    """Returns what a description says that its net was trained to see."""
+    image, pictures = model.image, None
+    if image.HasField("preprocessing"):
+        found = image.preprocessing
+        pictures = Pictures(resize=found.resize, interpolation=found.interpolation)
+    return Preprocessing(tuple(image.mean), tuple(image.std), pictures)
 
 
 def origin(model: Model) -> Origin:

@@ -39,4 +39,4 @@ def net_candidate(
     real = None if test_set is None else test_set.images
     images = check_images((shape.height, shape.width, shape.channels), real)
     oracle = TorchOracle(net, preprocessing, images)
-    return Candidate(lean, net.info, oracle, classes, origin, test_set, hints)
+    return Candidate(lean, net.info, oracle, classes, origin, test_set, hints, preprocessing)

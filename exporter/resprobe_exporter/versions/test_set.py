@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from resprobe import datasets
+from resprobe._pictures.resize_and_crop import ResizeAndCrop
 
 from resprobe_exporter import progress
 from resprobe_exporter.errors import ExporterError
@@ -29,7 +30,13 @@ class LabelledImages:
     classes: tuple[str, ...]
 
 
-def load(dataset: datasets.Name, directory: Path | None, shape: ImageShape, limit: int | None = None) -> LabelledImages:
+def load(
+    dataset: datasets.Name,
+    directory: Path | None,
+    shape: ImageShape,
+    limit: int | None = None,
+    preprocessing: ResizeAndCrop | None = None,
+) -> LabelledImages:
     """Reads the test images of a data set as a model takes them.
 
     Args:
@@ -37,6 +44,7 @@ def load(dataset: datasets.Name, directory: Path | None, shape: ImageShape, limi
         directory: Directory of its files.
         shape: Height, width and channels of the model's images.
         limit: Maximum number of images. If None, all.
+        preprocessing: How the pictures of a folder become images of the model. If None, they are resized as a whole.
 
     Raises:
         ExporterError: The images are of another size.
@@ -45,7 +53,9 @@ def load(dataset: datasets.Name, directory: Path | None, shape: ImageShape, limi
     part = datasets.load(dataset, directory, "test").head(limit)
     for note in part.notes:
         progress.note(note)
-    images = part.images if isinstance(part.images, np.ndarray) else datasets.read_pictures(part.images, *shape)
+    images = part.images
+    if not isinstance(images, np.ndarray):
+        images = datasets.read_pictures(images, *shape, preprocessing)
     if images.shape[1:] != shape:
         raise ExporterError(f"images of {dataset} are {_times(images.shape[1:])}; the model takes {_times(shape)}")
     return LabelledImages(dataset, images, part.labels, part.classes)

@@ -49,6 +49,7 @@ def write_version(candidate: Candidate, root: Path, name: str, annotate: Annotat
     """
     image, classes, test_set = candidate.info.image, candidate.classes, candidate.test_set
     succession.check(root, name, image, classes)
+    _say_pictures(candidate)
     with repository.new_version(root, name) as draft:
         progress.say(f"writing {len(candidate.info.blocks)} blocks")
         write_graphs(candidate.lean, draft.directory, residual=bool(candidate.info.blocks))
@@ -66,6 +67,14 @@ def write_version(candidate: Candidate, root: Path, name: str, annotate: Annotat
     if test_set is not None and candidate.hints:
         evaluation.doubt(description, len(test_set.classes), candidate.hints)
     return NewVersion(description, draft.target)
+
+
+def _say_pictures(candidate: Candidate) -> None:
+    """Says how pictures become images of the net, if that was given."""
+    image, seen = candidate.info.image, candidate.preprocessing
+    cut = None if image is None or seen is None else seen.resize_and_crop(*image[:2])
+    if cut is not None and image is not None:
+        progress.note(f"servers and clients preprocess pictures: {cut.describe(*image[:2])}")
 
 
 def _verify(oracle: Oracle, directory: Path) -> None:

@@ -1,5 +1,8 @@
 """Decodes one image: from a picture file or raw pixels to uint8 [height, width, channels] in a model's format."""
 
+import math
+from dataclasses import replace
+
 from PIL import Image
 from resprobe._pictures.images import Encoded, Fitted, Pixels, fitted
 
@@ -9,7 +12,9 @@ from resprobe_server.images.format import Format
 
 
 def decode(image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Fitted:
-    """Decodes an image, converts it to grey or colour, and resizes it where its size is not the wanted one.
+    """Decodes an image, converts it to grey or colour, and brings it to the wanted size.
+
+    If the model declares a preprocessing, it is applied to pictures, and other pixels must have the model's size.
 
     Args:
         image: Image; its `source` names it in errors and in the field of InvalidRequest.
@@ -19,14 +24,37 @@ def decode(image: Encoded | Pixels, wanted: Format, max_pixels: int) -> Fitted:
     Raises:
         InvalidRequest: It is not a picture, is damaged, is too large, or its bytes do not match its shape.
     """
-    picture = _from_pixels(image) if isinstance(image, Pixels) else open_picture(image, max_pixels).picture
-    return convert(picture, wanted, image.source)
+    if isinstance(image, Encoded):
+        return convert(open_picture(image, max_pixels).picture, wanted, image.source, max_pixels)
+    picture = _from_pixels(image)
+    if wanted.preprocessing is None or image.is_picture:
+        return convert(picture, wanted, image.source, max_pixels)
+    if (image.height, image.width) != (wanted.height, wanted.width):
+        raise InvalidRequest(
+            f"{image.source} is pixels of {image.height}×{image.width}; this model takes pixels of "
+            f"{wanted.height}×{wanted.width} (height × width), and resizes pictures only: send a picture, or "
+            f"preprocess them ({wanted.preprocessing.describe(wanted.height, wanted.width)})",
+            image.source,
+        )
+    return convert(picture, replace(wanted, preprocessing=None), image.source, max_pixels)
 
 
-def convert(picture: Image.Image, wanted: Format, source: str) -> Fitted:
+def resized_pixels(picture: Image.Image, wanted: Format) -> int:
+    """Returns the number of pixels that an opened picture is resized to before it is cut."""
+    preprocessing = wanted.preprocessing
+    return wanted.height * wanted.width if preprocessing is None else math.prod(preprocessing.resized(*picture.size))
+
+
+def convert(picture: Image.Image, wanted: Format, source: str, max_pixels: int) -> Fitted:
     """Decodes an opened picture, which `source` names in errors, as `decode` does."""
+    if wanted.preprocessing is not None and resized_pixels(picture, wanted) > max_pixels:
+        raise InvalidRequest(
+            f"{source} has {picture.width}×{picture.height} pixels, which are too many once its shorter side is "
+            f"resized to {wanted.preprocessing.resize}: send it less oblong",
+            source,
+        )
     try:
-        return fitted(picture, *wanted.shape)
+        return fitted(picture, *wanted.shape, wanted.preprocessing)
     except Exception as error:  # any error of Pillow for the bytes of a picture is their fault
         raise InvalidRequest(f"{source} is damaged or cut short: {reason(error)}", source) from error
 

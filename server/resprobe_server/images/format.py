@@ -5,17 +5,26 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from resprobe._pictures.images import Size
+from resprobe._pictures.resize_and_crop import ResizeAndCrop
 
 Array = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Format:
-    """Size and channels of the images that a model takes."""
+    """Size and channels of the images that a model takes.
+
+    Attributes:
+        height: Height in pixels.
+        width: Width in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        preprocessing: How pictures become such images. If None, they are resized as a whole.
+    """
 
     height: int
     width: int
     channels: int
+    preprocessing: ResizeAndCrop | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -29,7 +38,7 @@ class Decoded:
 
     Attributes:
         images: Pixels, uint8 [n, height, width, channels].
-        resized_from: Height and width of each image before it was resized. If None, it was not resized.
+        resized_from: Height and width of each image before it was resized. If None, it was used as it is.
     """
 
     images: Array

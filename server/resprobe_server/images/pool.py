@@ -16,8 +16,8 @@ from resprobe._pictures.images import Encoded, Fitted, Pixels
 
 from resprobe_server.config import Config
 from resprobe_server.errors import Expired, InvalidRequest, QueueFull
-from resprobe_server.images.decode import convert, decode
-from resprobe_server.images.files import open_picture
+from resprobe_server.images.decode import convert, decode, resized_pixels
+from resprobe_server.images.files import SMALL_PIXELS, open_picture
 from resprobe_server.images.format import Decoded, Format
 from resprobe_server.images.worker import Workers
 from resprobe_server.scheduling.budget import Budget
@@ -145,8 +145,8 @@ class _Request:
                     "send them smaller, or in several requests",
                     image.source,
                 )
-            if opened.is_small:
-                self._rows[index] = convert(opened.picture, self._wanted, image.source)
+            if opened.is_small and resized_pixels(opened.picture, self._wanted) <= SMALL_PIXELS:
+                self._rows[index] = convert(opened.picture, self._wanted, image.source, self._max_pixels)
             else:
                 large.append(index)
         return large

@@ -1,9 +1,11 @@
 """Description of a version: model.json, and for a version without one what its graphs show."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from google.protobuf import json_format
+from resprobe._pictures.resize_and_crop import ResizeAndCrop
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.contract import DESCRIPTION, LEAN
 
@@ -47,6 +49,26 @@ def complete(read_model: pb.Model | None, found: Found, images: Format | None, c
         model.classes.extend(map(str, range(classes)))
     model.name, model.version = found.name, str(found.number)
     return model
+
+
+def images(model: pb.Model, declared: Format | None) -> Format | None:
+    """Returns the format of the images of a version, with the preprocessing that its description declares.
+
+    Args:
+        model: Description of the version.
+        declared: Format of the images that its graph takes. If None, it takes none.
+
+    Raises:
+        InvalidDescription: The preprocessing is none that this server knows.
+    """
+    if declared is None or not model.image.HasField("preprocessing"):
+        return declared
+    found = ResizeAndCrop(model.image.preprocessing.resize, model.image.preprocessing.interpolation)
+    try:
+        found.check()
+    except ValueError as error:
+        raise InvalidDescription(f"{DESCRIPTION} says image.preprocessing.{error}") from error
+    return replace(declared, preprocessing=found)
 
 
 def digest(model: pb.Model) -> str:

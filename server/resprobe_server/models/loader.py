@@ -100,7 +100,7 @@ class Loader:
         return Version(
             description=model,
             number=found.number,
-            format=findings.images,
+            format=description.images(model, findings.images),
             unclassified=findings.unclassified,
             probabilities=findings.probabilities,
             inputs=_tensors(lean.inputs, findings.batched),

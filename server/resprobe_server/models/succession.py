@@ -40,7 +40,7 @@ def check(version: Version, served: Mapping[int, Version]) -> None:
 
 def _inputs(current: Version, new: Version) -> str:
     """Returns the difference of the inputs; empty if requests for the one fit the other."""
-    if current.format != new.format:
+    if _shape(current.format) != _shape(new.format):  # requests for one preprocessing fit another
         return f"takes {_images(current.format)}, and this one {_images(new.format)}"
     one, two = current.inputs, new.inputs
     if one.keys() == two.keys() and all(_accepts(two[name], one[name]) for name in one):
@@ -75,6 +75,10 @@ def _is_like(new: Tensor, old: Tensor) -> bool:
     return (new.dtype, len(new.shape)) == (old.dtype, len(old.shape)) and all(
         None in pair or pair[0] == pair[1] for pair in zip(new.shape, old.shape, strict=True)
     )
+
+
+def _shape(images: Format | None) -> tuple[int, int, int] | None:
+    return None if images is None else images.shape
 
 
 def _images(images: Format | None) -> str:

@@ -56,7 +56,8 @@ def test_other_numbers_of_stages_are_compared_by_depth_and_that_is_said() -> Non
     found = resprobe.compare(three, two)
     assert not found.by_stage
     assert found.depth == pytest.approx((np.arange(6) + 0.5) / 6)
-    assert "net has 3 stages and net 2: blocks are compared by depth in the whole net" in " ".join(found.sentences())
+    said = " ".join(found.sentences())
+    assert "net has 3 stages and net 2 stages: blocks are compared by depth in the whole net" in said
     two.blocks.ratio[:] = 1 + positions(two.model, False)
     assert resprobe.compare(three, two).ratio_b == pytest.approx(1 + found.depth)
 

@@ -1,14 +1,17 @@
 """Plots: every block has its bar, stages have their colours, any number of blocks fits, and notebooks show them."""
 
+import dataclasses
 import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 import resprobe
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 from resprobe import plots
+from resprobe.plots.layout import stage_colours
 
 from tests.support.statistics import frame, make
 
@@ -32,6 +35,23 @@ def test_svg_says_what_is_drawn(tmp_path: Path) -> None:
     text = path.read_text()
     for words in ("net version 1: some images", "stage 2", "baseline on digits", "10% to 90% of images"):
         assert words in text
+
+
+def test_attention_and_mlps_of_a_transformer_are_told_apart() -> None:
+    blocks, model = make(8, 5)  # 24 blocks in three stages
+    kinds = ("attention", "mlp")
+    changed = (dataclasses.replace(one, index=k % 8 // 2, branch=kinds[k % 2]) for k, one in enumerate(model.blocks))
+    transformer = dataclasses.replace(model, blocks=tuple(changed))
+    axes = plots.plot_ratios(blocks, transformer).axes[0]
+    texts = [label.get_text() for label in axes.get_xticklabels()]
+    assert texts == [f"{kind}\n{index}" for index in (0, 1, 2, 3) for kind in "am"] * 3
+    assert axes.get_xlabel() == "block within its stage (a attention, m mlp)"
+    attention, mlp = stage_colours(transformer)[:2]
+    assert attention == plots.COLOURS[0]
+    assert sum(to_rgb(mlp)) > sum(to_rgb(attention))
+    assert len(set(stage_colours(transformer))) == 6
+    only = tuple(dataclasses.replace(one, branch="mlp") for one in model.blocks)  # nothing to tell apart in a mixer
+    assert set(stage_colours(dataclasses.replace(model, blocks=only))) == set(plots.COLOURS[:3])
 
 
 def test_a_shortcut_of_zero_does_not_spoil_the_picture(tmp_path: Path) -> None:

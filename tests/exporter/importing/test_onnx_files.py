@@ -195,7 +195,7 @@ def test_numbers_that_no_net_was_trained_with_are_refused_before_the_file_is_rea
     tmp_path: Path, mean: tuple[float, ...], std: tuple[float, ...], message: str
 ) -> None:
     with pytest.raises(ExporterError, match=message):
-        Probe(tmp_path / "nothing.onnx", mean, std, repository=tmp_path / "models").run()
+        Probe(tmp_path / "nothing.onnx", mean=mean, std=std, repository=tmp_path / "models").run()
 
 
 def test_a_repository_that_cannot_be_written_is_said_before_the_file_is_read(tmp_path: Path) -> None:

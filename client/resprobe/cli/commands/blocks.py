@@ -11,14 +11,14 @@ from resprobe._results.statistics import BlockStatistics
 from resprobe.analysis.collect import sweep
 from resprobe.analysis.dataset_result import Frame
 from resprobe.cli import pictures, tables
-from resprobe.cli.options import Files, Selection, console, print_notes
+from resprobe.cli.options import Files, Preprocessed, console, print_notes
 from resprobe.cli.source import Source
 from resprobe.datasets import Dataset
 from resprobe.errors import InvalidRequest, StatisticsUnavailable
 
 
 @dataclass(frozen=True)
-class Blocks(Source, Selection):
+class Blocks(Source, Preprocessed):
     """Show what each residual block did: the magnitude of its branch F(x) against its shortcut s(x).
 
     Asks about picture files, or about a labelled data set. With several images the table and the plot show means, and
@@ -60,7 +60,9 @@ class Blocks(Source, Selection):
             plots.check_path(self.plot)
 
     def _ask_files(self, client: Client) -> None:
-        answers = pictures.ask(client, self.images, self.model, self.version, 1, blocks=True)
+        answers = pictures.ask(
+            client, self.images, self.model, self.version, 1, blocks=True, preprocess=self.preprocess
+        )
         sources, result, model = answers.sources, answers.result, answers.model
         if result.blocks is None:
             raise StatisticsUnavailable(f"model {model.name} has no block statistics")

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from resprobe.cli import tables
-from resprobe.cli.options import Files, Selection, console, print_notes
+from resprobe.cli.options import Files, Preprocessed, console, print_notes
 from resprobe.cli.pictures import ask
 from resprobe.errors import InvalidRequest
 
 
 @dataclass(frozen=True)
-class Classify(Selection):
+class Classify(Preprocessed):
     """Classify pictures: JPEG, PNG, WebP or BMP files.
 
     A damaged file is named on standard error, and the other files are classified; the exit code is then 1.
@@ -30,7 +30,7 @@ class Classify(Selection):
         if not self.images:
             raise InvalidRequest("no images were given; see resprobe classify --help")
         with self.client() as client:
-            answers = ask(client, self.images, self.model, self.version, self.top_k)
+            answers = ask(client, self.images, self.model, self.version, self.top_k, preprocess=self.preprocess)
         if self.json:
             self.show(tables.classes_json(answers.sources, answers.result, answers.model.classes))
         else:

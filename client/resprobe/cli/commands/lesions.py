@@ -13,7 +13,7 @@ from resprobe._results import lesions as results
 from resprobe._results.model import Model
 from resprobe._results.statistics import summarise
 from resprobe.analysis import resized
-from resprobe.analysis.collect import fitted, sweep
+from resprobe.analysis.collect import as_sent, fitted, sweep
 from resprobe.cli import tables
 from resprobe.cli.options import Selection, console, print_notes
 from resprobe.cli.source import check_limit
@@ -67,7 +67,7 @@ class Lesions(Selection):
             dataset, resizes = _decoded(dataset, model)
             notes += resizes
         lesions = client.lesions(
-            dataset.images,
+            as_sent(np.asarray(dataset.images), model),
             labels,
             model=model.name,
             version=model.version,
@@ -114,7 +114,7 @@ class Lesions(Selection):
 
 def _decoded(dataset: datasets.Dataset, model: Model) -> tuple[datasets.Dataset, tuple[str, ...]]:
     """Decodes a data set of files into one of arrays of the model's size; returns it with notes on resized pictures."""
-    size, paths = (model.height, model.width), [Path(path) for path in dataset.images]
-    pictures = [datasets.read_fitted(path, *size, model.channels) for path in paths]
-    notes = resized.notes([str(path) for path in paths], [one.resized_from for one in pictures], size)
+    shape, paths = (model.height, model.width, model.channels), [Path(path) for path in dataset.images]
+    pictures = [datasets.read_fitted(path, *shape, model.preprocessing) for path in paths]
+    notes = resized.notes([str(path) for path in paths], [one.resized_from for one in pictures], model)
     return replace(dataset, images=np.stack([one.pixels for one in pictures])), notes

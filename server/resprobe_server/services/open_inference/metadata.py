@@ -72,7 +72,7 @@ def config(version: Version) -> pb.ModelConfig:
         ],
         instance_group=[pb.ModelInstanceGroup(name=model.name, count=1, kind=kind)],
         default_model_filename=LEAN,
-        parameters={"precision": pb.ModelParameter(string_value=model.precision)} if model.precision else None,
+        parameters={name: pb.ModelParameter(string_value=text) for name, text in _parameters(version).items()},
         dynamic_batching=pb.ModelDynamicBatching(
             max_queue_delay_microseconds=int(version.lean.options.max_wait * 1e6),
             default_queue_policy=pb.ModelQueuePolicy(
@@ -80,6 +80,15 @@ def config(version: Version) -> pb.ModelConfig:
             ),
         ),
     )
+
+
+def _parameters(version: Version) -> dict[str, str]:
+    """Returns what Triton has no field for: the precision, and how pictures (BYTES) become images; texts by name."""
+    precision, images = version.description.precision, version.format
+    found = {"precision": precision} if precision else {}
+    if images is not None and images.preprocessing is not None:
+        found |= {"resize": str(images.preprocessing.resize), "interpolation": images.preprocessing.interpolation}
+    return found
 
 
 def _sizes(shape: Sequence[int | None]) -> list[int]:

@@ -25,7 +25,7 @@ def stack(images: Sequence[pb.Image], wanted: Format) -> Array | None:
         wanted: Format that the model takes.
 
     Returns:
-        The array. If None, not every image is raw pixels of this format.
+        The array. If None, not every image is raw pixels of this format, or one is to be preprocessed.
     """
     shape = wanted.shape
     size = math.prod(shape)
@@ -36,6 +36,8 @@ def stack(images: Sequence[pb.Image], wanted: Format) -> Array | None:
         pixels = image.pixels
         data = pixels.data
         if len(data) != size or (pixels.height, pixels.width, pixels.channels) != shape:
+            return None
+        if wanted.preprocessing is not None and pixels.is_picture:
             return None
         rows.append(data)
     return np.ndarray((len(rows), *shape), np.uint8, rows[0] if len(rows) == 1 else b"".join(rows))
@@ -50,7 +52,7 @@ def _source(image: pb.Image, name: str) -> Encoded | Pixels:
     kind = image.WhichOneof("source")
     if kind == "pixels":
         pixels = image.pixels
-        return Pixels(pixels.height, pixels.width, pixels.channels, pixels.data, name)
+        return Pixels(pixels.height, pixels.width, pixels.channels, pixels.data, name, pixels.is_picture)
     if kind == "encoded":
         return Encoded(image.encoded, name)
     raise InvalidRequest(f"{name} has neither encoded nor pixels", name)
