@@ -16,6 +16,6 @@ BRANCH_L2, SHORTCUT_L2, DOT, BRANCH_MEAN = "branch_l2", "shortcut_l2", "dot", "b
 STATISTICS = (BRANCH_L2, SHORTCUT_L2, DOT, BRANCH_MEAN)
 
 # Outputs of INSPECT alone, float32. With P positions (height × width) and C channels of all blocks, one block after the
-# other, MAPS is [n, 2, P] and CHANNELS [n, 2, C]: norms of F(x), then of s(x). READOUTS is [n, readouts, classes] and CAM
-# [n, classes, height, width] of the last block; a net may lack both.
+# other, MAPS is [n, 2, P] and CHANNELS [n, 2, C]: norms of F(x), then of s(x). READOUTS is [n, readouts, classes], and
+# CAM [n, classes, height, width] of the last block; a net may lack both.
 MAPS, CHANNELS, READOUTS, CAM = "maps", "channels", "readouts", "cam"

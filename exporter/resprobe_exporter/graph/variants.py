@@ -55,5 +55,5 @@ def inspection(blocks: Sequence[BlockInfo], heads: Mapping[int, Head]) -> ir.pas
 
 
 def channel_axes(blocks: Sequence[BlockInfo]) -> list[int]:
-    """Returns the axis of each block's channels in the graph; the first after the batch where the axes are not known."""
+    """Returns the axis of each block's channels in the graph: 1, as of images, where the axes are not known."""
     return [1 + block.axes.index("channels") if "channels" in block.axes else 1 for block in blocks]

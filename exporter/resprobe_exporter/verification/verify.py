@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-from resprobe_protos.contract import BLOCKS, LEAN, LESION, LESION_PROBE, PROBE, STATISTICS
+from resprobe_protos.contract import BLOCKS, INSPECT, LEAN, LESION, LESION_PROBE, PROBE, STATISTICS
 
 from resprobe_exporter.errors import CheckFailed
+from resprobe_exporter.verification.norms import compare_norms
 from resprobe_exporter.verification.ort import Graph
 from resprobe_exporter.verification.reference import Array, Reference
 
@@ -33,14 +34,16 @@ def check(reference: Reference, directory: Path) -> None:
     intact = np.ones((len(inputs), len(blocks)), np.float32)
     rows = [f"image {index}" for index in range(len(inputs))]
     first = next(iter(reference.outputs))
-    for file in (LEAN, PROBE, LESION, LESION_PROBE) if blocks else (LEAN,):
+    for file in (LEAN, PROBE, LESION, LESION_PROBE, INSPECT) if blocks else (LEAN,):
         _check_onnx(directory / file)
-        graph, scaled = Graph(directory / file), file in (LESION, LESION_PROBE)
+        graph, scaled = Graph(directory / file), file in (LESION, LESION_PROBE, INSPECT)
         outputs = graph.run(inputs, intact if scaled else None)
         for name, expected in reference.outputs.items():
             _compare(outputs[name], expected, f"{name} of {file}", rows, reference)
-        if file in (PROBE, LESION_PROBE):
+        if file in (PROBE, LESION_PROBE, INSPECT):
             _compare_statistics(outputs[BLOCKS].astype(np.float64), reference, file)
+        if file == INSPECT:
+            compare_norms(outputs, reference, file)
         if scaled:
             without = [f"image 0 without {name}" for name in blocks]
             _compare(

@@ -12,6 +12,7 @@ from resprobe_exporter.graph import net_info
 from resprobe_exporter.graph.linear import QUANTISING
 from resprobe_exporter.graph.passes.conv_shortcut import PadShortcutToConv
 from resprobe_exporter.graph.passes.insert_identity_norm import UntieQuantised
+from resprobe_exporter.graph.variants import channel_axes
 from resprobe_exporter.importing import class_names, onnx_interface, original_outputs
 from resprobe_exporter.importing.blocks import find_blocks
 from resprobe_exporter.importing.canonical import explained
@@ -89,7 +90,8 @@ def _candidate(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None) -
     if image is not None:
         outputs = {LOGITS: onnx_interface.return_scores(file, outputs)}
     onnx_interface.declare_outputs(file, outputs)
-    oracle = OnnxOracle(str(file.path), [block.name for block in blocks], inputs, outputs, _tolerance(graph))
+    names, axes = [block.name for block in blocks], channel_axes(blocks)
+    oracle = OnnxOracle(str(file.path), names, axes, inputs, outputs, _tolerance(graph))
     class_count = outputs[LOGITS].shape[1] if image is not None else None
     return Candidate(
         file.canonical,

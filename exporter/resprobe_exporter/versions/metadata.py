@@ -4,15 +4,17 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 from google.protobuf import json_format
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.contract import DESCRIPTION, STATISTICS, WEIGHTS
 
 from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.graph.inspection.readouts import own_head, readout_blocks
 from resprobe_exporter.graph.net_info import precision
 from resprobe_exporter.graph.residual import ResidualAddition
-from resprobe_exporter.nets.info import BlockInfo, NetInfo, ShortcutKind
+from resprobe_exporter.nets.info import AxisKind, BlockInfo, BranchKind, NetInfo, ShortcutKind
 from resprobe_exporter.versions.candidate import Candidate, Origin
 from resprobe_exporter.versions.repository import Draft
 
@@ -50,7 +52,17 @@ def describe(candidate: Candidate, draft: Draft, additions: Sequence[ResidualAdd
         model.image.CopyFrom(pb.ImageFormat(height=height, width=width, channels=channels))
     for block, addition in zip(info.blocks, additions, strict=True):
         model.blocks.append(_block(block, addition))
+    _add_readouts(model, candidate)
     return model
+
+
+def _add_readouts(model: Model, candidate: Candidate) -> None:
+    """Says which blocks scores are read off, and how."""
+    own = own_head(candidate.lean.graph) if candidate.info.blocks else None
+    if own is None:
+        return
+    for index in readout_blocks(own, candidate.heads):
+        model.blocks[index].readout.head = pb.READOUT_HEAD_OWN if index in own.blocks else pb.READOUT_HEAD_FITTED
 
 
 def _provenance(origin: Origin, weights: Path) -> pb.Provenance:
@@ -101,12 +113,22 @@ def net_info(model: Model) -> NetInfo:
             block.stride,
             kinds[block.shortcut],
             block.response_std if block.HasField("response_std") else None,
+            *_made_of(block),
         )
         for block in model.blocks
     ]
     image = model.image if model.HasField("image") else None
     shape = None if image is None else (image.height, image.width, image.channels)
     return NetInfo(model.family, model.depth, model.parameter_count, shape, blocks)
+
+
+def _made_of(block: pb.Block) -> tuple[BranchKind, tuple[AxisKind, ...]]:
+    """Returns what a branch is made of, and its axes; of files of versions that did not write them, those of images."""
+    if not block.branch:
+        return "conv", ("channels", "height", "width")
+    branch = pb.BranchKind.Name(block.branch).removeprefix("BRANCH_KIND_").lower()
+    axes = (pb.AxisKind.Name(axis).removeprefix("AXIS_KIND_").lower() for axis in block.axes)
+    return cast(BranchKind, branch), cast(tuple[AxisKind, ...], tuple(axes))
 
 
 def origin(model: Model) -> Origin:

@@ -51,7 +51,7 @@ def write_version(candidate: Candidate, root: Path, name: str, annotate: Annotat
     succession.check(root, name, image, classes)
     with repository.new_version(root, name) as draft:
         progress.say(f"writing {len(candidate.info.blocks)} blocks")
-        write_graphs(candidate.lean, draft.directory, candidate.info.blocks)
+        write_graphs(candidate.lean, draft.directory, candidate.info.blocks, candidate.heads)
         progress.say(f"comparing with {candidate.oracle.source}")
         _verify(candidate.oracle, draft.directory)
         description = metadata.describe(candidate, draft, list(find(candidate.lean.graph)))

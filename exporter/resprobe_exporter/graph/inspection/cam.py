@@ -17,8 +17,8 @@ class AddActivationMaps(ir.passes.InPlacePass):
     position. The mean over positions, and the bias, is the score.
 
     Requires: a graph with logits, and known sizes.
-    Ensures: the other outputs are unchanged. If the net does not end in a mean and a linear layer, or if height and width
-    are not those of the last block, nothing is added.
+    Ensures: the other outputs are unchanged. If the net does not end in a mean and a linear layer, or A has other
+    positions than the last block, nothing is added.
     """
 
     def __init__(self, height: int, width: int) -> None:

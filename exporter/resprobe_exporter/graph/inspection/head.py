@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 from resprobe_protos.contract import LOGITS
 
-from resprobe_exporter.graph.linear import Linear
+from resprobe_exporter.graph.linear import Linear, has_body
 from resprobe_exporter.graph.utils import integers
 
 SAME = frozenset({"Cast", "Identity"})
@@ -54,8 +54,7 @@ def nodes_after(graph: ir.Graph, start: ir.Value) -> Sequence[ir.Node] | None:
         needed.update(inputs)
     made = {value for node in found for value in node.outputs}
     stray = any(one is not start and one not in made for node in found for one in linear.inputs(node))
-    has_body = any(one.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for n in found for one in n.attributes.values())
-    return None if stray or has_body else found[::-1]
+    return None if stray or any(has_body(node) for node in found) else found[::-1]
 
 
 def pooled(graph: ir.Graph) -> Pooled | None:
@@ -65,7 +64,7 @@ def pooled(graph: ir.Graph) -> Pooled | None:
     if node is None or node.op_type not in ("Gemm", "MatMul") or linear.inputs(node) != [node.inputs[0]]:
         return None
     weights = node.inputs[1]
-    if weights is None or node.attributes.get_int("transA", 0) or node.attributes.get_float("alpha", 1.0) != 1.0:
+    if weights is None or node.attributes.get_int("transA", 0) == 1 or node.attributes.get_float("alpha", 1.0) != 1.0:
         return None
     pool = _before(node.inputs[0], linear, FLAT)
     features = pool.inputs[0] if pool is not None and _is_mean(pool) else None
@@ -73,7 +72,7 @@ def pooled(graph: ir.Graph) -> Pooled | None:
     flat = None if node.inputs[0] is None else node.inputs[0].shape
     if features is None or shape is None or len(shape) != 4 or flat is None or list(flat)[1:] != [shape[1]]:
         return None
-    return Pooled(features, weights, bool(node.attributes.get_int("transB", 0)))
+    return Pooled(features, weights, node.attributes.get_int("transB", 0) == 1)
 
 
 def _before(value: ir.Value | None, linear: Linear, passed: frozenset[str]) -> ir.Node | None:

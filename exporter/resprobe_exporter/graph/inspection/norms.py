@@ -98,10 +98,10 @@ def _tap(graph: ir.Graph, addition: ResidualAddition, axis: int, name: str) -> t
         sums = [_sum(graph, tape, one, axes) if axes else one for one in squares]
     graph.insert_before(addition.node, tape.nodes)
     positions = math.prod(shape) // channels
-    rows = [
-        tail.op("Concat", [tail.op("Reshape", [one, _row(graph, size)]) for one in some], {"axis": 1}, name=f"{name}/{size}")
-        for some, size in ((maps, positions), (sums, channels))
-    ]
+    rows = []
+    for label, some, size in ((MAPS, maps, positions), (CHANNELS, sums, channels)):
+        pair = [tail.op("Reshape", [one, _row(graph, size)]) for one in some]
+        rows.append(tail.op("Concat", pair, {"axis": 1}, name=f"{name}/{label}"))
     factors = np.full(channels, positions if blocked else 1, np.float32)
     return _Tap(rows[0], rows[1], factors), tail.nodes
 

@@ -77,7 +77,7 @@ class AddReadouts(ir.passes.InPlacePass):
     The last row is the logits.
 
     Requires: the requirements of AddBlockStatistics, which should run after; a graph with logits.
-    Ensures: the other outputs are unchanged. Where the logits are not computed of the last block alone, nothing is added.
+    Ensures: the other outputs are unchanged. If the logits are computed of more than the last block, nothing is added.
     """
 
     def __init__(self, heads: Mapping[int, Head], channel_axes: Sequence[int]) -> None:
@@ -105,7 +105,9 @@ class AddReadouts(ir.passes.InPlacePass):
                 score = _copy(graph, own, start, f"{READOUTS}/{index}")
             else:
                 score = _fitted(graph, own.trunks[index].value, self._axes[index], self._heads[index], index)
-            rows.append(tape.op("Unsqueeze", [score, constant(graph, f"{READOUTS}/axis", np.array([1]))]))
+            rows.append(
+                tape.op("Unsqueeze", [as_float(tape, score), constant(graph, f"{READOUTS}/axis", np.array([1]))])
+            )
         joined = tape.op("Concat", rows, {"axis": 1})
         graph.extend(tape.nodes)
         batch, classes = logits.shape[0], logits.shape[1]

@@ -44,7 +44,8 @@ def as_float(tape: ir.tape.Tape, value: ir.Value) -> ir.Value:
     """
     found = codes(value)
     if found is None:
-        return value if value.dtype in (None, ir.DataType.FLOAT) else tape.op("Cast", [value], {"to": ir.DataType.FLOAT})
+        is_float = value.dtype in (None, ir.DataType.FLOAT)
+        return value if is_float else tape.op("Cast", [value], {"to": ir.DataType.FLOAT})
     numbers = tape.op("Cast", [found.tensor], {"to": ir.DataType.FLOAT})
     if found.zero_point:
         numbers = tape.op("Sub", [numbers, tape.op("Constant", [], {"value_float": float(found.zero_point)})])
