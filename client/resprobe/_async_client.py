@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Literal, Self, TypeVar, Unpack, overload
 
@@ -16,6 +16,7 @@ from resprobe._lesion_run import LesionRun
 from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import Images
 from resprobe._progress import Progress, shown
+from resprobe._results.inspection import View
 from resprobe._results.lesions import Lesions
 from resprobe._results.model import Model
 from resprobe._results.result import ProbedResult, Result
@@ -87,15 +88,16 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
+        views: Sequence[View] = (),
         layout: Layout = "nhwc",
         timeout: float | None = TIMEOUT,  # noqa: ASYNC109
     ) -> Result:
         """Classifies images, as Client.classify does."""
         deadline = Deadline(timeout)
-        options = RequestOptions(model, version, blocks, top_k, block_scale, layout)
+        options = RequestOptions(model, version, blocks, top_k, block_scale, layout, views)
         request = (await self._resolve(options, timeout)).prepare(images)
         response = await self._ask(request, deadline.left())
-        return await self._read(response, blocks, deadline.left())
+        return await self._read(response, request.parts, deadline.left())
 
     @overload
     def stream(
@@ -122,6 +124,7 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
+        views: Sequence[View] = (),
         layout: Layout = "nhwc",
         timeout: float | None = TIMEOUT,
         in_flight: int = IN_FLIGHT,
@@ -130,12 +133,12 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         """Classifies many batches, as Client.stream does; they may come from an asynchronous iterable."""
 
         async def requests() -> AsyncIterator[PreparedRequest]:
-            options = RequestOptions(model, version, blocks, top_k, block_scale, layout)
+            options = RequestOptions(model, version, blocks, top_k, block_scale, layout, views)
             options = await self._resolve(options, timeout)
             async for images in _iterate(batches):
                 yield options.prepare(images)
 
-        return self._stream(requests(), blocks, timeout, in_flight, progress, total(batches))
+        return self._stream(requests(), timeout, in_flight, progress, total(batches))
 
     async def lesions(
         self,
@@ -157,7 +160,7 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         described = await self.model(model, version, timeout=timeout)
         run = LesionRun(described, images, labels, classes, random, draws, seed, layout)
         requests = _iterate(run.requests())
-        async for result in self._stream(requests, False, timeout, in_flight, progress, run.total):
+        async for result in self._stream(requests, timeout, in_flight, progress, run.total):
             run.add(result)
         return run.finish()
 
@@ -169,7 +172,6 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
     async def _stream(
         self,
         requests: AsyncIterable[PreparedRequest],
-        blocks: bool,
         timeout: float | None,  # noqa: ASYNC109
         in_flight: int,
         progress: Progress | Callable[[int, int], object],
@@ -181,7 +183,7 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
             try:
                 async for request in _and_none(requests):
                     if request is not None:
-                        waiting.append(asyncio.create_task(self._ask_and_read(request, blocks, timeout)))
+                        waiting.append(asyncio.create_task(self._ask_and_read(request, timeout)))
                     while waiting and (request is None or len(waiting) >= in_flight):
                         result = await waiting.popleft()
                         done += len(result)
@@ -195,14 +197,14 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         with self._calling(request.sources):
             return await self._stub.Classify(request.message, timeout=timeout)
 
-    async def _ask_and_read(self, request: PreparedRequest, blocks: bool, timeout: float | None) -> Result:  # noqa: ASYNC109
-        return await self._read(await self._ask(request, timeout), blocks, timeout)
+    async def _ask_and_read(self, request: PreparedRequest, timeout: float | None) -> Result:  # noqa: ASYNC109
+        return await self._read(await self._ask(request, timeout), request.parts, timeout)
 
-    async def _read(self, response: pb.ClassifyResponse, blocks: bool, timeout: float | None) -> Result:  # noqa: ASYNC109
-        model = self._known(response) if blocks else None
-        if blocks and model is None:
+    async def _read(self, response: pb.ClassifyResponse, parts: Collection[str], timeout: float | None) -> Result:  # noqa: ASYNC109
+        model = self._known(response) if parts else None
+        if parts and model is None:
             model = self._keep(response, await self._fetch(response.model, response.version, timeout))
-        return read_result(response, model)
+        return read_result(response, model, parts)
 
     async def _fetch(self, name: str, version: str | int, timeout: float | None) -> pb.Model:  # noqa: ASYNC109
         request = model_request(name, version)

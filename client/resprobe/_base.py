@@ -12,6 +12,7 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import count
 from resprobe._progress import Progress
+from resprobe._results.inspection import View
 from resprobe._results.model import Model
 from resprobe._wire.address import default
 from resprobe._wire.channel import Endpoint, FilePath
@@ -33,6 +34,7 @@ class ClassifyOptions(TypedDict, total=False):
     version: str | int
     top_k: int
     block_scale: BlockScale | None
+    views: Sequence[View]
     layout: Layout
     timeout: float | None
 

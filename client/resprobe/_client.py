@@ -1,7 +1,7 @@
 """Client: what a server offers, as blocking calls. AsyncClient is its twin; what does not wait is in _base.py."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from types import TracebackType
 from typing import Literal, Self, Unpack, overload
@@ -16,6 +16,7 @@ from resprobe._lesion_run import LesionRun
 from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import Images
 from resprobe._progress import Progress, shown
+from resprobe._results.inspection import View
 from resprobe._results.lesions import Lesions
 from resprobe._results.model import Model
 from resprobe._results.result import ProbedResult, Result
@@ -99,6 +100,7 @@ class Client(BaseClient[grpc.Channel]):
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
+        views: Sequence[View] = (),
         layout: Layout = "nhwc",
         timeout: float | None = TIMEOUT,
     ) -> Result:
@@ -114,6 +116,8 @@ class Client(BaseClient[grpc.Channel]):
             top_k: Number of classes to return for each image, at least 1; more than there are means all.
             block_scale: Factor on the branch of each block, [blocks] or [n, blocks]: 1 intact, 0 removed. Or a dict
                 such as {"stage1.block0": 0} of the factors of some blocks by their names, the others being intact.
+            views: What else to return: "maps", norms of every block at each position; "channels", norms in each
+                channel; "readouts", scores as if the net ended after a block; "cam", class activation maps.
             layout: Order of the axes of arrays and tensors: "nhwc", or "nchw" if channels come first.
             timeout: Seconds for the whole call. If None, no limit.
 
@@ -121,10 +125,10 @@ class Client(BaseClient[grpc.Channel]):
             Error: A request failed; resprobe.errors has the tree.
         """
         deadline = Deadline(timeout)
-        options = RequestOptions(model, version, blocks, top_k, block_scale, layout)
+        options = RequestOptions(model, version, blocks, top_k, block_scale, layout, views)
         request = self._resolve(options, timeout).prepare(images)
         response = self._receive(self._send(request, deadline.left()), request)
-        return self._read(response, blocks, deadline.left())
+        return self._read(response, request.parts, deadline.left())
 
     @overload
     def stream(
@@ -143,6 +147,7 @@ class Client(BaseClient[grpc.Channel]):
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
+        views: Sequence[View] = (),
         layout: Layout = "nhwc",
         timeout: float | None = TIMEOUT,
         in_flight: int = IN_FLIGHT,
@@ -160,14 +165,15 @@ class Client(BaseClient[grpc.Channel]):
             blocks: Whether to return the statistics of every residual block.
             top_k: Number of classes to return for each image.
             block_scale: Factors on the branches of blocks.
+            views: What else to return.
             layout: Order of the axes of arrays and tensors.
             timeout: Seconds for each request. If None, no limit.
             in_flight: Number of requests under way at a time.
             progress: If True, a bar on standard error; or a function that is called after each response with the number
                 of images that are done and of all images, None if `batches` is not a sequence.
         """
-        options = self._resolve(RequestOptions(model, version, blocks, top_k, block_scale, layout), timeout)
-        return self._stream(map(options.prepare, batches), blocks, timeout, in_flight, progress, total(batches))
+        options = self._resolve(RequestOptions(model, version, blocks, top_k, block_scale, layout, views), timeout)
+        return self._stream(map(options.prepare, batches), timeout, in_flight, progress, total(batches))
 
     def lesions(
         self,
@@ -206,7 +212,7 @@ class Client(BaseClient[grpc.Channel]):
         """
         described = self.model(model, version, timeout=timeout)
         run = LesionRun(described, images, labels, classes, random, draws, seed, layout)
-        for result in self._stream(run.requests(), False, timeout, in_flight, progress, run.total):
+        for result in self._stream(run.requests(), timeout, in_flight, progress, run.total):
             run.add(result)
         return run.finish()
 
@@ -219,7 +225,6 @@ class Client(BaseClient[grpc.Channel]):
     def _stream(
         self,
         requests: Iterable[PreparedRequest],
-        blocks: bool,
         timeout: float | None,
         in_flight: int,
         progress: Progress | Callable[[int, int], object],
@@ -233,7 +238,8 @@ class Client(BaseClient[grpc.Channel]):
                     if request is not None:
                         waiting.append((self._send(request, timeout), request))
                     while waiting and (request is None or len(waiting) >= in_flight):
-                        result = self._read(self._receive(*waiting.popleft()), blocks, timeout)
+                        future, sent = waiting.popleft()
+                        result = self._read(self._receive(future, sent), sent.parts, timeout)
                         done += len(result)
                         report(done, images)
                         yield result
@@ -249,12 +255,12 @@ class Client(BaseClient[grpc.Channel]):
         with self._calling(request.sources):
             return future.result()
 
-    def _read(self, response: pb.ClassifyResponse, blocks: bool, timeout: float | None) -> Result:
-        """Reads a response; block statistics need the description of the version that answered."""
-        model = self._known(response) if blocks else None
-        if blocks and model is None:
+    def _read(self, response: pb.ClassifyResponse, parts: Collection[str], timeout: float | None) -> Result:
+        """Reads a response; all but classes needs the description of the version that answered."""
+        model = self._known(response) if parts else None
+        if parts and model is None:
             model = self._keep(response, self._fetch(response.model, response.version, timeout))
-        return read_result(response, model)
+        return read_result(response, model, parts)
 
     def _fetch(self, name: str, version: str | int, timeout: float | None) -> pb.Model:
         request = model_request(name, version)

@@ -3,8 +3,9 @@
 from resprobe import analysis
 from resprobe._async_client import AsyncClient
 from resprobe._client import Client
+from resprobe._results.inspection import Channels, Inspection, Maps, Readouts
 from resprobe._results.lesions import Lesions
-from resprobe._results.model import Baseline, Block, Model, Noise, Quantization
+from resprobe._results.model import Baseline, Block, Model, Noise, Quantization, Readout
 from resprobe._results.result import Prediction, ProbedPrediction, ProbedResult, Result, Timings
 from resprobe._results.statistics import BlockStatistics
 from resprobe._wire.health import ServingStatus
@@ -32,6 +33,7 @@ __all__ = [
     "Baseline",
     "Block",
     "BlockStatistics",
+    "Channels",
     "Client",
     "Comparison",
     "DatasetError",
@@ -39,9 +41,11 @@ __all__ = [
     "Drift",
     "Error",
     "Frame",
+    "Inspection",
     "InvalidImage",
     "InvalidRequest",
     "Lesions",
+    "Maps",
     "MissingPackage",
     "Model",
     "ModelNotFound",
@@ -50,6 +54,8 @@ __all__ = [
     "ProbedPrediction",
     "ProbedResult",
     "Quantization",
+    "Readout",
+    "Readouts",
     "RequestTooLarge",
     "Result",
     "ServerBusy",

@@ -61,6 +61,21 @@ class Quantization:
 
 
 @dataclass(frozen=True)
+class Readout:
+    """How scores are read off a block, as if the net ended there.
+
+    Attributes:
+        head: "own", the head of the net, or "fitted", a linear one.
+        accuracy: Accuracy of these scores on test images. If None, it was not measured.
+        dataset: Data set of these images; empty if it was not measured.
+    """
+
+    head: str
+    accuracy: float | None
+    dataset: str
+
+
+@dataclass(frozen=True)
 class Block:
     """One residual block of a served model.
 
@@ -79,6 +94,7 @@ class Block:
         axes: Axes of the sum after the batch axis, such as ("tokens", "channels"), in their order in the graph. If
             empty, the description does not name them.
         noise: Noise by images (test, calibration); none if it was not quantised.
+        readout: How scores are read off it. If None, they are not.
     """
 
     name: str
@@ -94,6 +110,7 @@ class Block:
     branch: str = "conv"
     axes: tuple[str, ...] = ("channels", "height", "width")
     noise: Mapping[str, Noise] = field(hash=False, default_factory=dict)
+    readout: Readout | None = None
 
     @property
     def shape(self) -> str:
@@ -136,6 +153,7 @@ class Model(Tabular):
         max_batch: Maximum images in a batch.
         precision: What its convolutions compute with: float32, float16 or int8; empty if unknown.
         quantization: What it was quantised from, and what that cost. If None, it was not quantised.
+        views: Names of what can be requested: blocks, maps, channels, readouts and cam.
     """
 
     name: str
@@ -159,6 +177,7 @@ class Model(Tabular):
     max_batch: int
     precision: str = ""
     quantization: Quantization | None = None
+    views: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Returns one line: blocks with their baselines, and thousands of classes, would fill a notebook."""

@@ -11,20 +11,35 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe._classes import nearest
 from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import Encoded, Images, Pixels, collect
+from resprobe._results.inspection import View
 from resprobe._results.model import Model
 from resprobe.errors import InvalidRequest, ModelNotFound
 
 LONGEST_NAME = 255  # bytes; models are directories
 SHOWN = 12  # names of blocks in an error
+VIEWS: Mapping[str, pb.View.ValueType] = {
+    "blocks": pb.VIEW_BLOCKS,
+    "maps": pb.VIEW_MAPS,
+    "channels": pb.VIEW_CHANNELS,
+    "readouts": pb.VIEW_READOUTS,
+    "cam": pb.VIEW_CAM,
+}
 BlockScale: TypeAlias = npt.ArrayLike | Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class PreparedRequest:
-    """A request that is ready to be sent, and what its images are called in errors."""
+    """A request that is ready to be sent.
+
+    Attributes:
+        message: Request.
+        sources: Names of its images in errors.
+        parts: Names of the views that it asks for, which the result will have.
+    """
 
     message: pb.ClassifyRequest
     sources: list[str]
+    parts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class RequestOptions:
     top_k: int = 5
     block_scale: BlockScale | None = None
     layout: Layout = "nhwc"
+    views: Sequence[View] = ()
 
     def resolve(self, model: Model) -> "RequestOptions":
         """Replaces names of blocks by factors for this model. Raises InvalidRequest for names that it does not have."""
@@ -51,18 +67,30 @@ class RequestOptions:
     def prepare_collected(self, images: Sequence[Encoded | Pixels]) -> PreparedRequest:
         """Creates the request for images that `collect` returned."""
         which = model_request(self.model, self.version)
+        parts = _parts(self.blocks, self.views)
         try:
             message = pb.ClassifyRequest(
                 model=which.name,
                 version=which.version,
                 images=[_image(image) for image in images],
                 top_k=self.top_k,
-                view=pb.VIEW_BLOCKS if self.blocks else pb.VIEW_BASIC,
+                view=pb.VIEW_BLOCKS if self.blocks else pb.VIEW_BASIC,  # servers of version 0.1 know no `views`
+                views=[VIEWS[name] for name in VIEWS if name in parts and name != "blocks"],
                 block_scale=_flat(self.block_scale),
             )
         except (TypeError, ValueError) as error:
             raise InvalidRequest(f"top_k {self.top_k!r}: expected a whole number from 1 to 2147483647") from error
-        return PreparedRequest(message, [image.source for image in images])
+        return PreparedRequest(message, [image.source for image in images], parts)
+
+
+def _parts(blocks: bool, views: Sequence[View]) -> frozenset[str]:
+    """Returns the names of the views to ask for. Raises InvalidRequest if there is no such view."""
+    if isinstance(views, str) or not all(isinstance(name, str) for name in views):
+        raise InvalidRequest(f"views {views!r}: expected a list of names, such as ['maps', 'readouts']")
+    asked = frozenset([*views, *(["blocks"] if blocks else [])])
+    if unknown := sorted(asked - VIEWS.keys()):
+        raise InvalidRequest(f"views: there is no view {unknown[0]!r}; there are {', '.join(VIEWS)}")
+    return asked
 
 
 def model_request(name: str, version: str | int = "") -> pb.GetModelRequest:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resprobe import _files
-from resprobe._results.model import Baseline, Block, Model, Noise, Quantization
+from resprobe._results.model import Baseline, Block, Model, Noise, Quantization, Readout
 from resprobe._results.statistics import STATISTICS, BlockStatistics
 from resprobe.analysis.dataset_result import Frame
 from resprobe.errors import Error
@@ -130,7 +130,7 @@ def _matrix(column: pa.Array, names: Sequence[str]) -> npt.NDArray[np.float32]:
 
 def _model(fields: dict[str, Any]) -> Model:
     blocks = tuple(_block(block) for block in fields["blocks"])
-    words = {name: tuple(fields[name]) for name in ("classes", "statistics")}
+    words = {name: tuple(fields.get(name, ())) for name in ("classes", "statistics", "views")}
     known = fields.get("quantization")
     made_of = known and Quantization(**{**known, "float_blocks": tuple(known["float_blocks"])})
     return Model(**{**fields, **words, "blocks": blocks, "quantization": made_of})
@@ -143,4 +143,5 @@ def _block(fields: dict[str, Any]) -> Block:
     }
     axes = tuple(fields.get("axes", ("channels", "height", "width")))  # files of earlier versions have none
     noise = {name: Noise(**one) for name, one in fields.get("noise", {}).items()}
-    return Block(**{**fields, "baseline": baseline, "axes": axes, "noise": noise})
+    readout = fields.get("readout") and Readout(**fields["readout"])
+    return Block(**{**fields, "baseline": baseline, "axes": axes, "noise": noise, "readout": readout})
