@@ -100,8 +100,12 @@ def exporter(*modules: str) -> set[str]:
         ("exporter/resprobe_exporter/verification", exporter("errors", "nets", "graph")),
         ("exporter/resprobe_exporter/importing", exporter("errors", "progress", "nets", "graph", "verification")),
         (
+            "exporter/resprobe_exporter/readouts",
+            exporter("errors", "progress", "nets", "training", "graph", "verification"),
+        ),
+        (
             "exporter/resprobe_exporter/versions",
-            exporter("errors", "progress", "nets", "training", "graph", "verification", "importing"),
+            exporter("errors", "progress", "nets", "training", "graph", "verification", "importing", "readouts"),
         ),
         *((f"server/resprobe_server/{room}", {f"resprobe_server.{name}" for name in names}) for room, names in SERVER),
     ],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from resprobe import datasets
 
-from resprobe_exporter.commands.options import Device, choose_device
+from resprobe_exporter.commands.options import Device, choose_device, readout_images
 from resprobe_exporter.commands.precision import SecondModel
 from resprobe_exporter.nets.info import Family, Shortcut
 from resprobe_exporter.quantization.settings import Precision
@@ -79,6 +79,9 @@ class Build:
     precision: Precision | None = None
     """Precision of a second model to write, made of the first: NAME-int8, calibrated on training images, or
     NAME-float16. Default: the float32 model alone."""
+    readouts: datasets.Name | None = None
+    """Data set on whose training images linear heads are fitted, which read classes off the blocks before the last
+    stage. Its files are in --data. Default: no heads are fitted."""
     repository: Path = Path("models")
     """Model repository to write to."""
     name: str | None = None
@@ -95,7 +98,11 @@ class Build:
         second = SecondModel(self.precision, self.dataset, self.data)
         second.check()
         name = self.name or f"{self.family}{self.depth}"
-        version = build(self._training(), self._running(), self.repository, name)
+        training = self._training()
+        net = training.architecture
+        shape = net.height, net.width, net.channels
+        readouts = readout_images(self.readouts, self.data, shape, self.seed)
+        version = build(training, self._running(), self.repository, name, readouts)
         if version is not None:
             second.finish(version, begin, self.repository, self.json)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tyro
 
-from resprobe_exporter.commands.options import ImportCommand
+from resprobe_exporter.commands.options import ImportCommand, readout_images
 from resprobe_exporter.commands.precision import SecondModel
 from resprobe_exporter.nets.info import Family, Shortcut
 
@@ -65,6 +65,9 @@ class Convert(ImportCommand):
         weights = state_dict.read(self.checkpoint, self.weights)
         options = convert.NetOptions(self.family, self.depth, self.shortcut, self.channels, self.height, self.width)
         net = convert.architecture_of(weights, options)
-        test_set = self.test_set((net.height, net.width, net.channels))
-        version = convert.convert(weights, net, preprocessing, self.labels(), test_set, self.repository, self.name)
+        shape = net.height, net.width, net.channels
+        test_set, readouts = self.test_set(shape), readout_images(self.readouts, self.data, shape)
+        version = convert.convert(
+            weights, net, preprocessing, self.labels(), test_set, self.repository, self.name, readouts
+        )
         second.finish(version, begin, self.repository, self.json)

@@ -103,7 +103,8 @@ def _candidate(source: Source, settings: Settings, attempt: Attempt, test_set: L
         COARSE,
         _probe_tolerance(settings, attempt.float_blocks),
     )
-    return Candidate(attempt.lean, info, oracle, description.classes, origin, test_set)
+    heads = metadata.heads(description, source.directory)
+    return Candidate(attempt.lean, info, oracle, description.classes, origin, test_set, heads=heads)
 
 
 def _probe_tolerance(settings: Settings, float_blocks: Sequence[str]) -> float:

@@ -6,8 +6,8 @@ from typing import Any
 
 import onnx_ir as ir
 
-from resprobe_exporter.graph.inspection.readouts import Head
 from resprobe_exporter.nets.info import NetInfo
+from resprobe_exporter.readouts.fit import Heads
 from resprobe_exporter.verification.reference import Oracle
 from resprobe_exporter.versions.test_set import LabelledImages
 
@@ -42,7 +42,7 @@ class Candidate:
         classes: Labels, in the order of the logits.
         origin: Source of the weights.
         test_set: Images for the accuracy and the baseline. If None, both are left out.
-        heads: Fitted heads that scores are read off blocks with, by the place of the block.
+        heads: Fitted heads that scores are read off blocks with. If empty, only the net's own head reads some.
         hints: What to check if the accuracy is near chance. If empty, such an accuracy is not suspicious.
     """
 
@@ -53,4 +53,4 @@ class Candidate:
     origin: Origin
     test_set: LabelledImages | None = None
     hints: Sequence[str] = ()
-    heads: Mapping[int, Head] = field(default_factory=dict)
+    heads: Heads = field(default_factory=Heads)

@@ -10,6 +10,7 @@ from resprobe_exporter.importing import class_names, state_dict
 from resprobe_exporter.nets.info import Family, Shortcut
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.readouts.images import TrainingImages
 from resprobe_exporter.versions import succession
 from resprobe_exporter.versions.candidate import Candidate, Origin
 from resprobe_exporter.versions.net_candidate import net_candidate
@@ -54,6 +55,7 @@ def convert(
     test_set: LabelledImages | None,
     root: Path,
     name: str | None = None,
+    readouts: TrainingImages | None = None,
 ) -> NewVersion:
     """Writes the weights of a checkpoint as the next version of a model.
 
@@ -65,6 +67,7 @@ def convert(
         test_set: Images for the accuracy and the baseline. If None, both are left out.
         root: Model repository.
         name: Name of the model. If None, family and depth.
+        readouts: Training images to fit heads on, for readouts before the last stage. If None, there are no heads.
 
     Raises:
         CheckpointError: The weights do not fit; nothing is written.
@@ -77,7 +80,8 @@ def convert(
     classes = class_names.choose(names, architecture.classes, str(weights.path), data_set)
     shape = architecture.height, architecture.width, architecture.channels
     succession.check(root, name, shape, classes)  # before the time is spent
-    return write_version(_candidate(weights, architecture, preprocessing, classes, test_set), root, name)
+    candidate = _candidate(weights, architecture, preprocessing, classes, test_set)
+    return write_version(candidate, root, name, readouts=readouts)
 
 
 def _candidate(

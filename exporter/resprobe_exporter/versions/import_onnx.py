@@ -20,6 +20,7 @@ from resprobe_exporter.importing.chosen_blocks import Choice
 from resprobe_exporter.importing.onnx_source import OnnxFile
 from resprobe_exporter.nets.info import ImageShape, NetInfo
 from resprobe_exporter.nets.preprocessing import Preprocessing
+from resprobe_exporter.readouts.images import TrainingImages
 from resprobe_exporter.verification.expected_onnx import OnnxOracle
 from resprobe_exporter.verification.reference import FINE, check_images
 from resprobe_exporter.versions.candidate import Candidate, Origin
@@ -42,6 +43,7 @@ class OnnxOptions:
         family: Name of its kind of net.
         blocks: Blocks that are chosen by hand. If None, all residual additions are blocks.
         quantised: Whether it is quantised afterwards, and so must take images.
+        readouts: Reads training images of a shape to fit heads on. If None, there are no heads.
     """
 
     preprocessing: Preprocessing | None = None
@@ -49,6 +51,7 @@ class OnnxOptions:
     family: str = "onnx"
     blocks: Choice | None = None
     quantised: bool = False
+    readouts: Callable[[ImageShape], TrainingImages | None] | None = None
 
 
 def import_onnx(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None, root: Path, name: str) -> NewVersion:
@@ -68,7 +71,12 @@ def import_onnx(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None, 
         InvalidRequest: The test set has classes that the net lacks.
     """
     with explained(file.path):
-        return write_version(_candidate(file, options, load), root, name)
+        candidate = _candidate(file, options, load)
+        image = candidate.info.image
+        if image is None and options.readouts is not None:
+            raise ExporterError("--readouts needs a graph that takes images: give --mean and --std")
+        readouts = None if image is None or options.readouts is None else options.readouts(image)
+        return write_version(candidate, root, name, readouts=readouts)
 
 
 def _candidate(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None) -> Candidate:

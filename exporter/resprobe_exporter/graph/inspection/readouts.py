@@ -6,6 +6,7 @@ In the last stage, whose sums have the shape of the last one, the net's own head
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +114,17 @@ class AddReadouts(ir.passes.InPlacePass):
         batch, classes = logits.shape[0], logits.shape[1]
         add_output(graph, joined, READOUTS, ir.Shape([batch, len(rows), classes]))
         return ir.passes.PassResult(model, True)
+
+
+def read_heads(path: Path) -> dict[int, Head]:
+    """Reads the fitted heads of an inspect.onnx, by the place of their block."""
+    weights = {
+        name: value.const_value.numpy()
+        for name, value in ir.load(path).graph.initializers.items()
+        if name.startswith(f"{READOUTS}/") and name.endswith(("/weights", "/bias")) and value.const_value is not None
+    }
+    places = sorted({int(name.split("/")[1]) for name in weights})
+    return {at: Head(weights[f"{READOUTS}/{at}/weights"], weights[f"{READOUTS}/{at}/bias"]) for at in places}
 
 
 def readout_blocks(own: OwnHead, heads: Mapping[int, Head]) -> list[int]:
