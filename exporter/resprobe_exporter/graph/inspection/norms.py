@@ -15,7 +15,7 @@ from resprobe_protos.contract import CHANNELS, MAPS
 
 from resprobe_exporter.graph.inspection.trunk import as_float
 from resprobe_exporter.graph.residual import ResidualAddition
-from resprobe_exporter.graph.utils import additions_to_tap, branch_shape, constant, is_image
+from resprobe_exporter.graph.utils import additions_to_tap, branch_shape, constant, is_image, join
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class AddNorms(ir.passes.InPlacePass):
             math.prod(branch_shape(one)) // len(tap.factors) for one, tap in zip(additions, taps, strict=True)
         )
         tape = ir.tape.Tape(graph)
-        maps = tape.op("Concat", [tap.maps for tap in taps], {"axis": 2})
-        channels = tape.op("Concat", [tap.channels for tap in taps], {"axis": 2})
+        maps = join(tape, [tap.maps for tap in taps], 2)
+        channels = join(tape, [tap.channels for tap in taps], 2)
         channels = tape.op("Mul", [channels, constant(graph, f"{CHANNELS}/factors", factors)])
         for name, squares, size in ((MAPS, maps, positions), (CHANNELS, channels, len(factors))):
             add_output(graph, tape.op("Sqrt", [squares]), name, ir.Shape([batch, 2, size]))

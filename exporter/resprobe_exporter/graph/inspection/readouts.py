@@ -16,7 +16,7 @@ from resprobe_protos.contract import READOUTS
 from resprobe_exporter.graph.inspection.head import logits_of, nodes_after
 from resprobe_exporter.graph.inspection.norms import add_output
 from resprobe_exporter.graph.inspection.trunk import Trunk, as_float, insert_after, trunk
-from resprobe_exporter.graph.utils import additions_to_tap, branch_shape, constant
+from resprobe_exporter.graph.utils import additions_to_tap, branch_shape, constant, join
 
 FEATURES = "features"
 
@@ -109,7 +109,7 @@ class AddReadouts(ir.passes.InPlacePass):
             rows.append(
                 tape.op("Unsqueeze", [as_float(tape, score), constant(graph, f"{READOUTS}/axis", np.array([1]))])
             )
-        joined = tape.op("Concat", rows, {"axis": 1})
+        joined = join(tape, rows, 1)
         graph.extend(tape.nodes)
         batch, classes = logits.shape[0], logits.shape[1]
         add_output(graph, joined, READOUTS, ir.Shape([batch, len(rows), classes]))
