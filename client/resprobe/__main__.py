@@ -9,6 +9,7 @@ Examples:
   resprobe models
   resprobe classify cat.jpg dog.png
   resprobe blocks cat.jpg --plot blocks.svg
+  resprobe inspect cat.jpg
   resprobe lesions --dataset digits"""
 
 
@@ -19,13 +20,16 @@ def main() -> None:
         from resprobe.cli.commands.blocks import Blocks
         from resprobe.cli.commands.classify import Classify
         from resprobe.cli.commands.compare import Compare
+        from resprobe.cli.commands.depth import Depth
         from resprobe.cli.commands.drift import Drift
         from resprobe.cli.commands.health import Health
+        from resprobe.cli.commands.inspect import Inspect
         from resprobe.cli.commands.lesions import Lesions
         from resprobe.cli.commands.models import Models
         from resprobe.cli.commands.report import Report
 
-        app.main("resprobe", DESCRIPTION, (Models, Classify, Blocks, Lesions, Report, Compare, Drift, Health))
+        commands = Models, Classify, Blocks, Inspect, Depth, Lesions, Report, Compare, Drift, Health
+        app.main("resprobe", DESCRIPTION, commands)
 
 
 if __name__ == "__main__":

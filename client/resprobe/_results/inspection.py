@@ -112,10 +112,7 @@ class Readouts:
 
         Blocks without a readout cannot be it. So without fitted heads it is a block of the last stage.
         """
-        classes = self.classes
-        disagree = classes != classes[:, -1:]
-        after = classes.shape[1] - np.argmax(disagree[:, ::-1], axis=1)
-        return self.places[np.where(disagree.any(axis=1), after, 0)]
+        return prediction_depth(self.classes, self.places)
 
     def overthinking(self, labels: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
         """Returns for which images an earlier readout was right and the last is wrong, given their classes, [n]."""
@@ -171,6 +168,18 @@ class Inspection:
             Readouts.concatenate(readouts) if readouts else None,
             np.concatenate(cams) if cams else None,
         )
+
+
+def prediction_depth(classes: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Returns the place of the first block from which all best classes [n, R] agree with the last, [n].
+
+    Args:
+        classes: Best class after each of R blocks.
+        places: Places of these blocks among all blocks of the net, [R].
+    """
+    disagree = classes != classes[:, -1:]
+    after = classes.shape[1] - np.argmax(disagree[:, ::-1], axis=1)
+    return places[np.where(disagree.any(axis=1), after, 0)]
 
 
 def influence(
