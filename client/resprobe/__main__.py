@@ -10,7 +10,8 @@ Examples:
   resprobe classify cat.jpg dog.png
   resprobe blocks cat.jpg --plot blocks.svg
   resprobe inspect cat.jpg
-  resprobe lesions --dataset digits"""
+  resprobe lesions --dataset digits
+  resprobe page"""
 
 
 def main() -> None:
@@ -26,9 +27,10 @@ def main() -> None:
         from resprobe.cli.commands.inspect import Inspect
         from resprobe.cli.commands.lesions import Lesions
         from resprobe.cli.commands.models import Models
+        from resprobe.cli.commands.page import Page
         from resprobe.cli.commands.report import Report
 
-        commands = Models, Classify, Blocks, Inspect, Depth, Lesions, Report, Compare, Drift, Health
+        commands = Models, Classify, Blocks, Inspect, Depth, Lesions, Page, Report, Compare, Drift, Health
         app.main("resprobe", DESCRIPTION, commands)
 
 

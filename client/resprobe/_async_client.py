@@ -16,11 +16,12 @@ from resprobe._lesion_run import LesionRun
 from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import Images
 from resprobe._progress import Progress, shown
+from resprobe._results.counters import Counters
 from resprobe._results.inspection import View
 from resprobe._results.lesions import Lesions
 from resprobe._results.model import Model
 from resprobe._results.result import ProbedResult, Result
-from resprobe._wire import health
+from resprobe._wire import counters, health
 from resprobe._wire.channel import Endpoint
 from resprobe._wire.requests import BlockScale, PreparedRequest, RequestOptions, model_request
 from resprobe._wire.responses import read_model, read_result
@@ -62,6 +63,14 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         if which.version:
             await self.model(which.name, which.version, timeout=deadline.left())
         return health.read_status(response)
+
+    async def counters(self, *, timeout: float | None = TIMEOUT) -> list[Counters]:  # noqa: ASYNC109
+        """Asks what each version has done since it was loaded, as Client.counters does."""
+        ask = self._channel.unary_unary(
+            counters.METHOD, counters.Request.SerializeToString, counters.Response.FromString
+        )
+        with self._calling():
+            return counters.read_counters(await ask(counters.Request(), timeout=timeout))
 
     async def models(self, *, timeout: float | None = TIMEOUT) -> list[Model]:  # noqa: ASYNC109  # gRPC's own
         """Lists every model version that the server serves, as Client.models does."""

@@ -16,11 +16,12 @@ from resprobe._lesion_run import LesionRun
 from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import Images
 from resprobe._progress import Progress, shown
+from resprobe._results.counters import Counters
 from resprobe._results.inspection import View
 from resprobe._results.lesions import Lesions
 from resprobe._results.model import Model
 from resprobe._results.result import ProbedResult, Result
-from resprobe._wire import health
+from resprobe._wire import counters, health
 from resprobe._wire.channel import Endpoint
 from resprobe._wire.requests import BlockScale, PreparedRequest, RequestOptions, model_request
 from resprobe._wire.responses import read_model, read_result
@@ -68,6 +69,20 @@ class Client(BaseClient[grpc.Channel]):
         if which.version:
             self.model(which.name, which.version, timeout=deadline.left())
         return health.read_status(response)
+
+    def counters(self, *, timeout: float | None = TIMEOUT) -> list[Counters]:
+        """Asks what each version has done since it was loaded.
+
+        Where an address stands for several servers, one of them answers.
+
+        Args:
+            timeout: Seconds. If None, no limit.
+        """
+        ask = self._channel.unary_unary(
+            counters.METHOD, counters.Request.SerializeToString, counters.Response.FromString
+        )
+        with self._calling():
+            return counters.read_counters(ask(counters.Request(), timeout=timeout))
 
     def models(self, *, timeout: float | None = TIMEOUT) -> list[Model]:
         """Lists every model version that the server serves, by name and version."""

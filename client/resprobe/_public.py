@@ -3,6 +3,7 @@
 from resprobe import analysis
 from resprobe._async_client import AsyncClient
 from resprobe._client import Client
+from resprobe._results.counters import Counters
 from resprobe._results.inspection import Channels, Inspection, Maps, Readouts
 from resprobe._results.lesions import Lesions
 from resprobe._results.model import Baseline, Block, Model, Noise, Quantization, Readout
@@ -36,6 +37,7 @@ __all__ = [
     "Channels",
     "Client",
     "Comparison",
+    "Counters",
     "DatasetError",
     "DeadlineExceeded",
     "Drift",

@@ -10,7 +10,7 @@ from resprobe import __main__ as client
 COMMANDS = {
     "resprobe": (
         client.main,
-        ["models", "classify", "blocks", "inspect", "depth", "lesions", "report", "compare", "drift", "health"],
+        ["models", "classify", "blocks", "inspect", "depth", "lesions", "page", "report", "compare", "drift", "health"],
     ),
     "exporter": (exporter.main, ["build", "convert", "probe", "quantize", "inspect", "study"]),
     "resprobe-server": (server.main, []),

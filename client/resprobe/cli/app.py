@@ -31,9 +31,11 @@ EXTRAS = {
     "scipy": "report",
     "sklearn": "digits",
     "tomli_w": "server",
+    "starlette": "page",
     "structlog": "server",
     "tensorboard": "tensorboard",
     "torch": "exporter",
+    "uvicorn": "page",
     "uvloop": "server",
     "watchfiles": "server",
 }
