@@ -1,0 +1,165 @@
+// Rows of blocks: a bar of the ratio over the baseline's band, a slider for the branch, and the details of an open row.
+
+import { axis, dwarfs } from "./axis.js";
+import { details } from "./details.js";
+import { make, number } from "./dom.js";
+import { point, unpoint } from "./tip.js";
+
+const STEP = 0.05;
+const COLOURS = 6;
+
+/** The blocks of one model. Calls `changed(name, factor)` for sliders and `act(what, name)` for buttons. */
+export class Blocks {
+  #model; #changed; #act; #rows = new Map(); #ticks; #answer = null; #intact = null;
+  axis = null;
+  log = null; // null: logarithmic where one block dwarfs the rest
+
+  constructor(model, changed, act) {
+    this.#model = model;
+    this.#changed = changed;
+    this.#act = act;
+    this.#ticks = make("div", { class: "axis", "aria-hidden": "true" });
+    this.element = make("div", { class: "blocks", role: "table", "aria-label": `Blocks of ${model.name}, from input to output` }, this.#head());
+    let stage = null;
+    for (const block of model.blocks) {
+      if (block.stage !== stage) this.element.append(this.#stage(block));
+      stage = block.stage;
+      this.element.append(...this.#row(block));
+    }
+  }
+
+  #head() {
+    return make("div", { class: "row head", role: "row" },
+      make("span", { role: "columnheader" }, "block"),
+      make("span", { role: "columnheader", class: "across" }, make("span", { class: "hidden" }, "bar of the ratio"), this.#ticks),
+      make("span", { role: "columnheader", class: "value" }, "ratio"),
+      make("span", { role: "columnheader", class: "factor" }, "factor on F(x)"));
+  }
+
+  #stage(block) {
+    return make("div", { class: "stage", role: "row", "data-colour": (block.stage - 1) % COLOURS },
+      make("span", { role: "cell" }, `stage ${block.stage}`, make("span", { class: "quiet" }, `  ${block.shape}`)));
+  }
+
+  #row(block) {
+    const name = make("button", { type: "button", class: "name", "aria-expanded": "false", "aria-label": block.name, onclick: () => this.toggle(block.name) }, block.name.replace(/^stage\d+\./, ""));
+    const parts = Object.fromEntries(["band", "hollow", "fill", "tick"].map((one) => [one, make("span", { class: one })]));
+    const bar = make("span", { class: "bar", role: "cell", "aria-hidden": "true", onclick: () => this.toggle(block.name) }, ...Object.values(parts));
+    const value = make("span", { class: "value", role: "cell" });
+    const slider = make("input", {
+      type: "range", min: 0, max: 1, step: STEP, value: 1, "aria-label": `factor on ${block.name}`, disabled: !this.#model.has_block_scale,
+      oninput: () => { this.#showFactor(block.name, slider.valueAsNumber); this.#changed(block.name, slider.valueAsNumber); },
+      onkeydown: (event) => { if (event.key === "Delete" || event.key === "Backspace") this.#act("remove", block.name); },
+      ondblclick: () => this.#act("reset", block.name),
+    });
+    const output = make("output", {}, "1");
+    const row = make("div", {
+      class: "row", role: "row", "data-colour": (block.stage - 1) % COLOURS,
+      onpointerenter: (event) => { if (event.pointerType !== "touch") point(row, this.#words(block)); }, onpointerleave: unpoint,
+    }, make("span", { role: "rowheader" }, name), bar, value, make("span", { class: "factor", role: "cell" }, slider, output));
+    name.addEventListener("focus", () => { if (name.matches(":focus-visible")) point(row, this.#words(block)); });
+    name.addEventListener("blur", unpoint);
+    const under = make("div", { class: "under", hidden: true });
+    this.#rows.set(block.name, { block, row, name, value, slider, output, under, ...parts });
+    return [row, under];
+  }
+
+  /** Opens a block's details, or closes them. */
+  toggle(name, open = this.#rows.get(name)?.under.hidden) {
+    for (const [other, one] of this.#rows) {
+      const shown = open && other === name;
+      one.under.hidden = !shown;
+      one.name.setAttribute("aria-expanded", String(shown));
+      one.under.replaceChildren(...(shown ? [this.#details(one.block)] : []));
+    }
+    unpoint();
+    this.#act("open", this.opened);
+  }
+
+  get opened() { return [...this.#rows].find(([, one]) => !one.under.hidden)?.[0] ?? null; }
+
+  #details(block) {
+    return details({ block, model: this.#model, numbers: this.numbers(block), act: (what) => this.#act(what, block.name) });
+  }
+
+  /** Shows the factors on branches. */
+  scale(factors) {
+    for (const name of this.#rows.keys()) {
+      const factor = factors.get(name) ?? 1;
+      this.#rows.get(name).slider.value = factor;
+      this.#showFactor(name, factor);
+    }
+  }
+
+  #showFactor(name, factor) {
+    const one = this.#rows.get(name);
+    one.output.textContent = factor === 0 ? "removed" : String(factor);
+    one.row.classList.toggle("changed", factor !== 1);
+  }
+
+  /** Draws an answer; `intact` is that with all factors at 1, and `factors` are those of the answer. */
+  show(answer, intact, factors) {
+    this.#answer = answer.blocks;
+    this.#intact = intact?.blocks ?? null;
+    this.factors = factors;
+    this.draw();
+  }
+
+  draw() {
+    if (!this.#answer) return;
+    const all = [...this.#rows.values()].map((one) => ({ one, ...this.numbers(one.block) }));
+    this.logarithmic = this.log ?? dwarfs(all.map((each) => each.intact ?? each.ratio));
+    this.axis = axis(all.flatMap(({ added, ratio, intact, band }) => [ratio, intact ?? NaN, band?.low ?? NaN, band?.high ?? NaN, added]), this.logarithmic);
+    for (const each of all) this.#drawRow(each);
+    this.#ticks.replaceChildren(...this.axis.ticks.map((tick) => {
+      const mark = make("span", {}, number(tick).replace(/\.?0+$/, "") || "0");
+      mark.style.left = `${100 * this.axis.at(tick)}%`;
+      return mark;
+    }));
+    const grid = this.axis.ticks.map((tick) => `linear-gradient(var(--line), var(--line)) ${100 * this.axis.at(tick)}% 0 / 1px 100% no-repeat`);
+    this.element.style.setProperty("--grid", grid.join(", "));
+    const opened = this.#rows.get(this.opened);
+    if (opened) opened.under.querySelector(".facts").replaceWith(this.#details(opened.block).querySelector(".facts"));
+  }
+
+  #drawRow({ one, ratio, added, intact, band }) {
+    const span = (part, from, to) => {
+      part.hidden = !(to > from);
+      part.style.left = `${100 * from}%`;
+      part.style.width = `${100 * (to - from)}%`;
+    };
+    span(one.fill, 0, this.axis.at(added));
+    span(one.hollow, 0, added === ratio ? 0 : this.axis.at(ratio));
+    span(one.band, band ? this.axis.at(band.low) : 0, band ? this.axis.at(band.high) : 0);
+    one.tick.hidden = intact === null || !Number.isFinite(intact);
+    one.tick.style.left = `${100 * this.axis.at(intact)}%`;
+    one.value.textContent = number(added);
+  }
+
+  /** Numbers of a block: `ratio` of its branch before the factor, `added` after it, `intact` if the answer was changed. */
+  numbers(block) {
+    const at = this.#answer?.names.indexOf(block.name) ?? -1;
+    const before = this.#intact?.names.indexOf(block.name) ?? -1;
+    const factor = this.factors?.get(block.name) ?? 1;
+    const take = (name) => (at < 0 ? NaN : this.#answer[name][at]);
+    const band = block.baseline?.band ?? null;
+    return {
+      factor, ratio: take("ratio"), added: factor === 0 ? 0 : factor * take("ratio"), cosine: take("cosine"),
+      branch_l2: take("branch_l2"), shortcut_l2: take("shortcut_l2"), branch_std: take("branch_std"), branch_mean: take("branch_mean"),
+      intact: before < 0 || this.#intact === this.#answer ? null : this.#intact.ratio[before],
+      band: band && { low: Number(band.low), high: Number(band.high) }, mean: block.baseline ? Number(block.baseline.mean) : NaN,
+    };
+  }
+
+  #words(block) {
+    const { ratio, added, factor, intact, cosine, branch_l2, shortcut_l2, band } = this.numbers(block);
+    return [
+      block.name,
+      `‖F(x)‖ / ‖s(x)‖ = ${number(branch_l2)} / ${number(shortcut_l2)} = ${number(ratio)}`,
+      ...(factor === 1 ? [] : [`with the factor ${factor}: ${number(added)}`]),
+      ...(intact === null ? [] : [`with all blocks intact: ${number(intact)}`]),
+      `cosine ${number(cosine)}`,
+      ...(band ? [`baseline, 80 % of images: ${number(band.low)} to ${number(band.high)}`] : []),
+    ];
+  }
+}
