@@ -8,6 +8,8 @@ import { point, unpoint } from "./tip.js";
 const STEP = 0.05;
 const COLOURS = 6;
 
+const short = (block) => block.name.replace(/^stage\d+\./, "");
+
 /** The blocks of one model. Calls `changed(name, factor)` for sliders and `act(what, name)` for buttons. */
 export class Blocks {
   #model; #changed; #act; #rows = new Map(); #ticks; #answer = null; #intact = null;
@@ -20,6 +22,8 @@ export class Blocks {
     this.#act = act;
     this.#ticks = make("div", { class: "axis", "aria-hidden": "true" });
     this.element = make("div", { class: "blocks", role: "table", "aria-label": `Blocks of ${model.name}, from input to output` }, this.#head());
+    const longest = Math.max(5, ...model.blocks.map((block) => short(block).length));
+    this.element.style.setProperty("--name", `calc(${longest}ch + 1.6rem)`);
     let stage = null;
     for (const block of model.blocks) {
       if (block.stage !== stage) this.element.append(this.#stage(block));
@@ -42,7 +46,7 @@ export class Blocks {
   }
 
   #row(block) {
-    const name = make("button", { type: "button", class: "name", "aria-expanded": "false", "aria-label": block.name, onclick: () => this.toggle(block.name) }, block.name.replace(/^stage\d+\./, ""));
+    const name = make("button", { type: "button", class: "name", "aria-expanded": "false", "aria-label": block.name, onclick: () => this.toggle(block.name) }, short(block));
     const parts = Object.fromEntries(["band", "hollow", "fill", "tick"].map((one) => [one, make("span", { class: one })]));
     const bar = make("span", { class: "bar", role: "cell", "aria-hidden": "true", onclick: () => this.toggle(block.name) }, ...Object.values(parts));
     const value = make("span", { class: "value", role: "cell" });
@@ -57,11 +61,21 @@ export class Blocks {
       class: "row", role: "row", "data-colour": (block.stage - 1) % COLOURS,
       onpointerenter: (event) => { if (event.pointerType !== "touch") point(row, this.#words(block)); }, onpointerleave: unpoint,
     }, make("span", { role: "rowheader" }, name), bar, value, make("span", { class: "factor", role: "cell" }, slider, output));
+    name.addEventListener("keydown", (event) => this.#step(event, block.name));
     name.addEventListener("focus", () => { if (name.matches(":focus-visible")) point(row, this.#words(block)); });
     name.addEventListener("blur", unpoint);
     const under = make("div", { class: "under", hidden: true });
     this.#rows.set(block.name, { block, row, name, value, slider, output, under, ...parts });
     return [row, under];
+  }
+
+  /** Moves from name to name with the arrow keys. */
+  #step(event, name) {
+    const names = [...this.#rows.keys()];
+    const to = names[names.indexOf(name) + ({ ArrowDown: 1, ArrowUp: -1 }[event.key] ?? NaN)];
+    if (!to) return;
+    event.preventDefault();
+    this.#rows.get(to).name.focus();
   }
 
   /** Opens a block's details, or closes them. */

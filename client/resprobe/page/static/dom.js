@@ -18,8 +18,10 @@ export function make(tag, attributes = {}, ...children) {
 export function number(value) {
   if (Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
+  if (value === 0) return "0";
   const size = Math.abs(value);
-  const text = size !== 0 && (size < 0.001 || size >= 100000) ? value.toExponential(1) : size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : size >= 1 ? value.toFixed(2) : value.toFixed(3);
+  const digits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3;
+  const text = size < 0.001 || size >= 100_000 ? value.toExponential(1) : value.toFixed(digits);
   return text.replace("-", "−");
 }
 

@@ -39,9 +39,10 @@ async function loadModels() {
   return page.models.length > 0;
 }
 
-/** Returns the model to begin with: a default version with blocks, if there is one. */
+/** Returns the model to begin with: a default version with blocks, and with examples, if there is one. */
 function first() {
-  const best = page.models.find((model) => model.is_default && model.has_blocks) ?? page.models[0];
+  const good = page.models.filter((model) => model.is_default && model.has_blocks);
+  const best = good.find((model) => page.examples.some((one) => one.dataset === model.dataset)) ?? good[0] ?? page.models[0];
   return best ? name(best) : "";
 }
 

@@ -35,10 +35,13 @@ export class Pane {
     const { trouble, note, timing, log, reset, downloads } = this.#parts;
     const shown = this.model.has_blocks && this.model.blocks.length > 0;
     this.#parts.chart = make("div", { hidden: !shown },
+      make("p", { class: "quiet" }, this.model.has_block_scale
+        ? "Every block computes F(x) + s(x). A bar shows how large its branch F(x) is against its shortcut s(x); a slider scales F(x), and the answer follows."
+        : "Every block computes F(x) + s(x). A bar shows how large its branch F(x) is against its shortcut s(x). The server cannot scale the blocks of this model."),
       make("p", { class: "legend" },
-        make("span", { class: "key fill" }), "ratio ‖F(x)‖ / ‖s(x)‖ of this picture",
-        make("span", { class: "key band" }), this.model.dataset ? `80 % of ${this.model.dataset}’s test images` : "no baseline was measured",
-        make("span", { class: "intact" }, make("span", { class: "key tick" }), "with all blocks intact")),
+        key("fill", "‖F(x)‖ / ‖s(x)‖ of this picture"),
+        key("band", this.model.blocks[0]?.baseline ? `80 % of ${this.model.dataset}’s test images` : "no baseline was measured"),
+        key("hollow", "before the factor", "changed-only"), key("tick", "with all blocks intact", "changed-only")),
       make("p", { class: "tools" }, reset, make("label", {}, log, " log axis")),
       this.blocks.element);
     return [
@@ -152,6 +155,8 @@ export class Pane {
     this.#parts.trouble.hidden = false;
   }
 }
+
+const key = (kind, text, when = "") => make("span", { class: `${when} entry` }, make("span", { class: `key ${kind}` }), text);
 
 function facts(model) {
   const parts = [model.blocks.length ? `${model.blocks.length} blocks` : "no residual blocks", `${model.image[1]}×${model.image[0]} ${model.image[2] === 1 ? "grey" : "RGB"}`];
