@@ -134,6 +134,8 @@ class Page:
         """Asks for classes and block statistics; without the latter, and a note, where only they are refused."""
         try:
             return await self._ask_server(question, blocks=True), None
+        except errors.InvalidImage as error:  # there is only one
+            raise errors.InvalidImage(str(error).replace("image 0", "the picture"), status=error.status) from error
         except (errors.StatisticsUnavailable, errors.Unauthorized) as error:
             if question.scale is not None:
                 raise

@@ -62,12 +62,15 @@ async def read_body(request: Request, maximum: int) -> bytes:
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > maximum:
-                    raise _too_large(len(body), maximum)
+                    raise _too_large(None, maximum)
     except TimeoutError as error:
         raise DeadlineExceeded(f"the request did not arrive within {SECONDS:.0f} s") from error
     return bytes(body)
 
 
-def _too_large(size: int, maximum: int) -> RequestTooLarge:
+def _too_large(size: int | None, maximum: int) -> RequestTooLarge:
+    """Creates the error for so many bytes. If None, it is not known how many follow."""
     unit, name = (2**20, "MiB") if maximum >= 2**20 else (2**10, "KiB")
-    return RequestTooLarge(f"{size / unit:.1f} {name} were sent; the maximum is {maximum / unit:.0f} {name}")
+    most = f"{maximum / unit:.0f} {name}"
+    sent = f"more than {most}" if size is None else f"{size / unit:.1f} {name}"
+    return RequestTooLarge(f"{sent} were sent; the maximum is {most}")

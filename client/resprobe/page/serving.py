@@ -1,6 +1,7 @@
 """Runs the page on an address, until SIGTERM or Ctrl-C."""
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -38,9 +39,12 @@ def listen(address: str, allow_remote: bool) -> socket.socket:
     host, port = host_of(address), int(address.rpartition(":")[2])
     try:
         family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(where[:2], family=family)  # type: ignore[arg-type]  # host and port of either family
-    except OSError as error:
-        raise Error(f"--listen {address} cannot be used: {error.strerror or error}; choose another port") from error
+        return socket.create_server(where[:2], family=family)
+    except socket.gaierror as error:
+        raise Error(f"--listen {address}: {host} has no address: {error.strerror}") from error
+    except OSError as error:  # whose own text repeats the address
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise Error(f"--listen {address} cannot be used: {why}; choose another port") from error
 
 
 def url(listening: socket.socket) -> str:

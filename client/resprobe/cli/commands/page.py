@@ -58,7 +58,7 @@ class Page(Connected):
         console.file.flush()
 
     def _dataset(self) -> datasets.Dataset | None:
-        """Reads the examples' data set. Raises DatasetError or InvalidRequest; the default is left out where it fails."""
+        """Reads the data set of the examples; that of the default is left out where it cannot be read."""
         if self.dataset is not None:
             return datasets.load(self.dataset, self.data, "test")
         if self.data is not None:
