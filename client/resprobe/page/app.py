@@ -22,6 +22,7 @@ from resprobe._wire.replicas import is_several
 from resprobe.page import answers
 from resprobe.page.answers import Json
 from resprobe.page.examples import Example
+from resprobe.page.fitting import FittedPictures, Pixels
 from resprobe.page.pictures import MAXIMUM, PictureForgotten, Pictures, read_body
 from resprobe.page.requests import Question, read_question
 
@@ -55,7 +56,7 @@ class Page:
             examples: Pictures to offer.
         """
         self._connect, self._address, self._examples = connect, address, examples
-        self._pictures = Pictures()
+        self._pictures, self._fitted = Pictures(), FittedPictures()
         self._lock = asyncio.Lock()
         self._state: tuple[float, Json] = (-FRESH, {})
 
@@ -68,6 +69,7 @@ class Page:
     async def models(self, _: Request) -> Response:
         """Describes every version that is served."""
         found = await self._client.models(timeout=SECONDS)
+        self._fitted.learn(found)
         return JSONResponse({"address": self._address, "models": [answers.model_json(one) for one in found]})
 
     async def state(self, _: Request) -> Response:
@@ -142,8 +144,17 @@ class Page:
             return await self._ask_server(question, blocks=False), str(error)
 
     async def _ask_server(self, question: Question, blocks: bool) -> Result:
+        data = self._pictures.get(question.picture)
+        pixels = None if question.scale is None else await self._fitted.get(question, data)
+        result = await self._send(data if pixels is None else pixels, question, blocks)
+        if pixels is not None and result.resized_from[0] is not None:  # the model is another one by now
+            return await self._send(data, question, blocks)
+        self._fitted.add_answered(question.picture)
+        return result
+
+    async def _send(self, image: bytes | Pixels, question: Question, blocks: bool) -> Result:
         return await self._client.classify(
-            [self._pictures.get(question.picture)],
+            [image],
             model=question.model,
             version=question.version,
             blocks=blocks,

@@ -4,11 +4,16 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import resprobe
+from PIL import Image
+from resprobe.page.fitting import SMALL
 from resprobe.page.guard import POLICY, Guard
 from resprobe.page.pictures import MAXIMUM
 from starlette.responses import PlainTextResponse
@@ -38,6 +43,26 @@ def test_answers_are_those_of_the_client(
     assert found["blocks"]["names"] == expected.blocks.names
     for name in STATISTICS:
         assert found["blocks"][name] == pytest.approx(getattr(expected.blocks, name)[0], rel=1e-4, abs=1e-6), name
+
+
+def test_a_large_picture_gets_the_same_answers_for_sliders(
+    url: str, client: resprobe.Client, test_images: npt.NDArray[np.uint8]
+) -> None:
+    """The page fits it itself, once the server has answered for it."""
+    noise = np.random.default_rng(0).integers(0, 40, (400, 400, 3), np.uint8)
+    big = Image.fromarray(test_images[3, ..., 0]).resize((400, 400)).convert("RGB")
+    written = BytesIO()
+    Image.fromarray(np.asarray(big) // 2 + noise).save(written, "PNG")
+    assert len(written.getvalue()) > SMALL
+    ask(url, "/api/models")
+    key = upload(url, written.getvalue())
+    sizes = []
+    for scale in (None, [0, 1, 1], [1, 0.5, 1]):
+        _, _, found = ask(url, "/api/classify", question(key, scale=scale))
+        expected = client.classify(written.getvalue(), model="digits/2", blocks=True, block_scale=scale)
+        assert found["blocks"]["ratio"] == pytest.approx(expected.blocks.ratio[0], rel=1e-5)
+        sizes.append(found["resized_from"])
+    assert sizes == [[400, 400], None, None]
 
 
 def test_models_are_described_with_their_baselines(url: str, client: resprobe.Client) -> None:

@@ -2,7 +2,7 @@
 
 import { axis, dwarfs } from "./axis.js";
 import { details } from "./details.js";
-import { make, number } from "./dom.js";
+import { make, number, tickText } from "./dom.js";
 import { point, unpoint } from "./tip.js";
 
 const STEP = 0.05;
@@ -126,7 +126,7 @@ export class Blocks {
     this.axis = axis(all.flatMap(({ added, ratio, intact, band }) => [ratio, intact ?? NaN, band?.low ?? NaN, band?.high ?? NaN, added]), this.logarithmic);
     for (const each of all) this.#drawRow(each);
     this.#ticks.replaceChildren(...this.axis.ticks.map((tick) => {
-      const mark = make("span", {}, number(tick).replace(/\.?0+$/, "") || "0");
+      const mark = make("span", {}, tickText(tick));
       mark.style.left = `${100 * this.axis.at(tick)}%`;
       return mark;
     }));

@@ -25,6 +25,9 @@ export function number(value) {
   return text.replace("-", "−");
 }
 
+/** Writes a number on an axis: as above, without zeros at its end. */
+export const tickText = (value) => number(value).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
+
 /** Writes a probability. */
 export function percent(value) {
   const text = (100 * value).toFixed(1);

@@ -1,6 +1,6 @@
 // Draws a pane on a canvas: the picture, its classes, and the bars of its blocks over the baseline's band.
 
-import { number, percent } from "./dom.js";
+import { number, percent, tickText } from "./dom.js";
 
 const WIDTH = 900, MARGIN = 24, ROW = 20, LABEL = 170, SCALE = 2;
 
@@ -61,10 +61,11 @@ function bar(pen, x, y, width, height, ink) {
 
 function blocks(pen, pane) {
   const top = 290, across = WIDTH - 2 * MARGIN - LABEL - 70;
-  text(pen, `ratio ‖F(x)‖ / ‖s(x)‖${pane.blocks.logarithmic ? ", log axis" : ""}; grey: ${pane.model.dataset ? `80 % of ${pane.model.dataset}’s test images` : "no baseline"}`, MARGIN + LABEL, top - 34, "13px", "--quiet");
+  const words = ["ratio ‖F(x)‖ / ‖s(x)‖", pane.blocks.logarithmic && "log axis", pane.model.dataset && `grey: 80 % of ${pane.model.dataset}’s test images`, pane.factors.size > 0 && "mark: with all blocks intact"];
+  text(pen, words.filter(Boolean).join("; "), MARGIN + LABEL, top - 34, "13px", "--quiet");
   for (const tick of pane.blocks.axis.ticks) {
     const x = MARGIN + LABEL + across * pane.blocks.axis.at(tick);
-    text(pen, number(tick), x, top - 10, "11px", "--quiet", "center");
+    text(pen, tickText(tick), x, top - 10, "11px", "--quiet", "center");
     bar(pen, x, top - 4, 1, ROW * pane.model.blocks.length + 4, "--line");
   }
   for (const [place, block] of pane.model.blocks.entries()) blockRow(pen, pane, block, top + place * ROW, across);

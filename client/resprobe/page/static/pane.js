@@ -8,7 +8,7 @@ import { csvFile, jsonFile, pngFile } from "./downloads.js";
 
 /** A pane asks the server itself; `events` has `scaled(pane, name, factor)`, `changed()` and `again(failure)`. */
 export class Pane {
-  #events; #latest = new Latest(); #intact = null; #picture = null; #classes = new Classes(); #parts;
+  #events; #latest = new Latest(); #intact = null; #picture = null; #answered = null; #classes = new Classes(); #parts;
   factors = new Map();
   answer = null;
   failed = null;
@@ -131,19 +131,20 @@ export class Pane {
   #show(answer, factors, picture) {
     const { trouble, note, timing, chart, downloads } = this.#parts;
     this.answer = answer;
+    this.#answered = picture;
     this.failed = null;
     this.element.classList.remove("failed");
     trouble.hidden = true;
     note.hidden = !answer.note && this.model.has_blocks;
     note.textContent = answer.note ? `Only the classes are shown: ${answer.note}` : `Only the classes are shown: ${this.model.name} has no residual blocks.`;
     chart.hidden = !answer.blocks;
-    downloads.hidden = false;
+    for (const part of [downloads, this.#classes.element, this.#classes.verdict]) part.hidden = false;
     this.#classes.show(answer, this.#intact, picture.dataset === this.model.dataset ? picture.label : null);
     if (answer.blocks) {
       this.blocks.show(answer, this.#intact, factors);
       this.#parts.log.checked = this.blocks.logarithmic;
     }
-    const [height, width] = answer.resized_from ?? [];
+    const [height, width] = this.#intact?.resized_from ?? [];
     timing.textContent = `${answer.provider.replace("ExecutionProvider", "")}, ${answer.precision || "unknown precision"}: ran ${milliseconds(answer.inference)}, waited ${milliseconds(answer.queue)}${height ? `; the picture was resized from ${width}×${height} to ${this.model.image[1]}×${this.model.image[0]}` : ""}`;
     this.element.dataset.answers = Number(this.element.dataset.answers ?? 0) + 1;
   }
@@ -151,6 +152,12 @@ export class Pane {
   #fail(failure) {
     this.failed = failure;
     this.element.classList.add("failed");
+    if (this.#answered !== this.#picture) { // what is shown is not about this picture
+      this.answer = null;
+      const { note, chart, downloads, timing } = this.#parts;
+      for (const part of [note, chart, downloads, this.#classes.element, this.#classes.verdict]) part.hidden = true;
+      timing.textContent = "";
+    }
     this.#parts.trouble.textContent = failure.message;
     this.#parts.trouble.hidden = false;
   }
