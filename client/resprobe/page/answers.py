@@ -35,6 +35,7 @@ def model_json(model: Model) -> Json:
         "is_default": model.is_default,
         "has_blocks": model.has_blocks,
         "has_block_scale": model.has_block_scale,
+        "views": model.views,
         "blocks": [_block_json(block) for block in model.blocks],
     }
 
@@ -43,14 +44,14 @@ def _block_json(block: Block) -> Json:
     known = block.baseline.get("ratio")
     band = None
     if known is not None and LOW in known.quantiles and HIGH in known.quantiles:
-        band = {"low": _number(known.quantiles[LOW]), "high": _number(known.quantiles[HIGH])}
+        band = {"low": number(known.quantiles[LOW]), "high": number(known.quantiles[HIGH])}
     return {
         "name": block.name,
         "stage": block.stage,
         "shape": block.shape,
         "shortcut": block.shortcut,
         "branch": block.branch,
-        "baseline": None if known is None else {"mean": _number(known.mean), "band": band},
+        "baseline": None if known is None else {"mean": number(known.mean), "band": band},
     }
 
 
@@ -71,7 +72,7 @@ def result_json(result: Result, note: str | None) -> Json:
         "inference": result.timings.inference,
         "resized_from": one.resized_from,
         "classes": [
-            {"index": int(index), "label": label, "probability": _number(float(probability))}
+            {"index": int(index), "label": label, "probability": number(float(probability))}
             for index, label, probability in zip(one.classes, one.labels, one.probabilities, strict=True)
         ],
         "blocks": None if one.blocks is None else _blocks_json(one.blocks),
@@ -80,7 +81,7 @@ def result_json(result: Result, note: str | None) -> Json:
 
 
 def _blocks_json(blocks: BlockStatistics) -> Json:
-    return {"names": blocks.names, **{name: _numbers(getattr(blocks, name)[0]) for name in STATISTICS}}
+    return {"names": blocks.names, **{name: numbers(getattr(blocks, name)[0]) for name in STATISTICS}}
 
 
 def counters_json(counters: Iterable[Counters]) -> list[Json]:
@@ -88,11 +89,13 @@ def counters_json(counters: Iterable[Counters]) -> list[Json]:
     return [dataclasses.asdict(one) for one in counters]
 
 
-def _numbers(values: npt.NDArray[np.float32]) -> list[float | str]:
-    return [_number(value) for value in values.tolist()]
+def numbers(values: npt.NDArray[np.float32]) -> list[float | str]:
+    """Lists values of one dimension."""
+    return [number(value) for value in values.tolist()]
 
 
-def _number(value: float) -> float | str:
+def number(value: float) -> float | str:
+    """Returns a number as JSON can hold it."""
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

@@ -23,6 +23,7 @@ from resprobe.page import answers
 from resprobe.page.answers import Json
 from resprobe.page.examples import Example
 from resprobe.page.fitting import FittedPictures, Pixels
+from resprobe.page.inspection import inspection_json
 from resprobe.page.pictures import MAXIMUM, PictureForgotten, Pictures, read_body
 from resprobe.page.requests import Question, read_question
 
@@ -132,6 +133,13 @@ class Page:
         result, note = await self._ask(question)
         return JSONResponse(answers.result_json(result, note))
 
+    async def inspect(self, request: Request) -> Response:
+        """Answers a question about the inside of a net."""
+        _check_type(request, "application/json")
+        question = read_question(await read_body(request, QUESTION))
+        result = await self._ask_server(question, blocks=False)
+        return JSONResponse(inspection_json(result, question.block))
+
     async def _ask(self, question: Question) -> tuple[Result, str | None]:
         """Asks for classes and block statistics; without the latter, and a note, where only they are refused."""
         try:
@@ -145,7 +153,7 @@ class Page:
 
     async def _ask_server(self, question: Question, blocks: bool) -> Result:
         data = self._pictures.get(question.picture)
-        pixels = None if question.scale is None else await self._fitted.get(question, data)
+        pixels = None if question.scale is None and not question.views else await self._fitted.get(question, data)
         result = await self._send(data if pixels is None else pixels, question, blocks)
         if pixels is not None and result.resized_from[0] is not None:  # the model is another one by now
             return await self._send(data, question, blocks)
@@ -160,6 +168,7 @@ class Page:
             blocks=blocks,
             top_k=question.top_k,
             block_scale=question.scale,
+            views=question.views,
             timeout=SECONDS,
         )
 
@@ -176,6 +185,7 @@ def create(page: Page) -> Starlette:
         Route("/api/pictures", page.upload, methods=["POST"]),
         Route("/api/pictures/{key}", page.picture),
         Route("/api/classify", page.classify, methods=["POST"]),
+        Route("/api/inspect", page.inspect, methods=["POST"]),
     ]
     return Starlette(routes=routes, lifespan=page.lifespan, exception_handlers={errors.Error: _failed})
 

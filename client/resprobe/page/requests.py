@@ -3,7 +3,9 @@
 import json
 import math
 from dataclasses import dataclass
+from typing import get_args
 
+from resprobe._results.inspection import View
 from resprobe.errors import InvalidRequest
 
 BLOCKS = 10_000  # maximum factors in a request
@@ -20,6 +22,8 @@ class Question:
         version: Version of the model.
         scale: Factor on the branch of each block. If None, all are intact.
         top_k: Number of classes to answer with.
+        block: Block whose maps and channels are asked for.
+        views: What is asked for of the inside of the net: maps, channels, readouts or cam.
     """
 
     picture: str
@@ -27,6 +31,8 @@ class Question:
     version: str
     scale: tuple[float, ...] | None = None
     top_k: int = TOP_K
+    block: str = ""
+    views: tuple[View, ...] = ()
 
 
 def read_question(body: bytes) -> Question:
@@ -46,6 +52,8 @@ def read_question(body: bytes) -> Question:
         version=_text(found, "version"),
         scale=_scale(found.get("scale")),
         top_k=top_k,
+        block=_text(found, "block"),
+        views=_views(found.get("views", [])),
     )
 
 
@@ -54,6 +62,13 @@ def _text(found: dict[str, object], name: str) -> str:
     if not isinstance(value, str):
         raise InvalidRequest(f"{name} is not text")
     return value
+
+
+def _views(value: object) -> tuple[View, ...]:
+    known = get_args(View)
+    if not isinstance(value, list) or not all(one in known for one in value):
+        raise InvalidRequest(f"views is not a list of views; expected some of {', '.join(known)}")
+    return tuple(one for one in known if one in value)
 
 
 def _scale(value: object) -> tuple[float, ...] | None:

@@ -45,10 +45,17 @@ export async function upload(file) {
   return (await (await send("/api/pictures", { method: "POST", headers, body: file })).json()).picture;
 }
 
+async function ask(path, question) {
+  const headers = { "Content-Type": "application/json" };
+  return (await send(path, { method: "POST", headers, body: JSON.stringify(question) })).json();
+}
+
+/** Asks about the inside of a net: as classify, and { block, views }. */
+export const inspect = (question) => ask("/api/inspect", question);
+
 /** Asks about a picture: { picture, model, version, scale }. */
 export async function classify(question) {
-  const headers = { "Content-Type": "application/json" };
-  const answer = await (await send("/api/classify", { method: "POST", headers, body: JSON.stringify(question) })).json();
+  const answer = await ask("/api/classify", question);
   for (const one of answer.classes) one.probability = Number(one.probability);
   for (const [name, values] of Object.entries(answer.blocks ?? {})) if (name !== "names") answer.blocks[name] = values.map(Number);
   return answer;

@@ -92,6 +92,11 @@ export class Blocks {
 
   get opened() { return [...this.#rows].find(([, one]) => !one.under.hidden)?.[0] ?? null; }
 
+  /** Shows the inside of the net under the block that is open. */
+  showInside(name, element) {
+    if (this.opened === name) this.#rows.get(name).under.querySelector(".inside").replaceWith(element);
+  }
+
   #details(block) {
     return details({ block, model: this.#model, numbers: this.numbers(block), act: (what) => this.#act(what, block.name) });
   }

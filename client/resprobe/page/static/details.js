@@ -14,7 +14,8 @@ export function details({ block, model, numbers, act }) {
     make("p", { class: "buttons" },
       button("remove", "Remove", "Set the factor on F(x) to 0: only the shortcut passes"),
       button("only", "Only this", "Remove every other block"),
-      button("reset", "Reset", "Set the factor on F(x) back to 1")));
+      button("reset", "Reset", "Set the factor on F(x) back to 1")),
+    make("div", { class: "inside" }));
 }
 
 function facts(block, model, numbers) {

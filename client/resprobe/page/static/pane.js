@@ -1,14 +1,15 @@
 // One model's answer to the picture: classes, blocks with sliders, and its downloads.
 
-import { Latest, classify } from "./api.js";
+import { Latest, classify, inspect } from "./api.js";
 import { Blocks } from "./blocks.js";
 import { Classes } from "./classes.js";
 import { make, milliseconds } from "./dom.js";
 import { csvFile, jsonFile, pngFile } from "./downloads.js";
+import { inside } from "./inside.js";
 
 /** A pane asks the server itself; `events` has `scaled(pane, name, factor)`, `changed()` and `again(failure)`. */
 export class Pane {
-  #events; #latest = new Latest(); #intact = null; #picture = null; #answered = null; #classes = new Classes(); #parts;
+  #events; #latest = new Latest(); #looks = new Latest(); #intact = null; #picture = null; #answered = null; #classes = new Classes(); #parts;
   factors = new Map();
   answer = null;
   failed = null;
@@ -90,7 +91,7 @@ export class Pane {
   }
 
   #act(what, name) {
-    if (what === "open") { this.#events.changed(); return; }
+    if (what === "open") { this.#lookInside(); this.#events.changed(); return; }
     const others = () => new Map(this.model.blocks.filter((block) => block.name !== name).map((block) => [block.name, 0]));
     const factors = { remove: () => new Map(this.factors).set(name, 0), only: others, reset: () => new Map(this.factors).set(name, 1), all: () => new Map() }[what]();
     this.setAll(factors);
@@ -114,7 +115,7 @@ export class Pane {
       }
       const factors = new Map(this.factors);
       const start = performance.now();
-      const answer = factors.size ? await this.#classify(key, this.model.blocks.map((block) => factors.get(block.name) ?? 1)) : this.#intact;
+      const answer = factors.size ? await this.#classify(key, this.#scale(factors)) : this.#intact;
       if (picture !== this.#picture || !answer) return;
       this.#show(answer, factors, picture);
       this.element.dataset.milliseconds = (performance.now() - start).toFixed(1); // from request to bars, for measurements
@@ -126,6 +127,29 @@ export class Pane {
 
   #classify(picture, scale) {
     return classify({ picture, model: this.model.name, version: this.model.version, scale });
+  }
+
+  /** Asks for the inside of the net after the bars are drawn, so that they do not wait for it. */
+  #lookInside() {
+    if (this.answer && this.blocks.opened && this.model.views.some((view) => view !== "blocks")) this.#looks.run(() => this.#look());
+  }
+
+  async #look() {
+    const [picture, block, factors] = [this.#picture, this.blocks.opened, this.blocks.factors];
+    if (!block) return;
+    try {
+      const scale = factors.size ? this.#scale(factors) : null;
+      const { name: model, version, views } = this.model;
+      const found = await inspect({ picture: await picture.key(), model, version, scale, block, views: views.filter((view) => view !== "blocks") });
+      const element = await inside({ found, file: picture.file, model: this.model });
+      if (picture === this.#picture) this.blocks.showInside(block, element);
+    } catch (failure) {
+      this.blocks.showInside(block, make("p", { class: "inside note" }, failure.message));
+    }
+  }
+
+  #scale(factors) {
+    return this.model.blocks.map((block) => factors.get(block.name) ?? 1);
   }
 
   #show(answer, factors, picture) {
@@ -143,6 +167,7 @@ export class Pane {
     if (answer.blocks) {
       this.blocks.show(answer, this.#intact, factors);
       this.#parts.log.checked = this.blocks.logarithmic;
+      this.#lookInside();
     }
     const [height, width] = this.#intact?.resized_from ?? [];
     timing.textContent = `${answer.provider.replace("ExecutionProvider", "")}, ${answer.precision || "unknown precision"}: ran ${milliseconds(answer.inference)}, waited ${milliseconds(answer.queue)}${height ? `; the picture was resized from ${width}×${height} to ${this.model.image[1]}×${this.model.image[0]}` : ""}`;
