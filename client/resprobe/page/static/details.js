@@ -10,11 +10,12 @@ import { make, number } from "./dom.js";
 export function details({ block, model, numbers, act }) {
   const button = (what, text, title) => make("button", { type: "button", title, disabled: !model.has_block_scale, onclick: () => act(what) }, text);
   return make("div", { class: "details", role: "group", "aria-label": `Details of ${block.name}` },
-    facts(block, model, numbers),
-    make("p", { class: "buttons" },
-      button("remove", "Remove", "Set the factor on F(x) to 0: only the shortcut passes"),
-      button("only", "Only this", "Remove every other block"),
-      button("reset", "Reset", "Set the factor on F(x) back to 1")),
+    make("div", {},
+      facts(block, model, numbers),
+      make("p", { class: "buttons" },
+        button("remove", "Remove", "Set the factor on F(x) to 0: only the shortcut passes"),
+        button("only", "Only this", "Remove every other block"),
+        button("reset", "Reset", "Set the factor on F(x) back to 1"))),
     make("div", { class: "inside" }));
 }
 
