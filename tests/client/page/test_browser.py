@@ -92,6 +92,29 @@ def test_many_slider_events_end_at_the_last_one(window: Window, url: str, file: 
     expect_numbers(page, expected.blocks.ratio[0] * [1, 0, 1])
 
 
+def test_an_opened_block_shows_the_inside_of_the_net(
+    window: Window, url: str, file: Path, client: resprobe.Client
+) -> None:
+    page = window.open(url, "#model=digits/2")
+    drop(page, file)
+    page.get_by_role("button", name="stage2.block0", exact=True).click()
+    inside = page.locator(".inside")
+    inside.locator(".readouts").wait_for()
+    names = inside.get_by_role("img").evaluate_all("all => all.map(one => one.ariaLabel)")
+    assert names[0].startswith("‖F(x)‖ by position: largest at the ")
+    assert len(names) == 4  # of F(x), of s(x), of the best class, and channels
+    found = client.classify(file, model="digits/2", views=["readouts"])
+    assert found.readouts is not None
+    assert inside.locator("li").count() == len(found.readouts.names)
+    assert f"{found.readouts.names[-1]} {found.labels[0]} " in inside.locator("li").last.inner_text()
+    page.get_by_role("button", name="Remove").click()
+    without = client.classify(file, model="digits/2", views=["readouts"], block_scale=[1, 0, 1])
+    page.wait_for_function(
+        "wanted => document.querySelector('.inside li:last-child').textContent.includes(wanted)",
+        arg=f"{without.labels[0]} {100 * without.probabilities[0, 0]:.1f}",
+    )
+
+
 def test_a_link_shows_the_same_again_two_models_side_by_side(
     window: Window, url: str, file: Path, client: resprobe.Client
 ) -> None:

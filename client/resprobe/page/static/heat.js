@@ -11,7 +11,7 @@ export async function heatMap({ file, values, height, width, image, caption }) {
   const numbers = values.map(Number);
   const most = Math.max(...numbers.filter(Number.isFinite), 0);
   const [imageHeight, imageWidth] = image;
-  const canvas = make("canvas", { role: "img", "aria-label": words(caption, numbers, height, width, most) });
+  const canvas = make("canvas", { role: "img", "aria-label": words(caption.replace(/,$/, ""), numbers, height, width, most) });
   const scale = SIZE / Math.max(imageHeight, imageWidth);
   canvas.width = imageWidth * scale;
   canvas.height = imageHeight * scale;
