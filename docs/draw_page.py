@@ -2,8 +2,8 @@
 
 After `make demo`, with `resprobe-server .demo/models &` and `resprobe page &`:
 
-    python docs/draw_page.py "http://127.0.0.1:8080/#model=resnet20/1&example=7&scale=stage3.block2:0" docs/page.png
-    python docs/draw_page.py --time "http://127.0.0.1:8080/#model=resnet20/1&example=7"
+    python docs/draw_page.py "http://127.0.0.1:8080/#model=resnet20/1&example=1&scale=stage1.block2:0" docs/page.png
+    python docs/draw_page.py --time "http://127.0.0.1:8080/#model=resnet20/1&example=1"
 """
 
 import shutil
@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-SIZE = 1000, 720  # pixels
+SIZE = 1120, 720  # pixels
 COLOURS = 96  # enough for bars and text; a fifth of the bytes
 STEPS = 60
 MEASURE = """

@@ -1,6 +1,7 @@
 """The page in a real browser, as people use it: what it shows is what the client says, and failures are sentences."""
 
 import csv
+import itertools
 import json
 import shutil
 from collections.abc import Iterator
@@ -228,6 +229,18 @@ def test_a_server_that_goes_and_comes_back(browser: Browser, start: Serve, repos
             assert shown(page)[0] == "0"
         window.context.close()
         window.check(url)
+
+
+def test_the_axis_is_logarithmic_where_one_block_dwarfs_the_rest(window: Window, url: str) -> None:
+    page = window.open(url)
+    page.wait_for_selector(".pane[data-answers]")
+    for values, wanted in (([1, 1, 2, 20], True), ([1, 2, 3, 5], False), ([0, "NaN", 1], False)):
+        script = "async values => (await import('/static/axis.js')).dwarfs(values.map(Number))"
+        assert page.evaluate(script, values) is wanted
+    page.get_by_label("log axis").check()
+    ticks = [float(text) for text in page.locator(".axis span").all_inner_texts()]
+    assert all(later / earlier >= 2 for earlier, later in itertools.pairwise(ticks))
+    page.wait_for_function("() => location.hash.includes('log=1')")
 
 
 def test_keys_alone_are_enough_and_screen_readers_hear_the_answer(window: Window, url: str) -> None:

@@ -73,14 +73,14 @@ export class Latest {
 
   async #loop() {
     this.#running = true;
-    while (this.#next) {
-      const task = this.#next;
-      this.#next = null;
-      await task();
+    try {
+      while (this.#next) {
+        const task = this.#next;
+        this.#next = null;
+        await task();
+      }
+    } finally {
+      this.#running = false;
     }
-    this.#running = false;
   }
-
-  /** Whether a newer task waits, so that the answer of the one that runs is stale. */
-  get stale() { return this.#next !== null; }
 }

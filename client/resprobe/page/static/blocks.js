@@ -64,7 +64,7 @@ export class Blocks {
     name.addEventListener("keydown", (event) => this.#step(event, block.name));
     name.addEventListener("focus", () => { if (name.matches(":focus-visible")) point(row, this.#words(block)); });
     name.addEventListener("blur", unpoint);
-    const under = make("div", { class: "under", hidden: true });
+    const under = make("div", { class: "under", role: "row", hidden: true });
     this.#rows.set(block.name, { block, row, name, value, slider, output, under, ...parts });
     return [row, under];
   }
@@ -84,7 +84,7 @@ export class Blocks {
       const shown = open && other === name;
       one.under.hidden = !shown;
       one.name.setAttribute("aria-expanded", String(shown));
-      one.under.replaceChildren(...(shown ? [this.#details(one.block)] : []));
+      one.under.replaceChildren(...(shown ? [make("div", { role: "cell" }, this.#details(one.block))] : []));
     }
     unpoint();
     this.#act("open", this.opened);

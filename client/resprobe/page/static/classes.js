@@ -20,11 +20,11 @@ export class Classes {
     const [best] = answer.classes;
     const right = label === null ? null : best.label === label;
     const before = intact && intact !== answer ? intact.classes[0] : null;
-    const was = before && `${before.label === best.label ? "" : `${before.label} `}${percent(before.probability)}`;
+    const was = before && `${before.label === best.label ? "" : `${before.label}, `}${percent(before.probability)}`;
     this.verdict.replaceChildren(
-      make("strong", {}, best.label), ` ${percent(best.probability)}`,
+      make("strong", {}, best.label), `, ${percent(best.probability)}`,
       right === null ? "" : make("span", { class: right ? "right" : "wrong" }, right ? " ✓ right" : ` ✗ it is ${label}`),
-      was && was !== percent(best.probability) ? make("span", { class: "quiet" }, ` with all blocks intact: ${was}`) : "");
+      was && was !== percent(best.probability) ? make("span", { class: "quiet" }, `; with all blocks intact ${was}`) : "");
     this.element.replaceChildren(...answer.classes.map((one) => this.#row(one, before && intact.classes.find((each) => each.index === one.index), one.label === label)));
     speak(`${answer.model}: ${this.verdict.textContent}`);
   }

@@ -31,7 +31,7 @@ export const tickText = (value) => number(value).replace(/(\.\d*?)0+$/, "$1").re
 /** Writes a probability. */
 export function percent(value) {
   const text = (100 * value).toFixed(1);
-  return value > 0 && text === "0.0" ? "< 0.1 %" : value < 1 && text === "100.0" ? "> 99.9 %" : `${text} %`;
+  return value > 0 && text === "0.0" ? "under 0.1 %" : value < 1 && text === "100.0" ? "over 99.9 %" : `${text} %`;
 }
 
 /** Writes seconds as milliseconds. */

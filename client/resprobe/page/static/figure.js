@@ -61,7 +61,7 @@ function bar(pen, x, y, width, height, ink) {
 
 function blocks(pen, pane) {
   const top = 290, across = WIDTH - 2 * MARGIN - LABEL - 70;
-  const words = ["ratio ‖F(x)‖ / ‖s(x)‖", pane.blocks.logarithmic && "log axis", pane.model.dataset && `grey: 80 % of ${pane.model.dataset}’s test images`, pane.factors.size > 0 && "mark: with all blocks intact"];
+  const words = ["ratio ‖F(x)‖ / ‖s(x)‖", pane.blocks.logarithmic && "log axis", pane.model.dataset && `grey: 80 % of the test images of ${pane.model.dataset}`, pane.factors.size > 0 && "mark: with all blocks intact"];
   text(pen, words.filter(Boolean).join("; "), MARGIN + LABEL, top - 34, "13px", "--quiet");
   for (const tick of pane.blocks.axis.ticks) {
     const x = MARGIN + LABEL + across * pane.blocks.axis.at(tick);

@@ -41,7 +41,7 @@ export class Pane {
         : "Every block computes F(x) + s(x). A bar shows how large its branch F(x) is against its shortcut s(x). The server cannot scale the blocks of this model."),
       make("p", { class: "legend" },
         key("fill", "‖F(x)‖ / ‖s(x)‖ of this picture"),
-        key("band", this.model.blocks[0]?.baseline ? `80 % of ${this.model.dataset}’s test images` : "no baseline was measured"),
+        key("band", this.model.blocks[0]?.baseline ? `80 % of the test images of ${this.model.dataset}` : "no baseline was measured"),
         key("hollow", "before the factor", "changed-only"), key("tick", "with all blocks intact", "changed-only")),
       make("p", { class: "tools" }, reset, make("label", {}, log, " log axis")),
       this.blocks.element);
@@ -120,7 +120,7 @@ export class Pane {
       this.#show(answer, factors, picture);
       this.element.dataset.milliseconds = (performance.now() - start).toFixed(1); // from request to bars, for measurements
     } catch (failure) {
-      if (failure.kind === "PictureForgotten" && await picture.forget()) { this.retry(); return; }
+      if (failure.kind === "PictureForgotten" && picture.forget()) { this.retry(); return; }
       this.#fail(failure);
     }
   }

@@ -5,7 +5,7 @@ import { find, make } from "./dom.js";
 
 /** A picture that panes ask about; its key is asked of the page's server once, and again where that forgot it. */
 export class Picture {
-  #file; #key;
+  #file; #key; #forgotten = 0;
 
   /** `file` is a Blob, or null where only the key is known. */
   constructor({ file = null, key = null, name, label = null, dataset = null, link = null }) {
@@ -22,10 +22,11 @@ export class Picture {
     return this.#key;
   }
 
-  /** Forgets a key that the page's server does not know any more; whether the file can be sent again. */
-  async forget() {
+  /** Forgets a key that the page's server does not know any more; whether the file should be sent again. */
+  forget() {
     this.#key = null;
-    return this.#file !== null;
+    this.#forgotten += 1;
+    return this.#file !== null && this.#forgotten < 5;
   }
 }
 

@@ -25,14 +25,22 @@ async function refresh(address, models, changed) {
   const serving = state.status === "SERVING";
   find("light").className = serving ? "on" : "off";
   const rates = serving ? rate(state) : null;
-  const total = rates ? [...rates.values()].reduce((sum, one) => sum + one.images, 0) : null;
-  const text = serving
-    ? `${address} serves ${models.length} version${models.length === 1 ? "" : "s"}${total === null ? "" : `, ${total.toFixed(1)} images/s`}`
-    : `Not serving: ${state.message}`;
+  const text = serving ? `${address} serves ${summary(models, rates)}` : `Not serving: ${state.message}`;
   if (find("state").textContent !== text) find("state").textContent = text;
   find("server").classList.toggle("gone", !serving);
   find("served").replaceChildren(...table(models, rates));
   changed(serving, state.counters ? new Set(state.counters.map((one) => `${one.model}/${one.version}`)) : null);
+}
+
+/** Says in one line what is served, by what, how fast, and how long requests wait. */
+function summary(models, rates) {
+  const each = (of) => [...new Set(models.map(of).filter(Boolean))].join(" and ");
+  const parts = [`${models.length} version${models.length === 1 ? "" : "s"} on ${each((one) => one.provider.replace("ExecutionProvider", "")) || "nothing"}`, each((one) => one.precision)];
+  const known = rates ? [...rates.values()] : [];
+  if (rates) parts.push(`${known.reduce((sum, one) => sum + one.images, 0).toFixed(1)} images/s`);
+  const waits = known.map((one) => one.wait).filter((wait) => wait !== null);
+  if (waits.length) parts.push(`wait ${milliseconds(Math.max(...waits))}`);
+  return parts.filter(Boolean).join(", ");
 }
 
 /** Rates since the state before, by model and version; null where there is none. */
