@@ -235,7 +235,7 @@ def test_the_axis_is_logarithmic_where_one_block_dwarfs_the_rest(window: Window,
     page = window.open(url)
     page.wait_for_selector(".pane[data-answers]")
     for values, wanted in (([1, 1, 2, 20], True), ([1, 2, 3, 5], False), ([0, "NaN", 1], False)):
-        script = "async values => (await import('/static/axis.js')).dwarfs(values.map(Number))"
+        script = "async values => (await import('/static/pane/axis.js')).dwarfs(values.map(Number))"
         assert page.evaluate(script, values) is wanted
     page.get_by_label("log axis").check()
     ticks = [float(text) for text in page.locator(".axis span").all_inner_texts()]

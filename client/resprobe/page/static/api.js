@@ -22,7 +22,11 @@ async function send(path, options = {}) {
   if (response.ok) return response;
   const text = await response.text();
   let found = null;
-  try { found = JSON.parse(text); } catch { /* not from the page's handlers: its text is the message */ }
+  try {
+    found = JSON.parse(text);
+  } catch {
+    /* not from the page's handlers: its text is the message */
+  }
   throw new Failure(found?.kind ?? `HTTP ${response.status}`, sentence(found?.message ?? text));
 }
 
@@ -57,7 +61,8 @@ export const inspect = (question) => ask("/api/inspect", question);
 export async function classify(question) {
   const answer = await ask("/api/classify", question);
   for (const one of answer.classes) one.probability = Number(one.probability);
-  for (const [name, values] of Object.entries(answer.blocks ?? {})) if (name !== "names") answer.blocks[name] = values.map(Number);
+  for (const [name, values] of Object.entries(answer.blocks ?? {}))
+    if (name !== "names") answer.blocks[name] = values.map(Number);
   return answer;
 }
 

@@ -26,7 +26,10 @@ export function number(value) {
 }
 
 /** Writes a number on an axis: as above, without zeros at its end. */
-export const tickText = (value) => number(value).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
+export const tickText = (value) =>
+  number(value)
+    .replace(/(\.\d*?)0+$/, "$1")
+    .replace(/\.$/, "");
 
 /** Writes a probability. */
 export function percent(value) {
@@ -35,13 +38,16 @@ export function percent(value) {
 }
 
 /** Writes seconds as milliseconds. */
-export const milliseconds = (seconds) => `${seconds < 0.01 ? (1000 * seconds).toFixed(1) : (1000 * seconds).toFixed(0)} ms`;
+export const milliseconds = (seconds) =>
+  `${seconds < 0.01 ? (1000 * seconds).toFixed(1) : (1000 * seconds).toFixed(0)} ms`;
 
 /** Says something to screen readers, once it has not been replaced for a moment. */
 let speaking = 0;
 export function speak(text) {
   clearTimeout(speaking);
-  speaking = setTimeout(() => { find("spoken").textContent = text; }, 400);
+  speaking = setTimeout(() => {
+    find("spoken").textContent = text;
+  }, 400);
 }
 
 /** Saves a file on the user's machine. */

@@ -10,8 +10,13 @@ export function read() {
 /** Writes a set of factors as text, and reads it. */
 export const scaleText = (factors) => [...factors].map(([name, factor]) => `${name}:${factor}`).join(",");
 export function scaleMap(text) {
-  const pairs = (text ?? "").split(",").map((one) => one.split(":")).filter(([name, factor]) => name && factor !== undefined);
-  return new Map(pairs.map(([name, factor]) => [name, Number(factor)]).filter(([, factor]) => factor >= 0 && factor <= 1));
+  const pairs = (text ?? "")
+    .split(",")
+    .map((one) => one.split(":"))
+    .filter(([name, factor]) => name && factor !== undefined);
+  return new Map(
+    pairs.map(([name, factor]) => [name, Number(factor)]).filter(([, factor]) => factor >= 0 && factor <= 1),
+  );
 }
 
 /** Describes a picture for a link: an example by its place, a small file as a whole, another one by its key. */
@@ -19,7 +24,13 @@ export async function pictureFields(picture) {
   if (picture.link) return picture.link;
   if (picture.file && picture.file.size <= EMBEDDED) {
     const bytes = new Uint8Array(await picture.file.arrayBuffer());
-    return { data: btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", ""), name: picture.name };
+    return {
+      data: btoa(String.fromCharCode(...bytes))
+        .replaceAll("+", "-")
+        .replaceAll("/", "_")
+        .replaceAll("=", ""),
+      name: picture.name,
+    };
   }
   return { picture: await picture.key(), name: picture.name };
 }
@@ -37,6 +48,10 @@ export function embedded(data) {
 /** Replaces the fragment without a new entry in the browser's history. */
 export function write(fields) {
   const kept = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const hash = new URLSearchParams(kept).toString().replaceAll("%2F", "/").replaceAll("%3A", ":").replaceAll("%2C", ",");
+  const hash = new URLSearchParams(kept)
+    .toString()
+    .replaceAll("%2F", "/")
+    .replaceAll("%3A", ":")
+    .replaceAll("%2C", ",");
   history.replaceState(null, "", `#${hash}`);
 }

@@ -35,7 +35,9 @@ async function refresh(address, models, changed) {
 /** Says in one line what is served, by what, how fast, and how long requests wait. */
 function summary(models, rates) {
   const each = (of) => [...new Set(models.map(of).filter(Boolean))].join(" and ");
-  const parts = [`${models.length} version${models.length === 1 ? "" : "s"} on ${each((one) => one.provider.replace("ExecutionProvider", "")) || "nothing"}`, each((one) => one.precision)];
+  const providers = each((one) => one.provider.replace("ExecutionProvider", ""));
+  const versions = `${models.length} version${models.length === 1 ? "" : "s"}`;
+  const parts = [providers ? `${versions} on ${providers}` : versions, each((one) => one.precision)];
   const known = rates ? [...rates.values()] : [];
   if (rates) parts.push(`${known.reduce((sum, one) => sum + one.images, 0).toFixed(1)} images/s`);
   const waits = known.map((one) => one.wait).filter((wait) => wait !== null);
@@ -50,21 +52,50 @@ function rate(state) {
   if (!state.counters || !last?.counters || state.seconds <= last.seconds) return null;
   const known = new Map(last.counters.map((one) => [`${one.model}/${one.version}`, one]));
   const seconds = state.seconds - last.seconds;
-  return new Map(state.counters.map((one) => {
-    const name = `${one.model}/${one.version}`;
-    const old = known.get(name) ?? one;
-    const requests = one.requests - old.requests;
-    const fresh = one.images >= old.images; // loaded again since, if not
-    return [name, { images: fresh ? (one.images - old.images) / seconds : 0, wait: fresh && requests > 0 ? (one.queue - old.queue) / requests : null, failed: one.failed }];
-  }));
+  return new Map(
+    state.counters.map((one) => {
+      const name = `${one.model}/${one.version}`;
+      const old = known.get(name) ?? one;
+      const requests = one.requests - old.requests;
+      const fresh = one.images >= old.images; // loaded again since, if not
+      return [
+        name,
+        {
+          images: fresh ? (one.images - old.images) / seconds : 0,
+          wait: fresh && requests > 0 ? (one.queue - old.queue) / requests : null,
+          failed: one.failed,
+        },
+      ];
+    }),
+  );
 }
 
 function table(models, rates) {
-  const head = make("tr", {}, ...["model", "version", "provider", "precision", "images/s", "wait in queue", "failed"].map((one) => make("th", { scope: "col" }, one)));
-  return [make("thead", {}, head), make("tbody", {}, ...models.map((model) => {
-    const one = rates?.get(`${model.name}/${model.version}`);
-    const cells = [model.name, `${model.version}${model.is_default ? " (default)" : ""}`, model.provider.replace("ExecutionProvider", ""), model.precision || "–",
-      one ? one.images.toFixed(1) : "–", one?.wait != null ? milliseconds(one.wait) : "–", one ? String(one.failed) : "–"];
-    return make("tr", {}, ...cells.map((cell) => make("td", {}, cell)));
-  }))];
+  const head = make(
+    "tr",
+    {},
+    ...["model", "version", "provider", "precision", "images/s", "wait in queue", "failed"].map((one) =>
+      make("th", { scope: "col" }, one),
+    ),
+  );
+  return [
+    make("thead", {}, head),
+    make(
+      "tbody",
+      {},
+      ...models.map((model) => {
+        const one = rates?.get(`${model.name}/${model.version}`);
+        const cells = [
+          model.name,
+          `${model.version}${model.is_default ? " (default)" : ""}`,
+          model.provider.replace("ExecutionProvider", ""),
+          model.precision || "–",
+          one ? one.images.toFixed(1) : "–",
+          one?.wait != null ? milliseconds(one.wait) : "–",
+          one ? String(one.failed) : "–",
+        ];
+        return make("tr", {}, ...cells.map((cell) => make("td", {}, cell)));
+      }),
+    ),
+  ];
 }

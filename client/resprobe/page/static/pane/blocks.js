@@ -2,7 +2,8 @@
 
 import { axis, dwarfs } from "./axis.js";
 import { details } from "./details.js";
-import { make, number, tickText } from "./dom.js";
+import { make, number, tickText } from "../dom.js";
+import { numbersOf, words } from "./numbers.js";
 import { point, unpoint } from "./tip.js";
 
 const STEP = 0.05;
@@ -12,7 +13,13 @@ const short = (block) => block.name.replace(/^stage\d+\./, "");
 
 /** The blocks of one model. Calls `changed(name, factor)` for sliders and `act(what, name)` for buttons. */
 export class Blocks {
-  #model; #changed; #act; #rows = new Map(); #ticks; #answer = null; #intact = null;
+  #model;
+  #changed;
+  #act;
+  #rows = new Map();
+  #ticks;
+  #answer = null;
+  #intact = null;
   axis = null;
   log = null; // null: logarithmic where one block dwarfs the rest
 
@@ -21,7 +28,11 @@ export class Blocks {
     this.#changed = changed;
     this.#act = act;
     this.#ticks = make("div", { class: "axis", "aria-hidden": "true" });
-    this.element = make("div", { class: "blocks", role: "table", "aria-label": `Blocks of ${model.name}, from input to output` }, this.#head());
+    this.element = make(
+      "div",
+      { class: "blocks", role: "table", "aria-label": `Blocks of ${model.name}, from input to output` },
+      this.#head(),
+    );
     const longest = Math.max(5, ...model.blocks.map((block) => short(block).length));
     this.element.style.setProperty("--name", `calc(${longest}ch + 1.6rem)`);
     let stage = null;
@@ -33,36 +44,88 @@ export class Blocks {
   }
 
   #head() {
-    return make("div", { class: "row head", role: "row" },
+    return make(
+      "div",
+      { class: "row head", role: "row" },
       make("span", { role: "columnheader" }, "block"),
-      make("span", { role: "columnheader", class: "across" }, make("span", { class: "hidden" }, "bar of the ratio"), this.#ticks),
+      make(
+        "span",
+        { role: "columnheader", class: "across" },
+        make("span", { class: "hidden" }, "bar of the ratio"),
+        this.#ticks,
+      ),
       make("span", { role: "columnheader", class: "value" }, "ratio"),
-      make("span", { role: "columnheader", class: "factor" }, "factor on F(x)"));
+      make("span", { role: "columnheader", class: "factor" }, "factor on F(x)"),
+    );
   }
 
   #stage(block) {
-    return make("div", { class: "stage", role: "row", "data-colour": (block.stage - 1) % COLOURS },
-      make("span", { role: "cell" }, `stage ${block.stage}`, make("span", { class: "quiet" }, `  ${block.shape}`)));
+    return make(
+      "div",
+      { class: "stage", role: "row", "data-colour": (block.stage - 1) % COLOURS },
+      make("span", { role: "cell" }, `stage ${block.stage}`, make("span", { class: "quiet" }, `  ${block.shape}`)),
+    );
   }
 
   #row(block) {
-    const name = make("button", { type: "button", class: "name", "aria-expanded": "false", "aria-label": block.name, onclick: () => this.toggle(block.name) }, short(block));
-    const parts = Object.fromEntries(["band", "hollow", "fill", "tick"].map((one) => [one, make("span", { class: one })]));
-    const bar = make("span", { class: "bar", role: "cell", "aria-hidden": "true", onclick: () => this.toggle(block.name) }, ...Object.values(parts));
+    const name = make(
+      "button",
+      {
+        type: "button",
+        class: "name",
+        "aria-expanded": "false",
+        "aria-label": block.name,
+        onclick: () => this.toggle(block.name),
+      },
+      short(block),
+    );
+    const parts = Object.fromEntries(
+      ["band", "hollow", "fill", "tick"].map((one) => [one, make("span", { class: one })]),
+    );
+    const bar = make(
+      "span",
+      { class: "bar", role: "cell", "aria-hidden": "true", onclick: () => this.toggle(block.name) },
+      ...Object.values(parts),
+    );
     const value = make("span", { class: "value", role: "cell" });
     const slider = make("input", {
-      type: "range", min: 0, max: 1, step: STEP, value: 1, "aria-label": `factor on ${block.name}`, disabled: !this.#model.has_block_scale,
-      oninput: () => { this.#showFactor(block.name, slider.valueAsNumber); this.#changed(block.name, slider.valueAsNumber); },
-      onkeydown: (event) => { if (event.key === "Delete" || event.key === "Backspace") this.#act("remove", block.name); },
+      type: "range",
+      min: 0,
+      max: 1,
+      step: STEP,
+      value: 1,
+      "aria-label": `factor on ${block.name}`,
+      disabled: !this.#model.has_block_scale,
+      oninput: () => {
+        this.#showFactor(block.name, slider.valueAsNumber);
+        this.#changed(block.name, slider.valueAsNumber);
+      },
+      onkeydown: (event) => {
+        if (event.key === "Delete" || event.key === "Backspace") this.#act("remove", block.name);
+      },
       ondblclick: () => this.#act("reset", block.name),
     });
     const output = make("output", {}, "1");
-    const row = make("div", {
-      class: "row", role: "row", "data-colour": (block.stage - 1) % COLOURS,
-      onpointerenter: (event) => { if (event.pointerType !== "touch") point(row, this.#words(block)); }, onpointerleave: unpoint,
-    }, make("span", { role: "rowheader" }, name), bar, value, make("span", { class: "factor", role: "cell" }, slider, output));
+    const row = make(
+      "div",
+      {
+        class: "row",
+        role: "row",
+        "data-colour": (block.stage - 1) % COLOURS,
+        onpointerenter: (event) => {
+          if (event.pointerType !== "touch") point(row, this.#words(block));
+        },
+        onpointerleave: unpoint,
+      },
+      make("span", { role: "rowheader" }, name),
+      bar,
+      value,
+      make("span", { class: "factor", role: "cell" }, slider, output),
+    );
     name.addEventListener("keydown", (event) => this.#step(event, block.name));
-    name.addEventListener("focus", () => { if (name.matches(":focus-visible")) point(row, this.#words(block)); });
+    name.addEventListener("focus", () => {
+      if (name.matches(":focus-visible")) point(row, this.#words(block));
+    });
     name.addEventListener("blur", unpoint);
     const under = make("div", { class: "under", role: "row", hidden: true });
     this.#rows.set(block.name, { block, row, name, value, slider, output, under, ...parts });
@@ -90,7 +153,9 @@ export class Blocks {
     this.#act("open", this.opened);
   }
 
-  get opened() { return [...this.#rows].find(([, one]) => !one.under.hidden)?.[0] ?? null; }
+  get opened() {
+    return [...this.#rows].find(([, one]) => !one.under.hidden)?.[0] ?? null;
+  }
 
   /** Shows the inside of the net under the block that is open. */
   showInside(name, element) {
@@ -98,7 +163,12 @@ export class Blocks {
   }
 
   #details(block) {
-    return details({ block, model: this.#model, numbers: this.numbers(block), act: (what) => this.#act(what, block.name) });
+    return details({
+      block,
+      model: this.#model,
+      numbers: this.numbers(block),
+      act: (what) => this.#act(what, block.name),
+    });
   }
 
   /** Shows the factors on branches. */
@@ -128,14 +198,27 @@ export class Blocks {
     if (!this.#answer) return;
     const all = [...this.#rows.values()].map((one) => ({ one, ...this.numbers(one.block) }));
     this.logarithmic = this.log ?? dwarfs(all.map((each) => each.intact ?? each.ratio));
-    this.axis = axis(all.flatMap(({ added, ratio, intact, band }) => [ratio, intact ?? NaN, band?.low ?? NaN, band?.high ?? NaN, added]), this.logarithmic);
+    this.axis = axis(
+      all.flatMap(({ added, ratio, intact, band }) => [
+        ratio,
+        intact ?? NaN,
+        band?.low ?? NaN,
+        band?.high ?? NaN,
+        added,
+      ]),
+      this.logarithmic,
+    );
     for (const each of all) this.#drawRow(each);
-    this.#ticks.replaceChildren(...this.axis.ticks.map((tick) => {
-      const mark = make("span", {}, tickText(tick));
-      mark.style.left = `${100 * this.axis.at(tick)}%`;
-      return mark;
-    }));
-    const grid = this.axis.ticks.map((tick) => `linear-gradient(var(--line), var(--line)) ${100 * this.axis.at(tick)}% 0 / 1px 100% no-repeat`);
+    this.#ticks.replaceChildren(
+      ...this.axis.ticks.map((tick) => {
+        const mark = make("span", {}, tickText(tick));
+        mark.style.left = `${100 * this.axis.at(tick)}%`;
+        return mark;
+      }),
+    );
+    const grid = this.axis.ticks.map(
+      (tick) => `linear-gradient(var(--line), var(--line)) ${100 * this.axis.at(tick)}% 0 / 1px 100% no-repeat`,
+    );
     this.element.style.setProperty("--grid", grid.join(", "));
     const opened = this.#rows.get(this.opened);
     if (opened) opened.under.querySelector(".facts").replaceWith(this.#details(opened.block).querySelector(".facts"));
@@ -155,30 +238,12 @@ export class Blocks {
     one.value.textContent = number(added);
   }
 
-  /** Numbers of a block: `ratio` of its branch before the factor, `added` after it, `intact` if the answer was changed. */
+  /** Numbers of a block, as numbers.js describes them. */
   numbers(block) {
-    const at = this.#answer?.names.indexOf(block.name) ?? -1;
-    const before = this.#intact?.names.indexOf(block.name) ?? -1;
-    const factor = this.factors?.get(block.name) ?? 1;
-    const take = (name) => (at < 0 ? NaN : this.#answer[name][at]);
-    const band = block.baseline?.band ?? null;
-    return {
-      factor, ratio: take("ratio"), added: factor === 0 ? 0 : factor * take("ratio"), cosine: take("cosine"),
-      branch_l2: take("branch_l2"), shortcut_l2: take("shortcut_l2"), branch_std: take("branch_std"), branch_mean: take("branch_mean"),
-      intact: before < 0 || this.#intact === this.#answer ? null : this.#intact.ratio[before],
-      band: band && { low: Number(band.low), high: Number(band.high) }, mean: block.baseline ? Number(block.baseline.mean) : NaN,
-    };
+    return numbersOf(block, this.#answer, this.#intact, this.factors?.get(block.name) ?? 1);
   }
 
   #words(block) {
-    const { ratio, added, factor, intact, cosine, branch_l2, shortcut_l2, band } = this.numbers(block);
-    return [
-      block.name,
-      `‖F(x)‖ / ‖s(x)‖ = ${number(branch_l2)} / ${number(shortcut_l2)} = ${number(ratio)}`,
-      ...(factor === 1 ? [] : [`with the factor ${factor}: ${number(added)}`]),
-      ...(intact === null ? [] : [`with all blocks intact: ${number(intact)}`]),
-      `cosine ${number(cosine)}`,
-      ...(band ? [`baseline, 80 % of images: ${number(band.low)} to ${number(band.high)}`] : []),
-    ];
+    return words(block, this.numbers(block));
   }
 }

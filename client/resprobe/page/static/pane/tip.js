@@ -1,6 +1,6 @@
 // Tooltip with the numbers of a row, for the pointer and for keys.
 
-import { find, make } from "./dom.js";
+import { find, make } from "../dom.js";
 
 export function point(row, lines) {
   const tip = find("tip");
@@ -17,5 +17,7 @@ export function unpoint() {
   find("tip").hidden = true;
 }
 
-addEventListener("keydown", (event) => { if (event.key === "Escape") unpoint(); });
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape") unpoint();
+});
 addEventListener("scroll", unpoint, { passive: true });

@@ -1,6 +1,6 @@
 // The best classes of an answer as bars, and the same in one line.
 
-import { make, percent, speak } from "./dom.js";
+import { make, percent, speak } from "../dom.js";
 
 /** The classes of one pane. */
 export class Classes {
@@ -22,10 +22,20 @@ export class Classes {
     const before = intact && intact !== answer ? intact.classes[0] : null;
     const was = before && `${before.label === best.label ? "" : `${before.label}, `}${percent(before.probability)}`;
     this.verdict.replaceChildren(
-      make("strong", {}, best.label), `, ${percent(best.probability)}`,
-      right === null ? "" : make("span", { class: right ? "right" : "wrong" }, right ? " ✓ right" : ` ✗ it is ${label}`),
-      was && was !== percent(best.probability) ? make("span", { class: "quiet" }, `; with all blocks intact ${was}`) : "");
-    this.element.replaceChildren(...answer.classes.map((one) => this.#row(one, before && intact.classes.find((each) => each.index === one.index), one.label === label)));
+      make("strong", {}, best.label),
+      `, ${percent(best.probability)}`,
+      right === null
+        ? ""
+        : make("span", { class: right ? "right" : "wrong" }, right ? " ✓ right" : ` ✗ it is ${label}`),
+      was && was !== percent(best.probability)
+        ? make("span", { class: "quiet" }, `; with all blocks intact ${was}`)
+        : "",
+    );
+    this.element.replaceChildren(
+      ...answer.classes.map((one) =>
+        this.#row(one, before && intact.classes.find((each) => each.index === one.index), one.label === label),
+      ),
+    );
     speak(`${answer.model}: ${this.verdict.textContent}`);
   }
 
@@ -34,8 +44,12 @@ export class Classes {
     fill.style.width = `${100 * one.probability}%`;
     const tick = make("span", { class: "tick", hidden: !before });
     if (before) tick.style.left = `${100 * before.probability}%`;
-    return make("li", {},
+    return make(
+      "li",
+      {},
       make("span", { class: right ? "label right" : "label", title: one.label }, one.label),
-      make("span", { class: "bar" }, fill, tick), make("span", { class: "value" }, percent(one.probability)));
+      make("span", { class: "bar" }, fill, tick),
+      make("span", { class: "value" }, percent(one.probability)),
+    );
   }
 }

@@ -1,15 +1,23 @@
 // One model's answer to the picture: classes, blocks with sliders, and its downloads.
 
-import { Latest, classify, inspect } from "./api.js";
+import { Latest, classify, inspect } from "../api.js";
 import { Blocks } from "./blocks.js";
 import { Classes } from "./classes.js";
-import { make, milliseconds } from "./dom.js";
+import { make, milliseconds } from "../dom.js";
 import { csvFile, jsonFile, pngFile } from "./downloads.js";
+import { explanation, facts, timingWords } from "./explanation.js";
 import { inside } from "./inside.js";
 
 /** A pane asks the server itself; `events` has `scaled(pane, name, factor)`, `changed()` and `again(failure)`. */
 export class Pane {
-  #events; #latest = new Latest(); #looks = new Latest(); #intact = null; #picture = null; #answered = null; #classes = new Classes(); #parts;
+  #events;
+  #latest = new Latest();
+  #looks = new Latest();
+  #intact = null;
+  #picture = null;
+  #answered = null;
+  #classes = new Classes();
+  #parts;
   factors = new Map();
   answer = null;
   failed = null;
@@ -18,16 +26,27 @@ export class Pane {
     this.model = model;
     this.title = `${model.name} version ${model.version}`;
     this.#events = events;
-    this.blocks = new Blocks(model, (name, factor) => this.set(name, factor, true), (what, name) => this.#act(what, name));
-    const button = (text, label, press) => make("button", { type: "button", "aria-label": label, onclick: press }, text);
+    this.blocks = new Blocks(
+      model,
+      (name, factor) => this.set(name, factor, true),
+      (what, name) => this.#act(what, name),
+    );
+    const button = (text, label, press) =>
+      make("button", { type: "button", "aria-label": label, onclick: press }, text);
     this.#parts = {
       trouble: make("p", { class: "trouble", role: "alert", hidden: true }),
       note: make("p", { class: "note", hidden: true }),
       timing: make("p", { class: "quiet timing" }),
       log: make("input", { type: "checkbox", onchange: () => this.setLog(this.#parts.log.checked) }),
       reset: make("button", { type: "button", disabled: true, onclick: () => this.#act("all") }, "Reset all"),
-      downloads: make("span", { class: "downloads" }, "Download ",
-        button("JSON", "Download JSON", () => jsonFile(this)), button("CSV", "Download CSV", () => csvFile(this)), button("PNG", "Download PNG", () => pngFile(this))),
+      downloads: make(
+        "span",
+        { class: "downloads" },
+        "Download ",
+        button("JSON", "Download JSON", () => jsonFile(this)),
+        button("CSV", "Download CSV", () => csvFile(this)),
+        button("PNG", "Download PNG", () => pngFile(this)),
+      ),
     };
     this.element = make("section", { class: "pane", "aria-label": this.title }, ...this.#build());
   }
@@ -35,26 +54,29 @@ export class Pane {
   #build() {
     const { trouble, note, timing, log, reset, downloads } = this.#parts;
     const shown = this.model.has_blocks && this.model.blocks.length > 0;
-    this.#parts.chart = make("div", { hidden: !shown },
-      make("p", { class: "quiet" }, this.model.has_block_scale
-        ? "Every block computes F(x) + s(x). A bar shows how large its branch F(x) is against its shortcut s(x); a slider scales F(x), and the answer follows."
-        : "Every block computes F(x) + s(x). A bar shows how large its branch F(x) is against its shortcut s(x). The server cannot scale the blocks of this model."),
-      make("p", { class: "legend" },
-        key("fill", "‖F(x)‖ / ‖s(x)‖ of this picture"),
-        key("band", this.model.blocks[0]?.baseline ? `80 % of the test images of ${this.model.dataset}` : "no baseline was measured"),
-        key("hollow", "before the factor", "changed-only"), key("tick", "with all blocks intact", "changed-only")),
-      make("p", { class: "tools" }, reset, make("label", {}, log, " log axis")),
-      this.blocks.element);
+    const tools = make("p", { class: "tools" }, reset, make("label", {}, log, " log axis"));
+    this.#parts.chart = make("div", { hidden: !shown }, ...explanation(this.model), tools, this.blocks.element);
     return [
       make("h2", {}, this.title, make("span", { class: "quiet" }, ` ${facts(this.model)}`)),
-      this.#classes.verdict, trouble, note, this.#classes.element, this.#parts.chart,
-      make("p", { class: "tools" }, downloads), timing,
+      this.#classes.verdict,
+      trouble,
+      note,
+      this.#classes.element,
+      this.#parts.chart,
+      make("p", { class: "tools" }, downloads),
+      timing,
     ];
   }
 
-  get picture() { return this.#picture; }
-  get intact() { return this.#intact; }
-  get log() { return this.blocks.log; }
+  get picture() {
+    return this.#picture;
+  }
+  get intact() {
+    return this.#intact;
+  }
+  get log() {
+    return this.blocks.log;
+  }
 
   /** Asks about another picture: { key(), name, label }. */
   ask(picture) {
@@ -64,7 +86,9 @@ export class Pane {
   }
 
   /** Asks again, as after an error. */
-  retry() { if (this.#picture) this.#request(); }
+  retry() {
+    if (this.#picture) this.#request();
+  }
 
   /** Sets the factor on a branch. */
   set(name, factor, byUser = false) {
@@ -78,7 +102,9 @@ export class Pane {
 
   /** Sets the factors on all branches; those that are not named are 1. */
   setAll(factors) {
-    this.factors = new Map([...factors].filter(([name, factor]) => factor !== 1 && this.model.blocks.some((block) => block.name === name)));
+    this.factors = new Map(
+      [...factors].filter(([name, factor]) => factor !== 1 && this.model.blocks.some((block) => block.name === name)),
+    );
     this.blocks.scale(this.factors);
     this.#request();
   }
@@ -91,9 +117,19 @@ export class Pane {
   }
 
   #act(what, name) {
-    if (what === "open") { this.#lookInside(); this.#events.changed(); return; }
-    const others = () => new Map(this.model.blocks.filter((block) => block.name !== name).map((block) => [block.name, 0]));
-    const factors = { remove: () => new Map(this.factors).set(name, 0), only: others, reset: () => new Map(this.factors).set(name, 1), all: () => new Map() }[what]();
+    if (what === "open") {
+      this.#lookInside();
+      this.#events.changed();
+      return;
+    }
+    const others = () =>
+      new Map(this.model.blocks.filter((block) => block.name !== name).map((block) => [block.name, 0]));
+    const factors = {
+      remove: () => new Map(this.factors).set(name, 0),
+      only: others,
+      reset: () => new Map(this.factors).set(name, 1),
+      all: () => new Map(),
+    }[what]();
     this.setAll(factors);
     for (const block of this.model.blocks) this.#events.scaled(this, block.name, this.factors.get(block.name) ?? 1);
     this.#events.changed();
@@ -114,13 +150,14 @@ export class Pane {
         if (picture === this.#picture) this.#intact = intact;
       }
       const factors = new Map(this.factors);
-      const start = performance.now();
       const answer = factors.size ? await this.#classify(key, this.#scale(factors)) : this.#intact;
       if (picture !== this.#picture || !answer) return;
       this.#show(answer, factors, picture);
-      this.element.dataset.milliseconds = (performance.now() - start).toFixed(1); // from request to bars, for measurements
     } catch (failure) {
-      if (failure.kind === "PictureForgotten" && picture.forget()) { this.retry(); return; }
+      if (failure.kind === "PictureForgotten" && picture.forget()) {
+        this.retry();
+        return;
+      }
       this.#fail(failure);
     }
   }
@@ -131,7 +168,8 @@ export class Pane {
 
   /** Asks for the inside of the net after the bars are drawn, so that they do not wait for it. */
   #lookInside() {
-    if (this.answer && this.blocks.opened && this.model.views.some((view) => view !== "blocks")) this.#looks.run(() => this.#look());
+    if (this.answer && this.blocks.opened && this.model.views.some((view) => view !== "blocks"))
+      this.#looks.run(() => this.#look());
   }
 
   async #look() {
@@ -140,7 +178,14 @@ export class Pane {
     try {
       const scale = factors.size ? this.#scale(factors) : null;
       const { name: model, version, views } = this.model;
-      const found = await inspect({ picture: await picture.key(), model, version, scale, block, views: views.filter((view) => view !== "blocks") });
+      const found = await inspect({
+        picture: await picture.key(),
+        model,
+        version,
+        scale,
+        block,
+        views: views.filter((view) => view !== "blocks"),
+      });
       const element = await inside({ found, file: picture.file, model: this.model });
       if (picture === this.#picture) this.blocks.showInside(block, element);
     } catch (failure) {
@@ -160,7 +205,9 @@ export class Pane {
     this.element.classList.remove("failed");
     trouble.hidden = true;
     note.hidden = !answer.note && this.model.has_blocks;
-    note.textContent = answer.note ? `Only the classes are shown: ${answer.note}` : `Only the classes are shown: ${this.model.name} has no residual blocks.`;
+    note.textContent = answer.note
+      ? `Only the classes are shown: ${answer.note}`
+      : `Only the classes are shown: ${this.model.name} has no residual blocks.`;
     chart.hidden = !answer.blocks;
     for (const part of [downloads, this.#classes.element, this.#classes.verdict]) part.hidden = false;
     this.#classes.show(answer, this.#intact, picture.dataset === this.model.dataset ? picture.label : null);
@@ -169,15 +216,15 @@ export class Pane {
       this.#parts.log.checked = this.blocks.logarithmic;
       this.#lookInside();
     }
-    const [height, width] = this.#intact?.resized_from ?? [];
-    timing.textContent = `${answer.provider.replace("ExecutionProvider", "")}, ${answer.precision || "unknown precision"}: ran ${milliseconds(answer.inference)}, waited ${milliseconds(answer.queue)}${height ? `; the picture was resized from ${width}×${height} to ${this.model.image[1]}×${this.model.image[0]}` : ""}`;
+    timing.textContent = timingWords(answer, this.model, this.#intact?.resized_from);
     this.element.dataset.answers = Number(this.element.dataset.answers ?? 0) + 1;
   }
 
   #fail(failure) {
     this.failed = failure;
     this.element.classList.add("failed");
-    if (this.#answered !== this.#picture) { // what is shown is not about this picture
+    if (this.#answered !== this.#picture) {
+      // what is shown is not about this picture
       this.answer = null;
       const { note, chart, downloads, timing } = this.#parts;
       for (const part of [note, chart, downloads, this.#classes.element, this.#classes.verdict]) part.hidden = true;
@@ -186,13 +233,4 @@ export class Pane {
     this.#parts.trouble.textContent = failure.message;
     this.#parts.trouble.hidden = false;
   }
-}
-
-const key = (kind, text, when = "") => make("span", { class: `${when} entry` }, make("span", { class: `key ${kind}` }), text);
-
-function facts(model) {
-  const parts = [model.blocks.length ? `${model.blocks.length} blocks` : "no residual blocks", `${model.image[1]}×${model.image[0]} ${model.image[2] === 1 ? "grey" : "RGB"}`];
-  if (model.precision && model.precision !== "float32") parts.push(model.precision);
-  if (model.accuracy !== null) parts.push(`${(100 * model.accuracy).toFixed(1)} % right on ${model.dataset}`);
-  return parts.join(", ");
 }

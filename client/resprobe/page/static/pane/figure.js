@@ -1,8 +1,12 @@
 // Draws a pane on a canvas: the picture, its classes, and the bars of its blocks over the baseline's band.
 
-import { number, percent, tickText } from "./dom.js";
+import { number, percent, tickText } from "../dom.js";
 
-const WIDTH = 900, MARGIN = 24, ROW = 20, LABEL = 170, SCALE = 2;
+const WIDTH = 900,
+  MARGIN = 24,
+  ROW = 20,
+  LABEL = 170,
+  SCALE = 2;
 
 /** Returns a canvas with what a pane shows. */
 export async function draw(pane) {
@@ -32,7 +36,9 @@ function text(pen, words, x, y, size, ink = "--ink", align = "left") {
 }
 
 function changes(pane) {
-  const factors = [...(pane.blocks.factors ?? [])].map(([name, factor]) => (factor === 0 ? `without ${name}` : `${name} × ${factor}`));
+  const factors = [...(pane.blocks.factors ?? [])].map(([name, factor]) =>
+    factor === 0 ? `without ${name}` : `${name} × ${factor}`,
+  );
   return [pane.picture.name, ...factors].join(", ");
 }
 
@@ -60,8 +66,14 @@ function bar(pen, x, y, width, height, ink) {
 }
 
 function blocks(pen, pane) {
-  const top = 290, across = WIDTH - 2 * MARGIN - LABEL - 70;
-  const words = ["ratio ‖F(x)‖ / ‖s(x)‖", pane.blocks.logarithmic && "log axis", pane.model.dataset && `grey: 80 % of the test images of ${pane.model.dataset}`, pane.factors.size > 0 && "mark: with all blocks intact"];
+  const top = 290,
+    across = WIDTH - 2 * MARGIN - LABEL - 70;
+  const words = [
+    "ratio ‖F(x)‖ / ‖s(x)‖",
+    pane.blocks.logarithmic && "log axis",
+    pane.model.dataset && `grey: 80 % of the test images of ${pane.model.dataset}`,
+    pane.factors.size > 0 && "mark: with all blocks intact",
+  ];
   text(pen, words.filter(Boolean).join("; "), MARGIN + LABEL, top - 34, "13px", "--quiet");
   for (const tick of pane.blocks.axis.ticks) {
     const x = MARGIN + LABEL + across * pane.blocks.axis.at(tick);
