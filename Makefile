@@ -8,7 +8,7 @@ GRPCIO_oldest := 1.76.0
 GRPCIO_newest := 1.85.3
 CONTRACT := $(addprefix tests/server/rpc/,contract test_failures.py test_request_stream.py test_server.py)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
-CODE := protos exporter server client benchmarks examples tests docs/generate_cli.py
+CODE := protos exporter server client benchmarks examples tests docs/*.py
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long test-grpcio lint format protos docs clean

@@ -76,6 +76,7 @@ def main() -> None:
         run("resprobe", "blocks", pictures[0], "--address", address)
         run("resprobe", "blocks", "--dataset", "digits", "--plot", str(plot), "--address", address)
     print(f"\nThe ratio of every block over the test images is drawn in {plot}")
+    print(f"Live, in a browser: resprobe-server {models} & resprobe page (both in {SCRIPTS})")
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ async def serve(options: Options) -> None:
         models = Models(config, device, show)
         await models.start()
         reader = InputReader(Decoders(ThreadPoolExecutor(2), config), config.max_images, tracer)
-        planner = InferPlanner(models.table, reader)
+        planner = InferPlanner(models.table, reader, 64 << 20)
         endpoint = Endpoint(planner, tracer, streams=False)
 
         async def infer(data: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:

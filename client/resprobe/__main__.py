@@ -9,7 +9,9 @@ Examples:
   resprobe models
   resprobe classify cat.jpg dog.png
   resprobe blocks cat.jpg --plot blocks.svg
-  resprobe lesions --dataset digits"""
+  resprobe inspect cat.jpg
+  resprobe lesions --dataset digits
+  resprobe page"""
 
 
 def main() -> None:
@@ -19,13 +21,17 @@ def main() -> None:
         from resprobe.cli.commands.blocks import Blocks
         from resprobe.cli.commands.classify import Classify
         from resprobe.cli.commands.compare import Compare
+        from resprobe.cli.commands.depth import Depth
         from resprobe.cli.commands.drift import Drift
         from resprobe.cli.commands.health import Health
+        from resprobe.cli.commands.inspect import Inspect
         from resprobe.cli.commands.lesions import Lesions
         from resprobe.cli.commands.models import Models
+        from resprobe.cli.commands.page import Page
         from resprobe.cli.commands.report import Report
 
-        app.main("resprobe", DESCRIPTION, (Models, Classify, Blocks, Lesions, Report, Compare, Drift, Health))
+        commands = Models, Classify, Blocks, Inspect, Depth, Lesions, Page, Report, Compare, Drift, Health
+        app.main("resprobe", DESCRIPTION, commands)
 
 
 if __name__ == "__main__":

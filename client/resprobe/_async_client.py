@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Literal, Self, TypeVar, Unpack, overload
 
@@ -17,10 +17,12 @@ from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import Images
 from resprobe._pictures.ready import Place
 from resprobe._progress import Progress, shown
+from resprobe._results.counters import Counters
+from resprobe._results.inspection import View
 from resprobe._results.lesions import Lesions
 from resprobe._results.model import Model
 from resprobe._results.result import ProbedResult, Result
-from resprobe._wire import health
+from resprobe._wire import counters, health
 from resprobe._wire.channel import Endpoint
 from resprobe._wire.requests import BlockScale, PreparedRequest, RequestOptions, model_request
 from resprobe._wire.responses import read_model, read_result
@@ -63,6 +65,14 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
             await self.model(which.name, which.version, timeout=deadline.left())
         return health.read_status(response)
 
+    async def counters(self, *, timeout: float | None = TIMEOUT) -> list[Counters]:  # noqa: ASYNC109
+        """Asks what each version has done since it was loaded, as Client.counters does."""
+        ask = self._channel.unary_unary(
+            counters.METHOD, counters.Request.SerializeToString, counters.Response.FromString
+        )
+        with self._calling():
+            return counters.read_counters(await ask(counters.Request(), timeout=timeout))
+
     async def models(self, *, timeout: float | None = TIMEOUT) -> list[Model]:  # noqa: ASYNC109  # gRPC's own
         """Lists every model version that the server serves, as Client.models does."""
         with self._calling():
@@ -88,16 +98,17 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
+        views: Sequence[View] = (),
         layout: Layout = "nhwc",
         preprocess: Place = "server",
         timeout: float | None = TIMEOUT,  # noqa: ASYNC109
     ) -> Result:
         """Classifies images, as Client.classify does."""
         deadline = Deadline(timeout)
-        options = RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess)
+        options = RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess, views=views)
         request = (await self._resolve(options, timeout)).prepare(images)
         response = await self._ask(request, deadline.left())
-        return await self._read(response, blocks, deadline.left())
+        return await self._read(response, request.parts, deadline.left())
 
     @overload
     def stream(
@@ -124,6 +135,7 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
+        views: Sequence[View] = (),
         layout: Layout = "nhwc",
         preprocess: Place = "server",
         timeout: float | None = TIMEOUT,
@@ -133,12 +145,12 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         """Classifies many batches, as Client.stream does; they may come from an asynchronous iterable."""
 
         async def requests() -> AsyncIterator[PreparedRequest]:
-            options = RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess)
+            options = RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess, views=views)
             options = await self._resolve(options, timeout)
             async for images in _iterate(batches):
                 yield options.prepare(images)
 
-        return self._stream(requests(), blocks, timeout, in_flight, progress, total(batches))
+        return self._stream(requests(), timeout, in_flight, progress, total(batches))
 
     async def lesions(
         self,
@@ -160,7 +172,7 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         described = await self.model(model, version, timeout=timeout)
         run = LesionRun(described, images, labels, classes, random, draws, seed, layout)
         requests = _iterate(run.requests())
-        async for result in self._stream(requests, False, timeout, in_flight, progress, run.total):
+        async for result in self._stream(requests, timeout, in_flight, progress, run.total):
             run.add(result)
         return run.finish()
 
@@ -172,7 +184,6 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
     async def _stream(
         self,
         requests: AsyncIterable[PreparedRequest],
-        blocks: bool,
         timeout: float | None,  # noqa: ASYNC109
         in_flight: int,
         progress: Progress | Callable[[int, int], object],
@@ -184,7 +195,7 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
             try:
                 async for request in _and_none(requests):
                     if request is not None:
-                        waiting.append(asyncio.create_task(self._ask_and_read(request, blocks, timeout)))
+                        waiting.append(asyncio.create_task(self._ask_and_read(request, timeout)))
                     while waiting and (request is None or len(waiting) >= in_flight):
                         result = await waiting.popleft()
                         done += len(result)
@@ -198,14 +209,14 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         with self._calling(request.sources):
             return request.complete(await self._stub.Classify(request.message, timeout=timeout))
 
-    async def _ask_and_read(self, request: PreparedRequest, blocks: bool, timeout: float | None) -> Result:  # noqa: ASYNC109
-        return await self._read(await self._ask(request, timeout), blocks, timeout)
+    async def _ask_and_read(self, request: PreparedRequest, timeout: float | None) -> Result:  # noqa: ASYNC109
+        return await self._read(await self._ask(request, timeout), request.parts, timeout)
 
-    async def _read(self, response: pb.ClassifyResponse, blocks: bool, timeout: float | None) -> Result:  # noqa: ASYNC109
-        model = self._known(response) if blocks else None
-        if blocks and model is None:
+    async def _read(self, response: pb.ClassifyResponse, parts: Collection[str], timeout: float | None) -> Result:  # noqa: ASYNC109
+        model = self._known(response) if parts else None
+        if parts and model is None:
             model = self._keep(response, await self._fetch(response.model, response.version, timeout))
-        return read_result(response, model)
+        return read_result(response, model, parts)
 
     async def _fetch(self, name: str, version: str | int, timeout: float | None) -> pb.Model:  # noqa: ASYNC109
         request = model_request(name, version)

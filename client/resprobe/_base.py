@@ -13,6 +13,7 @@ from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import count
 from resprobe._pictures.ready import Place
 from resprobe._progress import Progress
+from resprobe._results.inspection import View
 from resprobe._results.model import Model
 from resprobe._wire.address import default
 from resprobe._wire.channel import Endpoint, FilePath
@@ -34,6 +35,7 @@ class ClassifyOptions(TypedDict, total=False):
     version: str | int
     top_k: int
     block_scale: BlockScale | None
+    views: Sequence[View]
     layout: Layout
     preprocess: Place
     timeout: float | None

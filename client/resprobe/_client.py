@@ -1,7 +1,7 @@
 """Client: what a server offers, as blocking calls. AsyncClient is its twin; what does not wait is in _base.py."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from types import TracebackType
 from typing import Literal, Self, Unpack, overload
@@ -17,10 +17,12 @@ from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import Images
 from resprobe._pictures.ready import Place
 from resprobe._progress import Progress, shown
+from resprobe._results.counters import Counters
+from resprobe._results.inspection import View
 from resprobe._results.lesions import Lesions
 from resprobe._results.model import Model
 from resprobe._results.result import ProbedResult, Result
-from resprobe._wire import health
+from resprobe._wire import counters, health
 from resprobe._wire.channel import Endpoint
 from resprobe._wire.requests import BlockScale, PreparedRequest, RequestOptions, model_request
 from resprobe._wire.responses import read_model, read_result
@@ -69,6 +71,20 @@ class Client(BaseClient[grpc.Channel]):
             self.model(which.name, which.version, timeout=deadline.left())
         return health.read_status(response)
 
+    def counters(self, *, timeout: float | None = TIMEOUT) -> list[Counters]:
+        """Asks what each version has done since it was loaded.
+
+        Where an address stands for several servers, one of them answers.
+
+        Args:
+            timeout: Seconds. If None, no limit.
+        """
+        ask = self._channel.unary_unary(
+            counters.METHOD, counters.Request.SerializeToString, counters.Response.FromString
+        )
+        with self._calling():
+            return counters.read_counters(ask(counters.Request(), timeout=timeout))
+
     def models(self, *, timeout: float | None = TIMEOUT) -> list[Model]:
         """Lists every model version that the server serves, by name and version."""
         with self._calling():
@@ -100,6 +116,7 @@ class Client(BaseClient[grpc.Channel]):
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
+        views: Sequence[View] = (),
         layout: Layout = "nhwc",
         preprocess: Place = "server",
         timeout: float | None = TIMEOUT,
@@ -117,6 +134,8 @@ class Client(BaseClient[grpc.Channel]):
             top_k: Number of classes to return for each image, at least 1; more than there are means all.
             block_scale: Factor on the branch of each block, [blocks] or [n, blocks]: 1 intact, 0 removed. Or a dict
                 such as {"stage1.block0": 0} of the factors of some blocks by their names, the others being intact.
+            views: What else to return: "maps", norms of every block at each position; "channels", norms in each
+                channel; "readouts", scores as if the net ended after a block; "cam", class activation maps.
             layout: Order of the axes of arrays and tensors: "nhwc", or "nchw" if channels come first.
             preprocess: Place where pictures are preprocessed: "server", or "client" to send only the pixels that the
                 model takes. Both give the same pixels.
@@ -126,10 +145,10 @@ class Client(BaseClient[grpc.Channel]):
             Error: A request failed; resprobe.errors has the tree.
         """
         deadline = Deadline(timeout)
-        options = RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess)
+        options = RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess, views=views)
         request = self._resolve(options, timeout).prepare(images)
         response = self._receive(self._send(request, deadline.left()), request)
-        return self._read(response, blocks, deadline.left())
+        return self._read(response, request.parts, deadline.left())
 
     @overload
     def stream(
@@ -148,6 +167,7 @@ class Client(BaseClient[grpc.Channel]):
         blocks: bool = False,
         top_k: int = 5,
         block_scale: BlockScale | None = None,
+        views: Sequence[View] = (),
         layout: Layout = "nhwc",
         preprocess: Place = "server",
         timeout: float | None = TIMEOUT,
@@ -166,6 +186,7 @@ class Client(BaseClient[grpc.Channel]):
             blocks: Whether to return the statistics of every residual block.
             top_k: Number of classes to return for each image.
             block_scale: Factors on the branches of blocks.
+            views: What else to return.
             layout: Order of the axes of arrays and tensors.
             preprocess: Place where pictures are preprocessed.
             timeout: Seconds for each request. If None, no limit.
@@ -173,8 +194,9 @@ class Client(BaseClient[grpc.Channel]):
             progress: If True, a bar on standard error; or a function that is called after each response with the number
                 of images that are done and of all images, None if `batches` is not a sequence.
         """
-        options = self._resolve(RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess), timeout)
-        return self._stream(map(options.prepare, batches), blocks, timeout, in_flight, progress, total(batches))
+        options = RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess, views=views)
+        options = self._resolve(options, timeout)
+        return self._stream(map(options.prepare, batches), timeout, in_flight, progress, total(batches))
 
     def lesions(
         self,
@@ -213,7 +235,7 @@ class Client(BaseClient[grpc.Channel]):
         """
         described = self.model(model, version, timeout=timeout)
         run = LesionRun(described, images, labels, classes, random, draws, seed, layout)
-        for result in self._stream(run.requests(), False, timeout, in_flight, progress, run.total):
+        for result in self._stream(run.requests(), timeout, in_flight, progress, run.total):
             run.add(result)
         return run.finish()
 
@@ -226,7 +248,6 @@ class Client(BaseClient[grpc.Channel]):
     def _stream(
         self,
         requests: Iterable[PreparedRequest],
-        blocks: bool,
         timeout: float | None,
         in_flight: int,
         progress: Progress | Callable[[int, int], object],
@@ -240,7 +261,8 @@ class Client(BaseClient[grpc.Channel]):
                     if request is not None:
                         waiting.append((self._send(request, timeout), request))
                     while waiting and (request is None or len(waiting) >= in_flight):
-                        result = self._read(self._receive(*waiting.popleft()), blocks, timeout)
+                        future, sent = waiting.popleft()
+                        result = self._read(self._receive(future, sent), sent.parts, timeout)
                         done += len(result)
                         report(done, images)
                         yield result
@@ -256,12 +278,12 @@ class Client(BaseClient[grpc.Channel]):
         with self._calling(request.sources):
             return request.complete(future.result())
 
-    def _read(self, response: pb.ClassifyResponse, blocks: bool, timeout: float | None) -> Result:
-        """Reads a response; block statistics need the description of the version that answered."""
-        model = self._known(response) if blocks else None
-        if blocks and model is None:
+    def _read(self, response: pb.ClassifyResponse, parts: Collection[str], timeout: float | None) -> Result:
+        """Reads a response; all but classes needs the description of the version that answered."""
+        model = self._known(response) if parts else None
+        if parts and model is None:
             model = self._keep(response, self._fetch(response.model, response.version, timeout))
-        return read_result(response, model)
+        return read_result(response, model, parts)
 
     def _fetch(self, name: str, version: str | int, timeout: float | None) -> pb.Model:
         request = model_request(name, version)

@@ -4,8 +4,10 @@ from resprobe import analysis
 from resprobe._async_client import AsyncClient
 from resprobe._client import Client
 from resprobe._pictures.resize_and_crop import ResizeAndCrop
+from resprobe._results.counters import Counters
+from resprobe._results.inspection import Channels, Inspection, Maps, Readouts
 from resprobe._results.lesions import Lesions
-from resprobe._results.model import Baseline, Block, Model, Noise, Quantization
+from resprobe._results.model import Baseline, Block, Model, Noise, Quantization, Readout
 from resprobe._results.result import Prediction, ProbedPrediction, ProbedResult, Result, Timings
 from resprobe._results.statistics import BlockStatistics
 from resprobe._wire.health import ServingStatus
@@ -33,16 +35,20 @@ __all__ = [
     "Baseline",
     "Block",
     "BlockStatistics",
+    "Channels",
     "Client",
     "Comparison",
+    "Counters",
     "DatasetError",
     "DeadlineExceeded",
     "Drift",
     "Error",
     "Frame",
+    "Inspection",
     "InvalidImage",
     "InvalidRequest",
     "Lesions",
+    "Maps",
     "MissingPackage",
     "Model",
     "ModelNotFound",
@@ -51,6 +57,8 @@ __all__ = [
     "ProbedPrediction",
     "ProbedResult",
     "Quantization",
+    "Readout",
+    "Readouts",
     "RequestTooLarge",
     "ResizeAndCrop",
     "Result",

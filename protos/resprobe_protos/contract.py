@@ -2,6 +2,7 @@
 
 # Files of a version, NAME/VERSION/ in the model repository.
 LEAN, PROBE, LESION, LESION_PROBE = "model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx"
+INSPECT = "inspect.onnx"
 DESCRIPTION, WEIGHTS = "model.json", "weights.bin"
 
 # Inputs of the graphs: uint8 [n, height, width, channels], and float32 [n, blocks].
@@ -13,3 +14,8 @@ LOGITS, BLOCKS = "logits", "blocks"
 # Statistics of a block, in the order of the last axis of BLOCKS: ‖F(x)‖, ‖s(x)‖, ⟨F(x), s(x)⟩, and the mean of F(x).
 BRANCH_L2, SHORTCUT_L2, DOT, BRANCH_MEAN = "branch_l2", "shortcut_l2", "dot", "branch_mean"
 STATISTICS = (BRANCH_L2, SHORTCUT_L2, DOT, BRANCH_MEAN)
+
+# Outputs of INSPECT alone, float32. With P positions (height × width) and C channels of all blocks, one block after the
+# other, MAPS is [n, 2, P] and CHANNELS [n, 2, C]: norms of F(x), then of s(x). READOUTS is [n, readouts, classes], and
+# CAM [n, classes, height, width] of the last block; a net may lack both.
+MAPS, CHANNELS, READOUTS, CAM = "maps", "channels", "readouts", "cam"

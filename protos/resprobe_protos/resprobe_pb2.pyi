@@ -38,6 +38,14 @@ class _ViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_View.ValueType],
     """Classes only."""
     VIEW_BLOCKS: _View.ValueType  # 2
     """Classes and the statistics of every block."""
+    VIEW_MAPS: _View.ValueType  # 3
+    """Classes, and for every block the norms of branch and shortcut at each position."""
+    VIEW_CHANNELS: _View.ValueType  # 4
+    """Classes, and for every block the norms of branch and shortcut in each channel."""
+    VIEW_READOUTS: _View.ValueType  # 5
+    """Classes, and their scores as if the net ended after a block."""
+    VIEW_CAM: _View.ValueType  # 6
+    """Classes, each with its class activation map."""
 
 class View(_View, metaclass=_ViewEnumTypeWrapper): ...
 
@@ -47,7 +55,36 @@ VIEW_BASIC: View.ValueType  # 1
 """Classes only."""
 VIEW_BLOCKS: View.ValueType  # 2
 """Classes and the statistics of every block."""
+VIEW_MAPS: View.ValueType  # 3
+"""Classes, and for every block the norms of branch and shortcut at each position."""
+VIEW_CHANNELS: View.ValueType  # 4
+"""Classes, and for every block the norms of branch and shortcut in each channel."""
+VIEW_READOUTS: View.ValueType  # 5
+"""Classes, and their scores as if the net ended after a block."""
+VIEW_CAM: View.ValueType  # 6
+"""Classes, each with its class activation map."""
 Global___View: _TypeAlias = View  # noqa: Y015
+
+class _ReadoutHead:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReadoutHeadEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReadoutHead.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    READOUT_HEAD_UNSPECIFIED: _ReadoutHead.ValueType  # 0
+    READOUT_HEAD_OWN: _ReadoutHead.ValueType  # 1
+    """What the net itself computes of the sum of its last block."""
+    READOUT_HEAD_FITTED: _ReadoutHead.ValueType  # 2
+    """A linear layer on the means over positions, fitted when the version was written."""
+
+class ReadoutHead(_ReadoutHead, metaclass=_ReadoutHeadEnumTypeWrapper): ...
+
+READOUT_HEAD_UNSPECIFIED: ReadoutHead.ValueType  # 0
+READOUT_HEAD_OWN: ReadoutHead.ValueType  # 1
+"""What the net itself computes of the sum of its last block."""
+READOUT_HEAD_FITTED: ReadoutHead.ValueType  # 2
+"""A linear layer on the means over positions, fitted when the version was written."""
+Global___ReadoutHead: _TypeAlias = ReadoutHead  # noqa: Y015
 
 class _BranchKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -135,6 +172,7 @@ class ClassifyRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     BLOCK_SCALE_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
+    VIEWS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Empty: the only model that is served; an error where there are several."""
     version: _builtins.str
@@ -154,6 +192,10 @@ class ClassifyRequest(_message.Message):
         for all images, or images × blocks values, image by image. Empty: none is touched.
         """
 
+    @_builtins.property
+    def views(self) -> _containers.RepeatedScalarFieldContainer[Global___View.ValueType]:
+        """More views: the response has the parts of all of them and of `view`. Serving.views says which the version answers."""
+
     def __init__(
         self,
         *,
@@ -164,10 +206,11 @@ class ClassifyRequest(_message.Message):
         view: Global___View.ValueType = ...,
         block_scale: _abc.Iterable[_builtins.float] | None = ...,
         id: _builtins.str = ...,
+        views: _abc.Iterable[Global___View.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "top_k", b"top_k"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "block_scale", b"block_scale", "id", b"id", "images", b"images", "model", b"model", "top_k", b"top_k", "version", b"version", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "block_scale", b"block_scale", "id", b"id", "images", b"images", "model", b"model", "top_k", b"top_k", "version", b"version", "view", b"view", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__top_k: _TypeAlias = _typing.Literal["top_k"]  # noqa: Y015
     _WhichOneofArgType__top_k: _TypeAlias = _typing.Literal["_top_k", b"_top_k"]  # noqa: Y015
@@ -311,6 +354,9 @@ class ImageResult(_message.Message):
     CLASSES_FIELD_NUMBER: _builtins.int
     STATISTICS_FIELD_NUMBER: _builtins.int
     RESIZED_FROM_FIELD_NUMBER: _builtins.int
+    MAPS_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    READOUTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoredClass]:
         """Best first."""
@@ -325,20 +371,69 @@ class ImageResult(_message.Message):
         after its EXIF orientation was applied. Unset: the picture was used as it is.
         """
 
+    @_builtins.property
+    def maps(self) -> Global___BlockNorms:
+        """Only with VIEW_MAPS: √Σ F² and √Σ s² over the channels at each position. The blocks stand one after the other, in the
+        order of Model.blocks, each with height × width values, row by row.
+        """
+
+    @_builtins.property
+    def channels(self) -> Global___BlockNorms:
+        """Only with VIEW_CHANNELS: √Σ F² and √Σ s² over the positions in each channel. The blocks stand one after the other,
+        each with as many values as it has channels.
+        """
+
+    @_builtins.property
+    def readouts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Only with VIEW_READOUTS: scores of all classes, before the softmax, as if the net ended after a block: for each of
+        Model.blocks that has a `readout`, in that order, as many values as there are classes.
+        """
+
     def __init__(
         self,
         *,
         classes: _abc.Iterable[Global___ScoredClass] | None = ...,
         statistics: _abc.Iterable[Global___Statistic] | None = ...,
         resized_from: Global___Size | None = ...,
+        maps: Global___BlockNorms | None = ...,
+        channels: Global___BlockNorms | None = ...,
+        readouts: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["resized_from", b"resized_from"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "maps", b"maps", "resized_from", b"resized_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "resized_from", b"resized_from", "statistics", b"statistics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "classes", b"classes", "maps", b"maps", "readouts", b"readouts", "resized_from", b"resized_from", "statistics", b"statistics"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImageResult: _TypeAlias = ImageResult  # noqa: Y015
+
+@_typing.final
+class BlockNorms(_message.Message):
+    """Norms of the branches F(x) and the shortcuts s(x) of all blocks, equally many of both. As block statistics, branches
+    are those before block_scale.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BRANCH_FIELD_NUMBER: _builtins.int
+    SHORTCUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def branch(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    @_builtins.property
+    def shortcut(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def __init__(
+        self,
+        *,
+        branch: _abc.Iterable[_builtins.float] | None = ...,
+        shortcut: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "shortcut", b"shortcut"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlockNorms: _TypeAlias = BlockNorms  # noqa: Y015
 
 @_typing.final
 class Size(_message.Message):
@@ -371,20 +466,28 @@ class ScoredClass(_message.Message):
     INDEX_FIELD_NUMBER: _builtins.int
     LABEL_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
+    CAM_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     label: _builtins.str
     probability: _builtins.float
     """Softmax of the logits over all classes."""
+    @_builtins.property
+    def cam(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Only with VIEW_CAM: class activation map (Zhou et al. 2016, arXiv 1512.04150), what each position adds to the score
+        of the class: height × width values of the last of Model.blocks, row by row. Their mean is the score without bias.
+        """
+
     def __init__(
         self,
         *,
         index: _builtins.int = ...,
         label: _builtins.str = ...,
         probability: _builtins.float = ...,
+        cam: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "label", b"label", "probability", b"probability"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cam", b"cam", "index", b"index", "label", b"label", "probability", b"probability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1028,6 +1131,7 @@ class Block(_message.Message):
     BRANCH_FIELD_NUMBER: _builtins.int
     AXES_FIELD_NUMBER: _builtins.int
     NOISE_FIELD_NUMBER: _builtins.int
+    READOUT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """stage2.block0: stages count from 1, blocks within a stage from 0. Where the branch is not made of convolutions, its
     kind follows: stage1.block0.attention and stage1.block0.mlp are the two additions of one layer of a transformer.
@@ -1066,6 +1170,10 @@ class Block(_message.Message):
     def noise(self) -> _containers.MessageMap[_builtins.str, Global___BlockNoise]:
         """By images: "calibration" and "test". Empty: the version was not made of another one with fewer bits."""
 
+    @_builtins.property
+    def readout(self) -> Global___Readout:
+        """How scores are read off the sum of this block. Unset: they are not."""
+
     def __init__(
         self,
         *,
@@ -1085,16 +1193,86 @@ class Block(_message.Message):
         branch: Global___BranchKind.ValueType = ...,
         axes: _abc.Iterable[Global___AxisKind.ValueType] | None = ...,
         noise: _abc.Mapping[_builtins.str, Global___BlockNoise] | None = ...,
+        readout: Global___Readout | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_response_std", b"_response_std", "response_std", b"response_std"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_response_std", b"_response_std", "readout", b"readout", "response_std", b"response_std"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_response_std", b"_response_std", "axes", b"axes", "baseline", b"baseline", "branch", b"branch", "branch_tensor", b"branch_tensor", "channels", b"channels", "height", b"height", "index", b"index", "name", b"name", "noise", b"noise", "response_std", b"response_std", "shortcut", b"shortcut", "shortcut_tensor", b"shortcut_tensor", "stage", b"stage", "stride", b"stride", "sum_tensor", b"sum_tensor", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_response_std", b"_response_std", "axes", b"axes", "baseline", b"baseline", "branch", b"branch", "branch_tensor", b"branch_tensor", "channels", b"channels", "height", b"height", "index", b"index", "name", b"name", "noise", b"noise", "readout", b"readout", "response_std", b"response_std", "shortcut", b"shortcut", "shortcut_tensor", b"shortcut_tensor", "stage", b"stage", "stride", b"stride", "sum_tensor", b"sum_tensor", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__response_std: _TypeAlias = _typing.Literal["response_std"]  # noqa: Y015
     _WhichOneofArgType__response_std: _TypeAlias = _typing.Literal["_response_std", b"_response_std"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__response_std) -> _WhichOneofReturnType__response_std | None: ...
 
 Global___Block: _TypeAlias = Block  # noqa: Y015
+
+@_typing.final
+class Readout(_message.Message):
+    """Scores of classes as if the net ended after a block."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    EVALUATION_FIELD_NUMBER: _builtins.int
+    FIT_FIELD_NUMBER: _builtins.int
+    head: Global___ReadoutHead.ValueType
+    @_builtins.property
+    def evaluation(self) -> Global___Evaluation:
+        """Accuracy and loss of these scores. Unset: not measured."""
+
+    @_builtins.property
+    def fit(self) -> Global___HeadFit:
+        """Of a fitted head: its training. Unset for the net's own head."""
+
+    def __init__(
+        self,
+        *,
+        head: Global___ReadoutHead.ValueType = ...,
+        evaluation: Global___Evaluation | None = ...,
+        fit: Global___HeadFit | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evaluation", b"evaluation", "fit", b"fit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluation", b"evaluation", "fit", b"fit", "head", b"head"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Readout: _TypeAlias = Readout  # noqa: Y015
+
+@_typing.final
+class HeadFit(_message.Message):
+    """How a linear head was fitted: multinomial logistic regression on standardised features."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: _builtins.int
+    IMAGE_COUNT_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    INVERSE_PENALTY_FIELD_NUMBER: _builtins.int
+    VALIDATION_ACCURACY_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """Data set whose training images it was fitted on."""
+    image_count: _builtins.int
+    seed: _builtins.int
+    inverse_penalty: _builtins.float
+    """Inverse strength of the L2 penalty, chosen by cross-validation on these images."""
+    validation_accuracy: _builtins.float
+    """Mean accuracy over the parts of the cross-validation."""
+    def __init__(
+        self,
+        *,
+        dataset: _builtins.str = ...,
+        image_count: _builtins.int = ...,
+        seed: _builtins.int = ...,
+        inverse_penalty: _builtins.float = ...,
+        validation_accuracy: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "image_count", b"image_count", "inverse_penalty", b"inverse_penalty", "seed", b"seed", "validation_accuracy", b"validation_accuracy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeadFit: _TypeAlias = HeadFit  # noqa: Y015
 
 @_typing.final
 class BaselineInfo(_message.Message):
@@ -1161,6 +1339,7 @@ class Serving(_message.Message):
     HAS_BLOCK_SCALE_FIELD_NUMBER: _builtins.int
     MAX_BATCH_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    VIEWS_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """The ONNX Runtime execution provider in use, for example CUDAExecutionProvider."""
     is_default: _builtins.bool
@@ -1173,6 +1352,10 @@ class Serving(_message.Message):
     """Maximum images in a batch."""
     digest: _builtins.str
     """Digest of this description without `serving`, in hexadecimal."""
+    @_builtins.property
+    def views(self) -> _containers.RepeatedScalarFieldContainer[Global___View.ValueType]:
+        """Views that are answered, those of every version (VIEW_BASIC) included."""
+
     def __init__(
         self,
         *,
@@ -1182,10 +1365,11 @@ class Serving(_message.Message):
         has_block_scale: _builtins.bool = ...,
         max_batch: _builtins.int = ...,
         digest: _builtins.str = ...,
+        views: _abc.Iterable[Global___View.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "has_block_scale", b"has_block_scale", "has_blocks", b"has_blocks", "is_default", b"is_default", "max_batch", b"max_batch", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "has_block_scale", b"has_block_scale", "has_blocks", b"has_blocks", "is_default", b"is_default", "max_batch", b"max_batch", "provider", b"provider", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -104,8 +104,24 @@ def exporter(*modules: str) -> set[str]:
         ("exporter/resprobe_exporter/checkpoints", exporter("errors", "nets")),
         ("exporter/resprobe_exporter/importing", exporter("errors", "progress", "nets", "graph", "verification")),
         (
+            "exporter/resprobe_exporter/readouts",
+            exporter("errors", "progress", "nets", "training", "graph", "verification"),
+        ),
+        (
             "exporter/resprobe_exporter/versions",
-            exporter(*("errors", "progress", "nets", "training", "graph", "verification", "checkpoints", "importing")),
+            exporter(
+                *(
+                    "errors",
+                    "progress",
+                    "nets",
+                    "training",
+                    "graph",
+                    "verification",
+                    "checkpoints",
+                    "importing",
+                    "readouts",
+                )
+            ),
         ),
         *((f"server/resprobe_server/{room}", {f"resprobe_server.{name}" for name in names}) for room, names in SERVER),
     ],

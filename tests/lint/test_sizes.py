@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDERS = "protos", "exporter", "server", "client", "benchmarks", "examples", "docs", "tests"
 MODULES, LINES, BODY = 12, 300, 40  # of a room, a file, and a function without its docstring
+COLUMNS = 120
 LONG: dict[str, str] = {}  # "path:function" that may be longer, and why
 
 
@@ -31,6 +32,13 @@ def functions(text: str) -> Iterator[tuple[str, int]]:
 
 def test_files_are_short() -> None:
     assert {path: count for path, text in files() if (count := len(text.splitlines())) > LINES} == {}
+
+
+def test_scripts_of_the_page_are_short_in_both_directions() -> None:
+    scripts = [path.read_text(encoding="utf-8").splitlines() for path in (ROOT / "client").rglob("*.js")]
+    assert scripts
+    assert max(map(len, scripts)) <= LINES
+    assert max(len(line) for lines in scripts for line in lines) <= COLUMNS
 
 
 def test_functions_are_short() -> None:

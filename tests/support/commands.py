@@ -8,7 +8,10 @@ import resprobe_server.__main__ as server
 from resprobe import __main__ as client
 
 COMMANDS = {
-    "resprobe": (client.main, ["models", "classify", "blocks", "lesions", "report", "compare", "drift", "health"]),
+    "resprobe": (
+        client.main,
+        ["models", "classify", "blocks", "inspect", "depth", "lesions", "page", "report", "compare", "drift", "health"],
+    ),
     "exporter": (exporter.main, ["build", "convert", "probe", "quantize", "inspect", "study"]),
     "resprobe-server": (server.main, []),
 }

@@ -92,6 +92,21 @@ def shape_of_sum(block: Sized) -> str:
 
 
 @dataclass(frozen=True)
+class Readout:
+    """How scores are read off a block, as if the net ended there.
+
+    Attributes:
+        head: "own", the head of the net, or "fitted", a linear one.
+        accuracy: Accuracy of these scores on test images. If None, it was not measured.
+        dataset: Data set of these images; empty if it was not measured.
+    """
+
+    head: str
+    accuracy: float | None
+    dataset: str
+
+
+@dataclass(frozen=True)
 class Block:
     """One residual block of a served model.
 
@@ -110,6 +125,7 @@ class Block:
         axes: Axes of the sum after the batch axis, such as ("tokens", "channels"), in their order in the graph. If
             empty, the description does not name them.
         noise: Noise by images (test, calibration); none if it was not quantised.
+        readout: How scores are read off it. If None, they are not.
     """
 
     name: str
@@ -125,6 +141,7 @@ class Block:
     branch: str = "conv"
     axes: tuple[str, ...] = ("channels", "height", "width")
     noise: Mapping[str, Noise] = field(hash=False, default_factory=dict)
+    readout: Readout | None = None
 
     @property
     def shape(self) -> str:
@@ -166,6 +183,7 @@ class Model(Tabular):
         preprocessing: How pictures become its images. If None, they are resized as a whole (bilinear).
         mean: Mean of each channel that its graph subtracts from pixels in [0, 1]; empty if unknown.
         std: Standard deviation of each channel that its graph divides by; empty if unknown.
+        views: Names of what can be requested: blocks, maps, channels, readouts and cam.
     """
 
     name: str
@@ -192,6 +210,7 @@ class Model(Tabular):
     preprocessing: ResizeAndCrop | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    views: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Returns one line: blocks with their baselines, and thousands of classes, would fill a notebook."""

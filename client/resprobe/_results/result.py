@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from resprobe._pictures.images import Size
 from resprobe._results import html
+from resprobe._results.inspection import Channels, Inspection, Maps, Readouts
 from resprobe._results.statistics import BlockStatistics
 from resprobe._results.tabular import Column, Tabular
 
@@ -34,6 +35,7 @@ class Prediction:
         probabilities: Their probabilities, float32 [k].
         blocks: Statistics of every block for this image, [1, L]. If None, they were not requested.
         resized_from: Height and width in pixels before the image was resized. If None, it was not resized.
+        inspection: What else was requested of the inside of the net for this image, n being 1. If None, nothing was.
     """
 
     labels: tuple[str, ...]
@@ -41,6 +43,7 @@ class Prediction:
     probabilities: npt.NDArray[np.float32]
     blocks: BlockStatistics | None
     resized_from: Size | None
+    inspection: Inspection | None = None
 
     @property
     def label(self) -> str:
@@ -93,6 +96,7 @@ class Result(Tabular):
         precision: What the convolutions computed with: float32, float16 or int8; empty if unknown.
         timings: Timings of the request.
         batch_size: Images in the largest batch that a part of the request was run in.
+        inspection: What else was requested of the inside of the net. If None, nothing was.
     """
 
     labels: list[str]
@@ -107,6 +111,37 @@ class Result(Tabular):
     precision: str
     timings: Timings
     batch_size: int
+    inspection: Inspection | None = None
+
+    @property
+    def maps(self) -> Maps | None:
+        """Norms of F(x) and s(x) at every position of every block. If None, they were not requested."""
+        return None if self.inspection is None else self.inspection.maps
+
+    @property
+    def channels(self) -> Channels | None:
+        """Norms of F(x) and s(x) in every channel of every block. If None, they were not requested."""
+        return None if self.inspection is None else self.inspection.channels
+
+    @property
+    def readouts(self) -> Readouts | None:
+        """Scores as if the net ended after a block. If None, they were not requested."""
+        return None if self.inspection is None else self.inspection.readouts
+
+    @property
+    def cam(self) -> npt.NDArray[np.float32] | None:
+        """Class activation maps of `classes`, float32 [n, k, height, width]. If None, they were not requested."""
+        return None if self.inspection is None else self.inspection.cam
+
+    @property
+    def prediction_depth(self) -> npt.NDArray[np.int64] | None:
+        """Prediction depth of each image, [n]; see Readouts. If None, readouts were not requested."""
+        return None if self.readouts is None else self.readouts.prediction_depth
+
+    @property
+    def influence(self) -> npt.NDArray[np.float64] | None:
+        """1 − cos(s, s + F) of every block, [n, L]. If None, block statistics were not requested."""
+        return None if self.blocks is None else self.blocks.influence
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -127,6 +162,7 @@ class Result(Tabular):
             probabilities=self.probabilities[rows],
             blocks=None if self.blocks is None else self.blocks.take(rows),
             resized_from=[self.resized_from[row] for row in rows],
+            inspection=None if self.inspection is None else self.inspection.take(rows),
         )
 
     def __iter__(self) -> Iterator[Prediction]:
@@ -144,9 +180,10 @@ class Result(Tabular):
     def _prediction(self, row: int) -> Prediction:
         labels = tuple(self.class_labels[index] for index in self.classes[row].tolist())
         classes, probabilities, size = self.classes[row], self.probabilities[row], self.resized_from[row]
+        inspection = None if self.inspection is None else self.inspection.take(np.array([row]))
         if self.blocks is None:
-            return Prediction(labels, classes, probabilities, None, size)
-        return ProbedPrediction(labels, classes, probabilities, self.blocks.take(np.array([row])), size)
+            return Prediction(labels, classes, probabilities, None, size, inspection)
+        return ProbedPrediction(labels, classes, probabilities, self.blocks.take(np.array([row])), size, inspection)
 
     def _columns(self) -> Mapping[str, Column]:
         n, k = self.classes.shape
@@ -194,6 +231,7 @@ def join(results: Sequence[AnyResult]) -> AnyResult:
     """
     first = results[0]
     blocks = [one.blocks for one in results if one.blocks is not None]
+    inspections = [one.inspection for one in results if one.inspection is not None]
     return replace(
         first,
         labels=[label for result in results for label in result.labels],
@@ -202,6 +240,7 @@ def join(results: Sequence[AnyResult]) -> AnyResult:
         class_labels={index: label for result in results for index, label in result.class_labels.items()},
         blocks=BlockStatistics.concatenate(blocks) if blocks else None,
         resized_from=[size for result in results for size in result.resized_from],
+        inspection=Inspection.concatenate(inspections) if inspections else None,
         timings=Timings(sum(one.timings.queue for one in results), sum(one.timings.inference for one in results)),
         batch_size=max(result.batch_size for result in results),
     )

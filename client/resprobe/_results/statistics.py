@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resprobe._results import html
+from resprobe._results.inspection import influence
 from resprobe._results.tabular import Column, Tabular
 
 Array = npt.NDArray[np.float32]
@@ -89,6 +90,14 @@ class BlockStatistics(Tabular):
     def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> "BlockStatistics":
         """Returns the statistics of some images only, by their places or by a mask."""
         return BlockStatistics(self.names, *(getattr(self, name)[rows] for name in STATISTICS))
+
+    @property
+    def influence(self) -> npt.NDArray[np.float64]:
+        """1 − cos(s, s + F) of each block, float64 [n, L]: how far it turns what passes through.
+
+        Men et al. 2024, arXiv 2403.03853. 0 where F is zero; nan where s or s + F is.
+        """
+        return influence(self.branch_l2, self.shortcut_l2, self.cosine)
 
     def pooled_std(self) -> npt.NDArray[np.float64]:
         """Pools the standard deviation of each branch over images, channels and positions: float64 [L].

@@ -12,11 +12,19 @@ from resprobe._classes import nearest
 from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import Encoded, Images, Pixels, Size, collect
 from resprobe._pictures.ready import Place, check_place, make_ready
+from resprobe._results.inspection import View
 from resprobe._results.model import Model
 from resprobe.errors import InvalidRequest, ModelNotFound
 
 LONGEST_NAME = 255  # bytes; models are directories
 SHOWN = 12  # names of blocks in an error
+VIEWS: Mapping[str, pb.View.ValueType] = {
+    "blocks": pb.VIEW_BLOCKS,
+    "maps": pb.VIEW_MAPS,
+    "channels": pb.VIEW_CHANNELS,
+    "readouts": pb.VIEW_READOUTS,
+    "cam": pb.VIEW_CAM,
+}
 BlockScale: TypeAlias = npt.ArrayLike | Mapping[str, float]
 
 
@@ -25,14 +33,16 @@ class PreparedRequest:
     """A request that is ready to be sent.
 
     Attributes:
-        message: Message to send.
-        sources: What its images are called in errors.
+        message: Request.
+        sources: Names of its images in errors.
         sizes: Sizes that its pictures were resized from on this side, as in Result.resized_from.
+        parts: Names of the views that it asks for, which the result will have.
     """
 
     message: pb.ClassifyRequest
     sources: list[str]
     sizes: Sequence[Size | None] = ()
+    parts: frozenset[str] = frozenset()
 
     def complete(self, response: pb.ClassifyResponse) -> pb.ClassifyResponse:
         """Adds to a response the sizes that the server did not see, and returns it."""
@@ -58,6 +68,7 @@ class RequestOptions:
     layout: Layout = "nhwc"
     preprocess: Place = "server"
     description: Model | None = None
+    views: Sequence[View] = ()
 
     @property
     def needs_description(self) -> bool:
@@ -86,18 +97,30 @@ class RequestOptions:
         sizes: Sequence[Size | None] = ()
         if self.preprocess == "client" and (model := self.description) is not None:
             images, sizes = make_ready(images, (model.height, model.width, model.channels), model.preprocessing)
+        parts = _parts(self.blocks, self.views)
         try:
             message = pb.ClassifyRequest(
                 model=which.name,
                 version=which.version,
                 images=[_image(image) for image in images],
                 top_k=self.top_k,
-                view=pb.VIEW_BLOCKS if self.blocks else pb.VIEW_BASIC,
+                view=pb.VIEW_BLOCKS if self.blocks else pb.VIEW_BASIC,  # servers of version 0.1 know no `views`
+                views=[VIEWS[name] for name in VIEWS if name in parts and name != "blocks"],
                 block_scale=_flat(self.block_scale),
             )
         except (TypeError, ValueError) as error:
             raise InvalidRequest(f"top_k {self.top_k!r}: expected a whole number from 1 to 2147483647") from error
-        return PreparedRequest(message, [image.source for image in images], sizes)
+        return PreparedRequest(message, [image.source for image in images], sizes, parts)
+
+
+def _parts(blocks: bool, views: Sequence[View]) -> frozenset[str]:
+    """Returns the names of the views to ask for. Raises InvalidRequest if there is no such view."""
+    if isinstance(views, str) or not all(isinstance(name, str) for name in views):
+        raise InvalidRequest(f"views {views!r}: expected a list of names, such as ['maps', 'readouts']")
+    asked = frozenset([*views, *(["blocks"] if blocks else [])])
+    if unknown := sorted(asked - VIEWS.keys()):
+        raise InvalidRequest(f"views: there is no view {unknown[0]!r}; there are {', '.join(VIEWS)}")
+    return asked
 
 
 def model_request(name: str, version: str | int = "") -> pb.GetModelRequest:

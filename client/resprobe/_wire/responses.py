@@ -1,6 +1,6 @@
 """Reads response messages: the one place that turns them into arrays and plain values."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +9,11 @@ from resprobe_protos.contract import BRANCH_L2, BRANCH_MEAN, DOT, SHORTCUT_L2
 
 from resprobe._pictures.images import Size
 from resprobe._pictures.resize_and_crop import ResizeAndCrop
-from resprobe._results.model import Baseline, Block, Model, Noise, Quantization
+from resprobe._results.model import Baseline, Block, Model, Noise, Quantization, Readout
 from resprobe._results.result import ProbedResult, Result, Timings
 from resprobe._results.statistics import BlockStatistics
+from resprobe._wire.inspection import read_inspection
+from resprobe._wire.requests import VIEWS
 
 
 def read_model(message: pb.Model) -> Model:
@@ -43,6 +45,7 @@ def read_model(message: pb.Model) -> Model:
         preprocessing=_read_preprocessing(message.image),
         mean=tuple(message.image.mean),
         std=tuple(message.image.std),
+        views=_read_views(message.serving),
     )
 
 
@@ -50,6 +53,13 @@ def _read_preprocessing(image: pb.ImageFormat) -> ResizeAndCrop | None:
     """Reads how pictures become images of a model. If None, they are resized as a whole."""
     found = image.preprocessing
     return ResizeAndCrop(found.resize, found.interpolation) if image.HasField("preprocessing") else None
+
+
+def _read_views(serving: pb.Serving) -> tuple[str, ...]:
+    """Reads the names of the views that are answered. Servers of version 0.1 name none, and may answer blocks."""
+    if not serving.views:
+        return ("blocks",) if serving.has_blocks else ()
+    return tuple(name for name, view in VIEWS.items() if view in serving.views)
 
 
 def _read_quantization(message: pb.Quantization) -> Quantization:
@@ -88,26 +98,38 @@ def _read_block(message: pb.Block, probabilities: Sequence[float]) -> Block:
         branch=pb.BranchKind.Name(message.branch).removeprefix("BRANCH_KIND_").lower() if message.branch else "conv",
         axes=tuple(pb.AxisKind.Name(axis).removeprefix("AXIS_KIND_").lower() for axis in message.axes),
         noise=noise,
+        readout=_read_readout(message.readout) if message.HasField("readout") else None,
     )
 
 
-def read_result(response: pb.ClassifyResponse, model: Model | None) -> Result:
+def _read_readout(message: pb.Readout) -> Readout:
+    measured = message.HasField("evaluation")
+    return Readout(
+        head=pb.ReadoutHead.Name(message.head).removeprefix("READOUT_HEAD_").lower(),
+        accuracy=message.evaluation.accuracy if measured else None,
+        dataset=message.evaluation.dataset,
+    )
+
+
+def read_result(response: pb.ClassifyResponse, model: Model | None, parts: Collection[str]) -> Result:
     """Reads the response to a request for classes.
 
     Args:
         response: As the server sent it.
-        model: Description of the version that answered, if block statistics were requested. If None, they were not.
+        model: Description of the version that answered. If None, no view was asked for.
+        parts: Names of the views that were asked for.
     """
     results = response.results
     classes = np.array([[one.index for one in result.classes] for result in results], np.int64)
     timings = response.timings
-    kind, blocks = (Result, None) if model is None else (ProbedResult, _read_blocks(results, model))
+    blocks = _read_blocks(results, model) if model is not None and "blocks" in parts else None
+    kind = Result if blocks is None else ProbedResult
     return kind(
         labels=[result.classes[0].label for result in results],
         classes=classes,
         probabilities=np.array([[one.probability for one in result.classes] for result in results], np.float32),
         class_labels=_read_labels(results, classes),
-        blocks=blocks,  # type: ignore[arg-type]  # of the right kind, two lines up
+        blocks=blocks,  # type: ignore[arg-type]  # of the right kind, as above
         resized_from=[_read_size(result) for result in results],
         model=response.model,
         version=response.version,
@@ -115,6 +137,7 @@ def read_result(response: pb.ClassifyResponse, model: Model | None) -> Result:
         precision=response.precision,
         timings=Timings(timings.queue.ToNanoseconds() / 1e9, timings.inference.ToNanoseconds() / 1e9),
         batch_size=response.batch_size,
+        inspection=None if model is None else read_inspection(results, model, parts),
     )
 
 

@@ -6,7 +6,7 @@ A file can be read without a server: what is known of the model (blocks, closed 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from resprobe import _files
 from resprobe._pictures.resize_and_crop import ResizeAndCrop
-from resprobe._results.model import Baseline, Block, Model, Noise, Quantization
+from resprobe._results.model import Baseline, Block, Model, Noise, Quantization, Readout
 from resprobe._results.statistics import STATISTICS, BlockStatistics
 from resprobe.analysis.dataset_result import Frame
 from resprobe.errors import Error
@@ -23,6 +23,7 @@ from resprobe.errors import Error
 # 1: resprobe 0.1, whose files name no format; each statistic is list<float> in the order of the model's blocks.
 # 2: each statistic is a struct with a field for each block.
 FORMAT = 2
+More = Literal["depth", "influence"]
 
 
 def schema(model: Model, dataset: str, notes: Sequence[str] = ()) -> pa.Schema:
@@ -70,15 +71,32 @@ def _struct(values: npt.NDArray[np.float32], kind: pa.StructType) -> pa.StructAr
     return pa.StructArray.from_arrays([pa.array(column) for column in values.T], fields=list(kind))
 
 
-def write(frame: Frame, path: Path) -> None:
+def _with(table: pa.Table, frame: Frame, more: Sequence[More]) -> pa.Table:
+    """Adds columns that can be worked out, which readers of these files pass over."""
+    if "depth" in more and frame.early is not None:
+        table = table.append_column(pa.field("depth", pa.int32()), pa.array(frame.early.depth.astype(np.int32)))
+    if "influence" in more:
+        kind = table.schema.field(STATISTICS[0]).type
+        values = _struct(frame.blocks.influence.astype(np.float32), kind)
+        table = table.append_column(pa.field("influence", kind), values)
+    return table
+
+
+def write(frame: Frame, path: Path, more: Sequence[More] = ()) -> None:
     """Writes a frame; the file appears under its name when all of it is written, or not at all.
+
+    Args:
+        frame: Frame to write.
+        path: File to write.
+        more: Columns to add: `depth`, the prediction depth of each image, if the frame has early answers, as the place
+            of a block, and `influence`, 1 − cos(s, s + F) as a struct like the statistics.
 
     Raises:
         Error: It cannot be written.
     """
     # pyarrow is given no path, because it removes what it cannot write, be it a device.
     with _files.replacing(path) as part, part.open("wb") as file:
-        pq.write_table(to_table(frame), file)
+        pq.write_table(_with(to_table(frame), frame, more), file)
 
 
 def read(path: Path) -> Frame:
@@ -131,7 +149,7 @@ def _matrix(column: pa.Array, names: Sequence[str]) -> npt.NDArray[np.float32]:
 
 def _model(fields: dict[str, Any]) -> Model:
     blocks = tuple(_block(block) for block in fields["blocks"])
-    several = {name: tuple(fields.get(name, ())) for name in ("classes", "statistics", "mean", "std")}
+    several = {name: tuple(fields.get(name, ())) for name in ("classes", "statistics", "views", "mean", "std")}
     known, steps = fields.get("quantization"), fields.get("preprocessing")
     made_of = known and Quantization(**{**known, "float_blocks": tuple(known["float_blocks"])})
     preprocessing = None if steps is None else ResizeAndCrop(**steps)
@@ -146,4 +164,5 @@ def _block(fields: dict[str, Any]) -> Block:
     }
     axes = tuple(fields.get("axes", ("channels", "height", "width")))  # files of earlier versions have none
     noise = {name: Noise(**one) for name, one in fields.get("noise", {}).items()}
-    return Block(**{**fields, "baseline": baseline, "axes": axes, "noise": noise})
+    readout = fields.get("readout") and Readout(**fields["readout"])
+    return Block(**{**fields, "baseline": baseline, "axes": axes, "noise": noise, "readout": readout})

@@ -11,11 +11,13 @@ from resprobe._classes import match
 from resprobe._client import Client
 from resprobe._pictures.batches import BATCH, batches
 from resprobe._progress import shown
+from resprobe._results.inspection import View
 from resprobe._results.model import Model
 from resprobe._results.result import ProbedResult
 from resprobe._results.statistics import BlockStatistics
 from resprobe.analysis import resized
 from resprobe.analysis.dataset_result import Frame
+from resprobe.analysis.early_answers import EarlyAnswers
 from resprobe.datasets import Dataset
 from resprobe.errors import InvalidRequest
 
@@ -29,6 +31,7 @@ def sweep(
     *,
     progress: bool | Callable[[int, int], object] = False,
     resize: bool = False,
+    readouts: bool = False,
 ) -> Frame:
     """Sends all images of a data set, or picture files.
 
@@ -40,6 +43,7 @@ def sweep(
             images that are done and of all images.
         resize: Whether the images of a data set may have another size or other channels than the model's. Picture
             files always may. The server resizes them.
+        readouts: Whether to ask for the best class after each block too, as Frame.early.
 
     Raises:
         InvalidRequest: There are no images, or the images or classes of the data set do not fit the model.
@@ -51,7 +55,7 @@ def sweep(
         model = client.model(model)
     labels, notes = fitted(source, model, resize) if isinstance(source, Dataset) else (None, ())
     images = source.images if isinstance(source, Dataset) else source
-    results = _ask(client, images, model, progress)
+    results = _ask(client, images, model, progress, ["readouts"] if readouts else [])
     files = None if isinstance(images, np.ndarray) else tuple(str(path) for path in images)
     if files is not None:
         sizes = [size for result in results for size in result.resized_from]
@@ -65,13 +69,15 @@ def _ask(
     images: npt.NDArray[np.uint8] | Sequence[Path],
     model: Model,
     progress: bool | Callable[[int, int], object],
+    views: Sequence[View],
 ) -> list[ProbedResult]:
     """Sends the images in parts and returns the results in their order."""
     results: list[ProbedResult] = []
     done = 0
     with shown(progress, f"{model.name} version {model.version}") as report:
+        name, version = model.name, model.version
         for result in client.stream(
-            _parts(images, model), model=model.name, version=model.version, blocks=True, top_k=1
+            _parts(images, model), model=name, version=version, blocks=True, top_k=1, views=views
         ):
             results.append(result)
             done += len(result)
@@ -98,7 +104,16 @@ def _frame(
         probability=np.concatenate([result.probabilities[:, 0] for result in results]),
         blocks=BlockStatistics.concatenate([result.blocks for result in results]),
         notes=notes,
+        early=_early(results, labels),
     )
+
+
+def _early(results: Sequence[ProbedResult], labels: npt.NDArray[np.int64] | None) -> EarlyAnswers | None:
+    found = [result.readouts for result in results if result.readouts is not None]
+    if not found:
+        return None
+    first, classes = found[0], np.concatenate([one.classes for one in found])
+    return EarlyAnswers(first.names, first.places, first.heads, classes, labels)
 
 
 def fitted(source: Dataset, model: Model, resize: bool = False) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:

@@ -10,6 +10,7 @@ from resprobe._results import html
 from resprobe._results.model import Model
 from resprobe._results.statistics import STATISTICS, BlockStatistics, summarise
 from resprobe._results.tabular import Column, Tabular
+from resprobe.analysis.early_answers import EarlyAnswers
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,6 +27,7 @@ class Frame(Tabular):
         probability: Probability of each predicted class, float32 [n].
         blocks: Statistics of every block for every image.
         notes: Sentences on how the images were read and how their classes were matched with the model's.
+        early: Best classes after each block with a readout. If None, they were not asked for.
     """
 
     model: Model
@@ -37,6 +39,7 @@ class Frame(Tabular):
     probability: npt.NDArray[np.float32]
     blocks: BlockStatistics
     notes: tuple[str, ...] = ()
+    early: EarlyAnswers | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -70,6 +73,7 @@ class Frame(Tabular):
             predicted=self.predicted[places],
             probability=self.probability[places],
             blocks=self.blocks.take(places),
+            early=None if self.early is None else self.early.take(places),
         )
 
     def _columns(self) -> Mapping[str, Column]:

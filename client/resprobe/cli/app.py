@@ -31,9 +31,11 @@ EXTRAS = {
     "scipy": "report",
     "sklearn": "digits",
     "tomli_w": "server",
+    "starlette": "page",
     "structlog": "server",
     "tensorboard": "tensorboard",
     "torch": "exporter",
+    "uvicorn": "page",
     "uvloop": "server",
     "watchfiles": "server",
 }
@@ -117,10 +119,11 @@ def _run(
     except Error as error:
         fail(prog, str(error), failed)
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        package = (error.name or "").partition(".")[0]
+        extra = EXTRAS.get(package)
         if extra is None:
             raise
-        fail(prog, f"this needs the package {error.name}: pip install 'resprobe[{extra}]'", failed)
+        fail(prog, f"this needs the package {package}: pip install 'resprobe[{extra}]'", failed)
     except BrokenPipeError:  # the reader of our output, for example `head`, has seen enough
         raise SystemExit(failed) from None
     except OSError as error:

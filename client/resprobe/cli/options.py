@@ -11,6 +11,7 @@ from typing import Annotated, TypeAlias
 import tyro
 from rich.console import Console
 
+from resprobe._async_client import AsyncClient
 from resprobe._client import Client
 from resprobe._pictures.ready import Place
 from resprobe._wire.address import default
@@ -58,10 +59,16 @@ class Connection:
 
     def client(self) -> Client:
         """Creates a client. Raises InvalidRequest if options do not go together or a file cannot be read."""
+        return Client(self.address, tls=self.tls, ca=self.ca, certificate=self._certificate(), token=self._token())
+
+    def async_client(self) -> AsyncClient:
+        """Creates a client inside a coroutine. Raises InvalidRequest as `client` does."""
+        return AsyncClient(self.address, tls=self.tls, ca=self.ca, certificate=self._certificate(), token=self._token())
+
+    def _certificate(self) -> tuple[Path, Path] | None:
         if (self.cert is None) != (self.key is None):
             raise InvalidRequest("--cert and --key go together: expected both or neither")
-        certificate = (self.cert, self.key) if self.cert and self.key else None
-        return Client(self.address, tls=self.tls, ca=self.ca, certificate=certificate, token=self._token())
+        return (self.cert, self.key) if self.cert and self.key else None
 
     def _token(self) -> str | None:
         """Returns the token to send. It is never an option, because every user of a machine sees command lines."""

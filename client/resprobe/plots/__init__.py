@@ -10,7 +10,9 @@ plots.save(figure, "blocks.svg")
 """
 
 from resprobe.plots.comparison import plot_comparison
+from resprobe.plots.depths import plot_depths
 from resprobe.plots.groups import plot_classes, plot_errors
+from resprobe.plots.inspection import TOP, plot_activation, plot_inspection, plot_maps, plot_readouts
 from resprobe.plots.layout import COLOURS
 from resprobe.plots.lesions import plot_lesions
 from resprobe.plots.output import check_path, save
@@ -19,13 +21,19 @@ from resprobe.plots.statistics import plot_cosines, plot_responses
 
 __all__ = [
     "COLOURS",
+    "TOP",
     "check_path",
+    "plot_activation",
     "plot_classes",
     "plot_comparison",
     "plot_cosines",
+    "plot_depths",
     "plot_errors",
+    "plot_inspection",
     "plot_lesions",
+    "plot_maps",
     "plot_ratios",
+    "plot_readouts",
     "plot_responses",
     "save",
 ]

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from resprobe_exporter.commands.options import readout_images
 from resprobe_exporter.commands.precision import SecondModel
 from resprobe_exporter.commands.training_options import TrainingCommand
 from resprobe_exporter.errors import ArchitectureError
@@ -74,8 +75,9 @@ class Build(TrainingCommand):
         second = SecondModel(self.precision, self.dataset, self.data)
         second.check()
         training = self._training()
-        name = self.name or training.architecture.name
-        version = build(training, self.running(), self.repository, name)
+        net = training.architecture
+        readouts = readout_images(self.readouts, self.data, (net.height, net.width, net.channels), self.seed)
+        version = build(training, self.running(), self.repository, self.name or net.name, readouts)
         if version is not None:
             second.finish(version, begin, self.repository, self.json)
 

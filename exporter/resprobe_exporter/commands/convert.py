@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from resprobe_exporter.commands.options import ImportCommand
+from resprobe_exporter.commands.options import ImportCommand, readout_images
 from resprobe_exporter.commands.precision import SecondModel
 from resprobe_exporter.nets.info import Family, Shortcut
 from resprobe_exporter.nets.layout import Activation, Pool, Strides
@@ -81,6 +81,9 @@ class Convert(ImportCommand):
         fields = dataclasses.fields(reading.NetOptions)
         options = reading.NetOptions(**{field.name: getattr(self, field.name) for field in fields})
         net = reading.architecture_of(weights, options)
-        test_set = self.test_set((net.height, net.width, net.channels))
-        version = convert.convert(weights, net, preprocessing, self.labels(), test_set, self.repository, self.name)
+        shape = net.height, net.width, net.channels
+        test_set, readouts = self.test_set(shape), readout_images(self.readouts, self.data, shape)
+        version = convert.convert(
+            weights, net, preprocessing, self.labels(), test_set, self.repository, self.name, readouts
+        )
         second.finish(version, begin, self.repository, self.json)

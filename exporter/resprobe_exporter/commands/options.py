@@ -16,6 +16,7 @@ from resprobe_exporter.quantization.settings import Precision
 if TYPE_CHECKING:
     import torch
 
+    from resprobe_exporter.readouts.images import TrainingImages
     from resprobe_exporter.versions.test_set import LabelledImages
     from resprobe_exporter.versions.writer import NewVersion
 
@@ -35,6 +36,9 @@ class ImportCommand(PreprocessOptions):
     """Data set whose test images accuracy and baseline are measured on. Default: neither is measured."""
     data: Path | None = None
     """Directory of the data set's files. Not used for digits."""
+    readouts: datasets.Name | None = None
+    """Data set on whose training images linear heads are fitted, which read classes off the blocks before the last
+    stage. Its files are in --data. Default: no heads are fitted."""
     precision: Precision | None = None
     """Precision of a second model to write, made of the first: NAME-int8, which needs training images of --dataset to
     calibrate on, or NAME-float16. Default: the float32 model alone."""
@@ -58,6 +62,15 @@ class ImportCommand(PreprocessOptions):
         preprocessing = self.preprocessing()
         cut = None if preprocessing is None else preprocessing.resize_and_crop(*shape[:2])
         return test_set.load(self.dataset, self.data, shape, preprocessing=cut)
+
+
+def readout_images(
+    dataset: datasets.Name | None, data: Path | None, shape: ImageShape, seed: int = 0
+) -> "TrainingImages | None":
+    """Returns training images of this height, width and channels to fit heads on. If None, none were asked for."""
+    from resprobe_exporter.readouts import images
+
+    return None if dataset is None else images.load(dataset, data, shape, seed)
 
 
 def choose_device(name: Device) -> "torch.device":

@@ -2,11 +2,12 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import tyro
 
-from resprobe_exporter.commands.options import ImportCommand
+from resprobe_exporter.commands.options import ImportCommand, readout_images
 from resprobe_exporter.commands.precision import SecondModel
 
 
@@ -57,6 +58,7 @@ class Probe(ImportCommand):
         file = onnx_source.read(self.file, self.size, self.output, scores=preprocessing is not None)
         load = None if self.dataset is None else self.test_set
         quantised = self.precision is not None
-        options = import_onnx.OnnxOptions(preprocessing, self.labels(), self.family, choice, quantised)
+        readouts = None if self.readouts is None else partial(readout_images, self.readouts, self.data)
+        options = import_onnx.OnnxOptions(preprocessing, self.labels(), self.family, choice, quantised, readouts)
         version = import_onnx.import_onnx(file, options, load, self.repository, name)
         second.finish(version, begin, self.repository, self.json)

@@ -60,6 +60,9 @@ class TrainingCommand:
     precision: Precision | None = None
     """Precision of a second model to write, made of the first: NAME-int8, calibrated on training images, or
     NAME-float16. Default: the float32 model alone."""
+    readouts: datasets.Name | None = None
+    """Data set on whose training images linear heads are fitted, which read classes off the blocks before the last
+    stage. Its files are in --data. Default: no heads are fitted."""
     repository: Path = Path("models")
     """Model repository to write to."""
     name: str | None = None

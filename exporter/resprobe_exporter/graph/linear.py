@@ -88,7 +88,7 @@ class Linear:
         self._steps: dict[ir.Value, tuple[ir.Value, ShortcutKind]] = {}
         for node in graph:
             inputs = self.inputs(node)
-            if (inputs and node.op_type not in SIZES) or _has_body(node):
+            if (inputs and node.op_type not in SIZES) or has_body(node):
                 self._computed.update(node.outputs)
                 if (step := self._step(node, inputs)) is not None:
                     self._steps[node.outputs[0]] = step
@@ -178,6 +178,6 @@ def _is_several(value: ir.Value) -> bool:
     return floats and (value.shape is None or any(size != 1 for size in value.shape))
 
 
-def _has_body(node: ir.Node) -> bool:
+def has_body(node: ir.Node) -> bool:
     """Returns whether a node is an If or a Loop, which may read any value of the graph."""
     return any(one.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for one in node.attributes.values())

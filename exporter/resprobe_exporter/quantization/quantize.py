@@ -9,6 +9,7 @@ from resprobe_protos.contract import LOGITS
 
 from resprobe_exporter import progress
 from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.graph.variants import channel_axes
 from resprobe_exporter.quantization.calibration import Calibration
 from resprobe_exporter.quantization.choice import Attempt, Chooser
 from resprobe_exporter.quantization.noise import Noise
@@ -92,12 +93,19 @@ def _candidate(source: Source, settings: Settings, attempt: Attempt, test_set: L
     inputs = check_images(source.image, None if test_set is None else test_set.images)
     graph = Graph(ir.to_proto(attempt.lean).SerializeToString(), "the quantised graph")
     outputs = {LOGITS: graph.run(inputs)[LOGITS]}
-    oracle = OnnxOracle(
-        "the lean graph", source.blocks, inputs, outputs, COARSE, _probe_tolerance(settings, attempt.float_blocks)
-    )
     info, origin = metadata.net_info(description), metadata.origin(description)
     seen = metadata.preprocessing(description)
-    return Candidate(attempt.lean, info, oracle, description.classes, origin, test_set, preprocessing=seen)
+    oracle = OnnxOracle(
+        "the lean graph",
+        source.blocks,
+        channel_axes(info.blocks),
+        inputs,
+        outputs,
+        COARSE,
+        _probe_tolerance(settings, attempt.float_blocks),
+    )
+    heads = metadata.heads(description, source.directory)
+    return Candidate(attempt.lean, info, oracle, description.classes, origin, test_set, preprocessing=seen, heads=heads)
 
 
 def _probe_tolerance(settings: Settings, float_blocks: Sequence[str]) -> float:

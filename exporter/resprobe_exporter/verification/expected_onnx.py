@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
-from resprobe_protos.contract import LEAN, STATISTICS
+from resprobe_protos.contract import LEAN
 
 from resprobe_exporter.graph.quantised import codes
 from resprobe_exporter.graph.residual import find
 from resprobe_exporter.graph.utils import branch_shape
 from resprobe_exporter.verification.cuts import outputs_without_each_block
 from resprobe_exporter.verification.ort import Graph
-from resprobe_exporter.verification.reference import Array, Inputs, Reference
+from resprobe_exporter.verification.reference import Array, Inputs, Norms, Reference, block_statistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +27,7 @@ class OnnxOracle:
     Attributes:
         source: Path of the file, for messages.
         blocks: Names of the residual additions, in the order of the graph.
+        channel_axes: Axis of the channels of each.
         inputs: Inputs of the lean graph, [n, …].
         outputs: Outputs of the file for these inputs, by name.
         tolerance: Maximum relative error of a graph.
@@ -35,6 +36,7 @@ class OnnxOracle:
 
     source: str
     blocks: Sequence[str]
+    channel_axes: Sequence[int]
     inputs: Inputs
     outputs: Mapping[str, npt.NDArray[np.generic]]
     tolerance: float
@@ -45,7 +47,8 @@ class OnnxOracle:
         lean = ir.load(directory / LEAN)
         sizes = [int(np.prod(branch_shape(addition))) for addition in find(lean.graph)]
         outputs = {name: array.astype(np.float64) for name, array in self.outputs.items()}
-        statistics = _statistics(lean, self.inputs, directory)
+        operands = _operands(lean, self.inputs, directory)
+        statistics = block_statistics(operands, len(self.inputs))
         without = outputs_without_each_block(lean, self.inputs[:1], directory)
         return Reference(
             self.source,
@@ -55,36 +58,33 @@ class OnnxOracle:
             outputs,
             statistics,
             without.astype(np.float64),
+            Norms.of(operands, self.channel_axes),
             self.tolerance,
             self.tolerance if self.probe_tolerance is None else self.probe_tolerance,
         )
 
 
-def _statistics(lean: ir.Model, inputs: Inputs, directory: Path) -> Array:
-    """Computes the block statistics [n, L, 4] of branches and shortcuts that the graph returns, of codes if it has any.
+def _operands(lean: ir.Model, inputs: Inputs, directory: Path) -> list[tuple[Array, Array]]:
+    """Computes branch and shortcut of every block, [n, …] in float64, of their codes if they have any.
 
     A DequantizeLinear that has a second reader would change how ONNX Runtime computes.
     """
     tapped = lean.clone()
     additions = list(find(tapped.graph))
     if not additions:
-        return np.zeros((len(inputs), 0, len(STATISTICS)))
+        return []
     operands = {value: codes(value) for one in additions for value in (one.branch, one.shortcut)}
     for value in dict.fromkeys(value if found is None else found.tensor for value, found in operands.items()):
         if not value.is_graph_output():
             tapped.graph.outputs.append(value)
     outputs = _run(tapped, inputs, directory)
     arrays = {
-        value: outputs[str(value.name)] if found is None else found.decode(outputs[str(found.tensor.name)])
+        value: outputs[str(value.name)].astype(np.float64)
+        if found is None
+        else found.decode(outputs[str(found.tensor.name)])
         for value, found in operands.items()
     }
-    return np.stack([_block_statistics(arrays[one.branch], arrays[one.shortcut]) for one in additions], axis=1)
-
-
-def _block_statistics(branch: npt.NDArray[np.generic], shortcut: npt.NDArray[np.generic]) -> Array:
-    f, s = (array.astype(np.float64).reshape(len(array), -1) for array in (branch, shortcut))
-    lengths = np.linalg.norm(f, axis=1), np.linalg.norm(s, axis=1)
-    return np.stack([*lengths, (f * s).sum(axis=1), f.mean(axis=1)], axis=1)
+    return [(arrays[one.branch], arrays[one.shortcut]) for one in additions]
 
 
 def _run(model: ir.Model, inputs: Inputs, directory: Path) -> Mapping[str, npt.NDArray[np.float32]]:

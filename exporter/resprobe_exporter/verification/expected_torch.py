@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from resprobe_protos.contract import LOGITS, STATISTICS
+from resprobe_protos.contract import LOGITS
 from torch import Tensor, nn
 
 from resprobe_exporter.graph.torch_export import Served
 from resprobe_exporter.nets.blocks import Addition
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import ResNet
-from resprobe_exporter.verification.reference import FINE, Array, Reference
+from resprobe_exporter.verification.reference import FINE, Array, Norms, Reference, block_statistics
 
 Images = npt.NDArray[np.uint8]
 Hook = Callable[[nn.Module, tuple[Tensor, Tensor], Tensor], Tensor | None]
@@ -45,27 +45,27 @@ class TorchOracle:
         del directory
         net = copy.deepcopy(self.net).cpu().double().eval()
         served = Served(net, self.preprocessing.mean, self.preprocessing.std)
-        logits, statistics = _tapped(served, self.inputs)
+        logits, operands = _tapped(served, self.inputs)
         without = _cut(served, self.inputs[:1])
         blocks, outputs = net.blocks, {LOGITS: logits}
         names, sizes = [block.name for block in blocks], [block.size for block in blocks]
-        return Reference(self.source, self.inputs, names, sizes, outputs, statistics, without, self.tolerance)
+        norms = Norms.of(operands, [1] * len(names))
+        statistics = block_statistics(operands, len(self.inputs))
+        return Reference(self.source, self.inputs, names, sizes, outputs, statistics, without, norms, self.tolerance)
 
 
 @torch.no_grad()
-def _tapped(served: Served, images: Images) -> tuple[Array, Array]:
-    """Computes logits [n, classes] and block statistics [n, L, 4]."""
-    found: list[Tensor] = []
+def _tapped(served: Served, images: Images) -> tuple[Array, list[tuple[Array, Array]]]:
+    """Computes logits [n, classes], and branch and shortcut of each block, [n, channels, height, width]."""
+    found: list[tuple[Array, Array]] = []
 
     def tap(_module: nn.Module, operands: tuple[Tensor, Tensor], _output: Tensor) -> None:
-        branch, shortcut = (operand.double().flatten(1) for operand in operands)
-        lengths = branch.norm(dim=1), shortcut.norm(dim=1)
-        found.append(torch.stack([*lengths, (branch * shortcut).sum(1), branch.mean(1)], dim=1))
+        branch, shortcut = (operand.double().numpy() for operand in operands)
+        found.append((branch, shortcut))
 
     with _hooked(served, tap):
         logits = served(torch.from_numpy(images))
-    statistics = torch.stack(found, dim=1) if found else torch.zeros(len(images), 0, len(STATISTICS))
-    return logits.double().numpy(), statistics.double().numpy()
+    return logits.double().numpy(), found
 
 
 @torch.no_grad()

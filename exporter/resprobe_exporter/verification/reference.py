@@ -7,11 +7,36 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from resprobe_protos.contract import STATISTICS
 
 Array = npt.NDArray[np.float64]
 Inputs = npt.NDArray[np.generic]
 CHECK_IMAGES = 4  # of noise, and as many of a test set
 FINE = 1e-4  # relative error of float32
+
+
+@dataclass(frozen=True, eq=False)
+class Norms:
+    """Norms of branch and shortcut of every block, in the layout of the outputs `maps` and `channels`.
+
+    Attributes:
+        maps: Over channels, for each block [n, 2, positions].
+        channels: Over positions, for each block [n, 2, channels].
+    """
+
+    maps: Sequence[Array]
+    channels: Sequence[Array]
+
+    @classmethod
+    def of(cls, operands: Sequence[tuple[Array, Array]], channel_axes: Sequence[int]) -> "Norms":
+        """Computes norms of branch and shortcut of each block, [n, …], given the axis of their channels."""
+        maps, channels = [], []
+        for pair, axis in zip(operands, channel_axes, strict=True):
+            rows = [np.moveaxis(one, axis, 1).reshape(len(one), one.shape[axis], -1) for one in pair]
+            squares = np.square(np.stack(rows, axis=1))
+            maps.append(np.sqrt(squares.sum(axis=2)))
+            channels.append(np.sqrt(squares.sum(axis=3)))
+        return cls(maps, channels)
 
 
 @dataclass(frozen=True)
@@ -26,6 +51,7 @@ class Reference:
         outputs: Outputs by name, each [n, …]; the first is the logits of a net.
         statistics: Block statistics [n, L, 4], in the order of the contract.
         without: The first output for the first input without each single block, [L, …].
+        norms: Norms of branches and shortcuts at every position and in every channel.
         tolerance: Maximum relative error of a graph.
         probe_tolerance: Maximum relative error of the probe graph's statistics.
     """
@@ -37,8 +63,21 @@ class Reference:
     outputs: Mapping[str, Array]
     statistics: Array
     without: Array
+    norms: "Norms"
     tolerance: float = FINE
     probe_tolerance: float = FINE
+
+
+def block_statistics(operands: Sequence[tuple[Array, Array]], rows: int) -> Array:
+    """Computes the statistics [rows, L, 4], in the order of the contract, of branch and shortcut of L blocks."""
+    if not operands:
+        return np.zeros((rows, 0, len(STATISTICS)))
+    flat = [tuple(one.astype(np.float64).reshape(rows, -1) for one in pair) for pair in operands]
+    statistics = [
+        np.stack([np.linalg.norm(f, axis=1), np.linalg.norm(s, axis=1), (f * s).sum(axis=1), f.mean(axis=1)], axis=1)
+        for f, s in flat
+    ]
+    return np.stack(statistics, axis=1)
 
 
 class Oracle(Protocol):

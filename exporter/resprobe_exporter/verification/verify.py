@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
-from resprobe_protos.contract import BLOCKS, LEAN, LESION, LESION_PROBE, PROBE, STATISTICS
+from resprobe_protos.contract import BLOCKS, INSPECT, LEAN, LESION, LESION_PROBE, PROBE, STATISTICS
 
 from resprobe_exporter.errors import CheckFailed
+from resprobe_exporter.verification.norms import compare_norms
 from resprobe_exporter.verification.ort import Graph
 from resprobe_exporter.verification.reference import Array, Reference
 
@@ -22,7 +23,7 @@ def check(reference: Reference, directory: Path) -> None:
 
     Each must return the outputs of the reference, and its block statistics where the graph has them. Graphs with a
     block scale must do so with all blocks intact. The lesion graph must return the outputs without each single block,
-    and the lesion graph with statistics what the lesion graph returns for random factors on all blocks.
+    and the other graphs with a block scale what the lesion graph returns for random factors on all blocks.
 
     Args:
         reference: The numbers that are expected.
@@ -36,14 +37,16 @@ def check(reference: Reference, directory: Path) -> None:
     intact = np.ones((len(inputs), len(blocks)), np.float32)
     rows = [f"image {index}" for index in range(len(inputs))]
     first, factored = next(iter(reference.outputs)), []
-    for file in (LEAN, PROBE, LESION, LESION_PROBE) if blocks else (LEAN,):
+    for file in (LEAN, PROBE, LESION, LESION_PROBE, INSPECT) if blocks else (LEAN,):
         _check_onnx(directory / file)
-        graph, scaled = Graph(directory / file), file in (LESION, LESION_PROBE)
+        graph, scaled = Graph(directory / file), file in (LESION, LESION_PROBE, INSPECT)
         outputs = graph.run(inputs, intact if scaled else None)
         for name, expected in reference.outputs.items():
             _compare(outputs[name], expected, f"{name} of {file}", rows, reference)
-        if file in (PROBE, LESION_PROBE):
+        if file in (PROBE, LESION_PROBE, INSPECT):
             _compare_statistics(outputs[BLOCKS].astype(np.float64), reference, file)
+        if file == INSPECT:
+            compare_norms(outputs, reference, file)
         if scaled:
             factored.append(graph.run(inputs[:FACTORS], _factors(len(blocks)))[first])
         if file == LESION:
@@ -53,7 +56,8 @@ def check(reference: Reference, directory: Path) -> None:
     if factored:
         rows = [f"image {index} with random factors" for index in range(FACTORS)]
         expected, against = factored[0].astype(np.float64), replace(reference, source=LESION)
-        _compare(factored[1], expected, f"{first} of {LESION_PROBE}", rows, against)
+        for file, found in zip((LESION_PROBE, INSPECT), factored[1:], strict=True):
+            _compare(found, expected, f"{first} of {file}", rows, against)
 
 
 def _factors(blocks: int) -> npt.NDArray[np.float32]:

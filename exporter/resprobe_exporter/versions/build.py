@@ -14,6 +14,7 @@ from resprobe_protos.contract import DESCRIPTION
 from resprobe_exporter import progress
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.readouts.images import TrainingImages
 from resprobe_exporter.training import distributed, trainer
 from resprobe_exporter.training.data import Data
 from resprobe_exporter.training.recipes import Recipe
@@ -76,7 +77,9 @@ class Running:
         return None if self.checkpoint is None else Checkpoints(self.checkpoint, self.resume)
 
 
-def build(training: Training, running: Running, root: Path, name: str) -> NewVersion | None:
+def build(
+    training: Training, running: Running, root: Path, name: str, readouts: TrainingImages | None = None
+) -> NewVersion | None:
     """Trains a net and writes it as the next version of a model.
 
     Args:
@@ -84,6 +87,7 @@ def build(training: Training, running: Running, root: Path, name: str) -> NewVer
         running: Device, checkpoints and logs.
         root: Model repository.
         name: Name of the model.
+        readouts: Training images to fit heads on, for readouts before the last stage. If None, there are no heads.
 
     Returns:
         The version. If None, this process only helped to train it under torchrun. For a finished run that is resumed
@@ -108,7 +112,7 @@ def build(training: Training, running: Running, root: Path, name: str) -> NewVer
     if world.rank > 0:
         return None
     seconds = time.perf_counter() - begin
-    version = write_version(_candidate(net, training), root, name)
+    version = write_version(_candidate(net, training), root, name, readouts=readouts)
     if checkpoints:
         checkpoints.mark(version.directory)
     return NewVersion(version.description, version.directory, seconds)

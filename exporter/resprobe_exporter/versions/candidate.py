@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from resprobe_exporter.nets.info import NetInfo
 from resprobe_exporter.nets.preprocessing import Preprocessing
+from resprobe_exporter.readouts.fit import Heads
 from resprobe_exporter.verification.reference import Oracle
 from resprobe_exporter.versions.test_set import LabelledImages
 
@@ -42,6 +43,7 @@ class Candidate:
         classes: Labels, in the order of the logits.
         origin: Source of the weights.
         test_set: Images for the accuracy and the baseline. If None, both are left out.
+        heads: Fitted heads that scores are read off blocks with. If empty, only the net's own head reads some.
         hints: What to check if the accuracy is near chance. If empty, such an accuracy is not suspicious.
         preprocessing: What its net was trained to see. If None, it is not known.
     """
@@ -54,3 +56,4 @@ class Candidate:
     test_set: LabelledImages | None = None
     hints: Sequence[str] = ()
     preprocessing: Preprocessing | None = None
+    heads: Heads = field(default_factory=Heads)

@@ -9,6 +9,7 @@ from resprobe_exporter.importing import class_names
 from resprobe_exporter.nets.architecture import Architecture
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import ResNet
+from resprobe_exporter.readouts.images import TrainingImages
 from resprobe_exporter.versions import succession
 from resprobe_exporter.versions.candidate import Candidate, Origin
 from resprobe_exporter.versions.net_candidate import net_candidate
@@ -24,6 +25,7 @@ def convert(
     test_set: LabelledImages | None,
     root: Path,
     name: str | None = None,
+    readouts: TrainingImages | None = None,
 ) -> NewVersion:
     """Writes the weights of a checkpoint as the next version of a model.
 
@@ -35,6 +37,7 @@ def convert(
         test_set: Images for the accuracy and the baseline. If None, both are left out.
         root: Model repository.
         name: Name of the model. If None, that of the net.
+        readouts: Training images to fit heads on, for readouts before the last stage. If None, there are no heads.
 
     Raises:
         CheckpointError: The weights do not fit; nothing is written.
@@ -48,7 +51,8 @@ def convert(
     classes = class_names.choose(names, architecture.classes, str(weights.path), data_set, is_imagenet)
     shape = architecture.height, architecture.width, architecture.channels
     succession.check(root, name, shape, classes)  # before the time is spent
-    return write_version(_candidate(weights, architecture, preprocessing, classes, test_set), root, name)
+    candidate = _candidate(weights, architecture, preprocessing, classes, test_set)
+    return write_version(candidate, root, name, readouts=readouts)
 
 
 def _candidate(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from resprobe._classes import match
 from resprobe._results.statistics import STATISTICS as DERIVED
 from resprobe._results.statistics import BlockStatistics
-from resprobe_protos.contract import BLOCKS, LEAN, LOGITS, PROBE
+from resprobe_protos.contract import BLOCKS, INSPECT, LEAN, LOGITS, PROBE, READOUTS
 
 from resprobe_exporter import progress
 from resprobe_exporter.verification.ort import Graph
@@ -17,6 +17,7 @@ from resprobe_exporter.versions import metadata
 from resprobe_exporter.versions.test_set import LabelledImages
 
 PROBABILITIES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # of the baseline's quantiles
+READOUT_BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,26 @@ def measure(
     branch, shortcut, dot, mean = np.moveaxis(raw, -1, 0)
     blocks = BlockStatistics.derive(names, sizes, branch, shortcut, dot, mean)
     return Measurement(loss, accuracy, len(images), blocks, _pooled_std(branch, mean, sizes))
+
+
+def measure_readouts(directory: Path, model: metadata.Model, test_set: LabelledImages) -> None:
+    """Adds accuracy and loss of the scores that are read off each block to a description.
+
+    Raises:
+        InvalidRequest: The version lacks a class of the images.
+    """
+    graph = Graph(directory / INSPECT)
+    labels = match(test_set.classes, model.classes, "the data set").indices[test_set.labels]
+    found = []
+    for start in range(0, len(labels), READOUT_BATCH):
+        images = test_set.images[start : start + READOUT_BATCH]
+        found.append(graph.run(images, np.ones((len(images), len(model.blocks)), np.float32))[READOUTS])
+    scores = np.concatenate(found).astype(np.float64)
+    for row, block in enumerate(block for block in model.blocks if block.HasField("readout")):
+        measured = block.readout.evaluation
+        measured.dataset, measured.image_count = test_set.name, len(labels)
+        measured.accuracy = float((scores[:, row].argmax(axis=1) == labels).mean())
+        measured.loss = cross_entropy(scores[:, row], labels)
 
 
 def add_measurement(model: metadata.Model, dataset: str, measured: Measurement) -> None:

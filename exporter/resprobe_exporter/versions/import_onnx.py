@@ -12,6 +12,7 @@ from resprobe_exporter.graph import net_info
 from resprobe_exporter.graph.linear import QUANTISING
 from resprobe_exporter.graph.passes.conv_shortcut import PadShortcutToConv
 from resprobe_exporter.graph.passes.insert_identity_norm import UntieQuantised
+from resprobe_exporter.graph.variants import channel_axes
 from resprobe_exporter.importing import class_names, onnx_interface, original_outputs
 from resprobe_exporter.importing.blocks import find_blocks
 from resprobe_exporter.importing.canonical import explained
@@ -19,6 +20,7 @@ from resprobe_exporter.importing.chosen_blocks import Choice
 from resprobe_exporter.importing.onnx_source import OnnxFile
 from resprobe_exporter.nets.info import ImageShape, NetInfo
 from resprobe_exporter.nets.preprocessing import Preprocessing
+from resprobe_exporter.readouts.images import TrainingImages
 from resprobe_exporter.verification.expected_onnx import OnnxOracle
 from resprobe_exporter.verification.reference import FINE, check_images
 from resprobe_exporter.versions.candidate import Candidate, Origin
@@ -41,6 +43,7 @@ class OnnxOptions:
         family: Name of its kind of net.
         blocks: Blocks that are chosen by hand. If None, all residual additions are blocks.
         quantised: Whether it is quantised afterwards, and so must take images.
+        readouts: Reads training images of a shape to fit heads on. If None, there are no heads.
     """
 
     preprocessing: Preprocessing | None = None
@@ -48,6 +51,7 @@ class OnnxOptions:
     family: str = "onnx"
     blocks: Choice | None = None
     quantised: bool = False
+    readouts: Callable[[ImageShape], TrainingImages | None] | None = None
 
 
 def import_onnx(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None, root: Path, name: str) -> NewVersion:
@@ -67,7 +71,12 @@ def import_onnx(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None, 
         InvalidRequest: The test set has classes that the net lacks.
     """
     with explained(file.path):
-        return write_version(_candidate(file, options, load), root, name)
+        candidate = _candidate(file, options, load)
+        image = candidate.info.image
+        if image is None and options.readouts is not None:
+            raise ExporterError("--readouts needs a graph that takes images: give --mean and --std")
+        readouts = None if image is None or options.readouts is None else options.readouts(image)
+        return write_version(candidate, root, name, readouts=readouts)
 
 
 def _candidate(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None) -> Candidate:
@@ -89,7 +98,8 @@ def _candidate(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None) -
     if image is not None:
         outputs = {LOGITS: onnx_interface.return_scores(file, outputs)}
     onnx_interface.declare_outputs(file, outputs)
-    oracle = OnnxOracle(str(file.path), [block.name for block in blocks], inputs, outputs, _tolerance(graph))
+    names, axes = [block.name for block in blocks], channel_axes(blocks)
+    oracle = OnnxOracle(str(file.path), names, axes, inputs, outputs, _tolerance(graph))
     class_count = outputs[LOGITS].shape[1] if image is not None else None
     return Candidate(
         file.canonical,

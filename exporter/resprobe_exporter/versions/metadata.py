@@ -4,16 +4,19 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 from google.protobuf import json_format
 from resprobe_protos import resprobe_pb2 as pb
-from resprobe_protos.contract import DESCRIPTION, STATISTICS, WEIGHTS
+from resprobe_protos.contract import DESCRIPTION, INSPECT, STATISTICS, WEIGHTS
 
 from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.graph.inspection.readouts import own_head, read_heads, readout_blocks
 from resprobe_exporter.graph.net_info import precision
 from resprobe_exporter.graph.residual import ResidualAddition
-from resprobe_exporter.nets.info import BlockInfo, ImageShape, NetInfo, ShortcutKind
+from resprobe_exporter.nets.info import AxisKind, BlockInfo, BranchKind, ImageShape, NetInfo, ShortcutKind
 from resprobe_exporter.nets.preprocessing import Pictures, Preprocessing
+from resprobe_exporter.readouts.fit import Fit, Heads
 from resprobe_exporter.versions.candidate import Candidate, Origin
 from resprobe_exporter.versions.repository import Draft
 
@@ -50,6 +53,7 @@ def describe(candidate: Candidate, draft: Draft, additions: Sequence[ResidualAdd
         model.image.CopyFrom(_image_format(info.image, candidate.preprocessing))
     for block, addition in zip(info.blocks, additions, strict=True):
         model.blocks.append(_block(block, addition))
+    _add_readouts(model, candidate)
     return model
 
 
@@ -64,6 +68,22 @@ def _image_format(image: ImageShape, preprocessing: Preprocessing | None) -> pb.
     if cut is not None:
         described.preprocessing.CopyFrom(pb.Preprocessing(resize=cut.resize, interpolation=cut.interpolation))
     return described
+
+
+def _add_readouts(model: Model, candidate: Candidate) -> None:
+    """Says which blocks scores are read off, and how."""
+    own = own_head(candidate.lean.graph) if candidate.info.blocks else None
+    if own is None:
+        return
+    found = candidate.heads
+    for index in readout_blocks(own, found.heads):
+        readout = model.blocks[index].readout
+        if index in own.blocks:
+            readout.head = pb.READOUT_HEAD_OWN
+            continue
+        readout.head, fit = pb.READOUT_HEAD_FITTED, found.fits[index]
+        readout.fit.dataset, readout.fit.image_count, readout.fit.seed = found.dataset, found.image_count, found.seed
+        readout.fit.inverse_penalty, readout.fit.validation_accuracy = fit.inverse_penalty, fit.validation_accuracy
 
 
 def _provenance(origin: Origin, weights: Path) -> pb.Provenance:
@@ -114,6 +134,7 @@ def net_info(model: Model) -> NetInfo:
             block.stride,
             kinds[block.shortcut],
             block.response_std if block.HasField("response_std") else None,
+            *_made_of(block),
         )
         for block in model.blocks
     ]
@@ -129,6 +150,25 @@ def preprocessing(model: Model) -> Preprocessing:
         found = image.preprocessing
         pictures = Pictures(resize=found.resize, interpolation=found.interpolation)
     return Preprocessing(tuple(image.mean), tuple(image.std), pictures)
+
+
+def _made_of(block: pb.Block) -> tuple[BranchKind, tuple[AxisKind, ...]]:
+    """Returns what a branch is made of, and its axes; of files of versions that did not write them, those of images."""
+    if not block.branch:
+        return "conv", ("channels", "height", "width")
+    branch = pb.BranchKind.Name(block.branch).removeprefix("BRANCH_KIND_").lower()
+    axes = (pb.AxisKind.Name(axis).removeprefix("AXIS_KIND_").lower() for axis in block.axes)
+    return cast(BranchKind, branch), cast(tuple[AxisKind, ...], tuple(axes))
+
+
+def heads(model: Model, directory: Path) -> Heads:
+    """Reads the fitted heads of a version from its inspect.onnx; none if it has none."""
+    readouts = {index: one.readout.fit for index, one in enumerate(model.blocks) if one.readout.HasField("fit")}
+    if not readouts:
+        return Heads()
+    first = next(iter(readouts.values()))
+    fits = {index: Fit(one.inverse_penalty, one.validation_accuracy) for index, one in readouts.items()}
+    return Heads(read_heads(directory / INSPECT), fits, first.dataset, first.image_count, first.seed)
 
 
 def origin(model: Model) -> Origin:

@@ -1,7 +1,7 @@
 """Writes a candidate as the next version of a model: verified, measured, described, and renamed into place."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resprobe_protos.contract import LEAN
@@ -9,6 +9,8 @@ from resprobe_protos.contract import LEAN
 from resprobe_exporter import progress
 from resprobe_exporter.graph.residual import find
 from resprobe_exporter.graph.variants import write_graphs
+from resprobe_exporter.readouts.fit import fit_heads
+from resprobe_exporter.readouts.images import TrainingImages
 from resprobe_exporter.verification.reference import Oracle
 from resprobe_exporter.verification.rows import check_rows
 from resprobe_exporter.verification.verify import check
@@ -33,7 +35,13 @@ class NewVersion:
     training_seconds: float = 0.0
 
 
-def write_version(candidate: Candidate, root: Path, name: str, annotate: Annotate | None = None) -> NewVersion:
+def write_version(
+    candidate: Candidate,
+    root: Path,
+    name: str,
+    annotate: Annotate | None = None,
+    readouts: TrainingImages | None = None,
+) -> NewVersion:
     """Writes the next version of a model.
 
     Args:
@@ -41,6 +49,7 @@ def write_version(candidate: Candidate, root: Path, name: str, annotate: Annotat
         root: Model repository.
         name: Name of the model.
         annotate: Adds to the description what the candidate does not say. If None, nothing is added.
+        readouts: Training images to fit the candidate's heads on. If None, it keeps those that it has.
 
     Raises:
         CheckFailed: The graphs do not compute what the oracle says; nothing is left behind.
@@ -50,9 +59,12 @@ def write_version(candidate: Candidate, root: Path, name: str, annotate: Annotat
     image, classes, test_set = candidate.info.image, candidate.classes, candidate.test_set
     succession.check(root, name, image, classes)
     _say_pictures(candidate)
+    if readouts is not None:
+        heads = fit_heads(candidate.lean, candidate.info.blocks, classes, readouts)
+        candidate = replace(candidate, heads=heads)
     with repository.new_version(root, name) as draft:
         progress.say(f"writing {len(candidate.info.blocks)} blocks")
-        write_graphs(candidate.lean, draft.directory, residual=bool(candidate.info.blocks))
+        write_graphs(candidate.lean, draft.directory, candidate.info.blocks, candidate.heads.heads)
         progress.say(f"comparing with {candidate.oracle.source}")
         _verify(candidate.oracle, draft.directory)
         description = metadata.describe(candidate, draft, list(find(candidate.lean.graph)))
@@ -60,6 +72,8 @@ def write_version(candidate: Candidate, root: Path, name: str, annotate: Annotat
             progress.say(f"measuring on {test_set.name}")
             measured = evaluation.measure_version(draft.directory, description, test_set)
             evaluation.add_measurement(description, test_set.name, measured)
+            if candidate.heads.heads:
+                evaluation.measure_readouts(draft.directory, description, test_set)
         if annotate is not None:
             annotate(description, draft.directory)
         metadata.write(description, draft.directory)

@@ -1,13 +1,14 @@
 """Description of a version: model.json, and for a version without one what its graphs show."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from google.protobuf import json_format
 from resprobe._pictures.resize_and_crop import ResizeAndCrop
 from resprobe_protos import resprobe_pb2 as pb
-from resprobe_protos.contract import DESCRIPTION, LEAN
+from resprobe_protos.contract import BLOCKS, CAM, CHANNELS, DESCRIPTION, LEAN, LOGITS, MAPS, READOUTS
 
 from resprobe_server.images.format import Format
 from resprobe_server.models.repository import Found
@@ -69,6 +70,21 @@ def images(model: pb.Model, declared: Format | None) -> Format | None:
     except ValueError as error:
         raise InvalidDescription(f"{DESCRIPTION} says image.preprocessing.{error}") from error
     return replace(declared, preprocessing=found)
+
+
+def shapes(model: pb.Model, classes: int | None) -> Mapping[str, Sequence[int]]:
+    """Returns the sizes of outputs by the description, but for the first. If classes is None, it has no scores."""
+    blocks, scores = model.blocks, () if classes is None else (classes,)
+    shapes: dict[str, Sequence[int]] = {
+        LOGITS: scores,
+        BLOCKS: (len(blocks), len(model.statistics)),
+        MAPS: (2, sum(block.height * block.width for block in blocks)),
+        CHANNELS: (2, sum(block.channels for block in blocks)),
+        READOUTS: (sum(block.HasField("readout") for block in blocks), *scores),
+    }
+    if blocks:
+        shapes[CAM] = (*scores, blocks[-1].height, blocks[-1].width)
+    return {name: shape for name, shape in shapes.items() if scores or name not in (LOGITS, READOUTS, CAM)}
 
 
 def digest(model: pb.Model) -> str:

@@ -5,17 +5,17 @@ import time
 from collections.abc import Mapping, Sequence
 
 from resprobe_protos import resprobe_pb2 as pb
-from resprobe_protos.contract import BLOCKS, BRANCH_L2, LEAN, LESION, PROBE, SHORTCUT_L2
+from resprobe_protos.contract import BLOCKS, BRANCH_L2, INSPECT, LEAN, LESION, PROBE, SHORTCUT_L2
 
 from resprobe_server.config import Config
 from resprobe_server.execution.adapters import Padded, Whole
 from resprobe_server.execution.graph import Graph, Tensor
 from resprobe_server.execution.providers import CPU, batch_sizes, choose, padded_sizes
 from resprobe_server.execution.session import Session
-from resprobe_server.models import description
+from resprobe_server.models import description, views
 from resprobe_server.models.ratio_sampler import Ratios, Sampler, Watched
 from resprobe_server.models.repository import Found
-from resprobe_server.models.version import GRAPHS, Times, Version
+from resprobe_server.models.version import GRAPHS, INSPECTED, Times, Version
 from resprobe_server.scheduling.batcher import Batcher, BatchOptions
 from resprobe_server.scheduling.worker import Device
 from resprobe_server.validation import declarations, digests, independence, trial, triton_config
@@ -53,7 +53,7 @@ class Loader:
         classes = 0 if findings.scores is None else findings.scores.shape[1]
         model = description.complete(read, found, None if findings.unclassified else findings.images, classes)
         named = len(model.classes) if model.classes or not findings.unclassified else None
-        trial.check(findings.trials, named, (len(model.blocks), len(model.statistics)), findings.batched)
+        trial.check(findings.trials, description.shapes(model, named), findings.batched)
         times = {file: Times(seconds[file], trial.seconds) for file, trial in findings.trials.items()}
         return self._assemble(found, model, sessions, findings, times)
 
@@ -85,13 +85,14 @@ class Loader:
         self, found: Found, model: pb.Model, sessions: Sessions, findings: Findings, times: Mapping[str, Times]
     ) -> Version:
         provider, lean = self._provider.name, sessions[LEAN]
-        blocks, scales = PROBE in sessions, LESION in sessions
+        blocks, scales, inspected = PROBE in sessions, LESION in sessions, _inspected(sessions)
         model.serving.CopyFrom(
             pb.Serving(
                 provider=provider,
                 has_blocks=blocks,
                 has_block_scale=scales,
                 max_batch=findings.max_batch,
+                views=views.answered([*([BLOCKS] if blocks else []), *inspected]),
                 digest=description.digest(model),
             )
         )
@@ -108,6 +109,7 @@ class Loader:
             batched=findings.batched,
             batchers=batchers,
             times=times,
+            inspected=inspected,
             ratios=ratios,
             notes=tuple(findings.notes),
         )
@@ -144,6 +146,12 @@ class Loader:
             uniform=all(None not in tensor.shape[1:] for tensor in session.inputs),
         )
         return self._device.batcher(graph, options)
+
+
+def _inspected(sessions: Sessions) -> dict[str, Tensor]:
+    """Returns the outputs that inspect.onnx alone has, by name; none if there is no such graph."""
+    outputs = sessions[INSPECT].outputs if INSPECT in sessions else ()
+    return {tensor.name: tensor for tensor in outputs if tensor.name in INSPECTED}
 
 
 def _tensors(tensors: Sequence[Tensor], batched: bool) -> dict[str, Tensor]:

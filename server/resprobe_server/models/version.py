@@ -1,14 +1,26 @@
 """One loaded version of a model, and which requests it can answer."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from resprobe_protos import resprobe_pb2 as pb
-from resprobe_protos.contract import BLOCK_SCALE, LEAN, LESION, LESION_PROBE, PROBE
+from resprobe_protos.contract import (
+    BLOCK_SCALE,
+    BLOCKS,
+    CAM,
+    CHANNELS,
+    INSPECT,
+    LEAN,
+    LESION,
+    LESION_PROBE,
+    MAPS,
+    PROBE,
+    READOUTS,
+)
 
 from resprobe_server.errors import NotSupported
 from resprobe_server.execution.dtypes import BY_ONNX
@@ -18,7 +30,13 @@ from resprobe_server.models.ratio_sampler import Ratios
 from resprobe_server.scheduling.batcher import Batcher
 
 LESION_SUFFIX = ".lesion"
-GRAPHS = {LEAN: "lean", PROBE: "probe", LESION: "lesion", LESION_PROBE: "lesion_probe"}  # file to name
+# File to name.
+GRAPHS = {LEAN: "lean", PROBE: "probe", LESION: "lesion", LESION_PROBE: "lesion_probe", INSPECT: "inspect"}
+INSPECTED = (MAPS, CHANNELS, READOUTS, CAM)  # outputs of inspect.onnx alone
+WHY_ABSENT = {
+    READOUTS: "has no readouts: its scores are not computed of its last block alone",
+    CAM: "has no class activation maps: it does not end in a mean over positions and a linear layer",
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +86,7 @@ class Version:
         batched: Whether the first axis of its tensors is a batch. If not, a row of a batcher is a whole request.
         batchers: Batchers of its graphs, by file; there is always one of model.onnx.
         times: Seconds of the start of each graph, by file.
+        inspected: Outputs that inspect.onnx alone has, by name; none if there is no such graph.
         ratios: Ratios of its blocks, sampled from its requests. If None, they are not sampled.
         notes: What its operator should know.
     """
@@ -82,6 +101,7 @@ class Version:
     batched: bool
     batchers: Mapping[str, Batcher]
     times: Mapping[str, Times]
+    inspected: Mapping[str, Tensor]
     ratios: Ratios | None
     notes: tuple[str, ...] = ()
 
@@ -134,15 +154,17 @@ class Version:
             return None
         return Row(tensor.name, datatype.name, datatype.dtype, sizes, math.prod(sizes) * datatype.dtype.itemsize)
 
-    def batcher(self, with_blocks: bool, with_scale: bool) -> Batcher:
+    def batcher(self, analyses: Collection[str], with_scale: bool) -> Batcher:
         """Returns the batcher of the graph that answers a request. Raises NotSupported if there is none.
 
         Args:
-            with_blocks: Whether the request asks for block statistics.
+            analyses: Names of the outputs that the request asks for beside those of the lean graph.
             with_scale: Whether the request has a block scale.
         """
+        if asked := [name for name in INSPECTED if name in analyses]:
+            return self._inspecting(asked)
         files = (LESION, LESION_PROBE) if with_scale else (LEAN, PROBE)
-        file = files[with_blocks]
+        file = files[BLOCKS in analyses]
         found = self.batchers.get(file)
         if found is None:
             lacks, hint = (
@@ -150,11 +172,28 @@ class Version:
                 if with_scale
                 else ("has no block statistics", "ask without them")
             )
-            missing = LESION_PROBE if self.is_lesioned else file
-            residual = self.description.blocks or not self.description.depth
-            why = f"it comes without {missing}" if residual else "it has no residual blocks"
-            raise NotSupported(f"model {self.description.name} {lacks}: {why}; {hint}")
+            raise self._lacks(lacks, LESION_PROBE if self.is_lesioned else file, hint)
         return found
+
+    def _inspecting(self, asked: Sequence[str]) -> Batcher:
+        """Returns the batcher of inspect.onnx. Raises NotSupported if it lacks what is asked for."""
+        found = self.batchers.get(INSPECT)
+        if found is None:
+            raise self._lacks(f"cannot return {', '.join(asked)}", INSPECT, "ask without them")
+        for name in asked:
+            if name not in self.inspected:
+                raise NotSupported(f"model {self.description.name} {WHY_ABSENT[name]}; ask without them")
+        return found
+
+    def _lacks(self, lacks: str, file: str, hint: str) -> NotSupported:
+        residual = self.description.blocks or not self.description.depth
+        why = f"it comes without {file}" if residual else "it has no residual blocks"
+        return NotSupported(f"model {self.description.name} {lacks}: {why}; {hint}")
+
+    def row_values(self, analyses: Collection[str]) -> int:
+        """Returns how many numbers inspect.onnx returns for a row, of the outputs that are asked for."""
+        shapes = [self.inspected[name].shape[1:] for name in INSPECTED if name in analyses]
+        return sum(math.prod(size or 1 for size in shape) for shape in shapes)
 
     @property
     def is_lesioned(self) -> bool:
@@ -173,7 +212,7 @@ class Version:
         description.CopyFrom(self.description)
         description.name += LESION_SUFFIX
         scale = Tensor(BLOCK_SCALE, "tensor(float)", (None, len(description.blocks)))
-        lesions = {LEAN: LESION, PROBE: LESION_PROBE}
+        lesions = {LEAN: LESION, PROBE: LESION_PROBE, INSPECT: INSPECT}
         batchers = {file: self.batchers[lesion] for file, lesion in lesions.items() if lesion in self.batchers}
         inputs = {**self.inputs, BLOCK_SCALE: scale}
         return replace(self, description=description, inputs=inputs, batchers=batchers, ratios=None)

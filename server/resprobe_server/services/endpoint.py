@@ -36,6 +36,10 @@ class Plan(Protocol):
         """Batcher of the graph that answers the request."""
 
     @property
+    def row_bytes(self) -> int:
+        """Bytes of the response for each image that count as held while the request waits; 0 for a small response."""
+
+    @property
     def is_slow(self) -> bool:
         """Whether the response needs so much work that it is made on a thread of its own."""
 
@@ -130,7 +134,7 @@ class Endpoint:
         plan, inputs = request.plan, request.inputs
         if inputs is None or plan.is_slow or self._tracer.follows_tasks:
             return request
-        plan.batcher.add(inputs, request.deadline, call.reply(plan.serialize))
+        plan.batcher.add(inputs, request.deadline, call.reply(plan.serialize), _response_bytes(plan, inputs))
         return None
 
     async def answer(self, request: Prepared | Refused, context: CallContext) -> bytes:
@@ -155,5 +159,10 @@ async def _run(request: Prepared) -> bytes:
     if inputs is None:
         inputs = await plan.read(request.message, request.deadline)
         size = 0 if request.message is None else request.message.ByteSize()
+    size += _response_bytes(plan, inputs)
     outcome = await plan.batcher.submit(inputs, request.deadline, size)
     return await asyncio.to_thread(plan.serialize, outcome) if plan.is_slow else plan.serialize(outcome)
+
+
+def _response_bytes(plan: Plan, inputs: Arrays) -> int:
+    return plan.row_bytes and plan.row_bytes * len(next(iter(inputs.values())))

@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 from resprobe_server.errors import InvalidRequest
 
+MIB = 1 << 20
+
 
 def check_images(count: int, maximum: int) -> None:
     """Raises InvalidRequest for a request of more than `maximum` images."""
@@ -37,6 +39,27 @@ def read_scale(values: Sequence[float], images: int, blocks: int) -> npt.NDArray
     scale = np.array(values, np.float32)
     check_finite(scale, "block_scale")
     return np.tile(scale, (images, 1)) if len(scale) == blocks else scale.reshape(images, blocks)
+
+
+def intact(images: int, blocks: int) -> npt.NDArray[np.float32]:
+    """Returns the block scale of images whose blocks are left as they are: float32 [images, blocks]."""
+    return np.ones((images, blocks), np.float32)
+
+
+def check_response(images: int, row_bytes: int, maximum: int) -> None:
+    """Raises InvalidRequest if the response would have more than `maximum` bytes.
+
+    Args:
+        images: Number of images.
+        row_bytes: Bytes of the response for each of them.
+        maximum: Maximum bytes.
+    """
+    if images * row_bytes > maximum:
+        raise InvalidRequest(
+            f"the response would have {images * row_bytes / MIB:.1f} MiB, more than the {maximum / MIB:g} that are "
+            f"allowed; send at most {maximum // row_bytes} images at a time, or ask for less",
+            "images",
+        )
 
 
 def check_finite(values: npt.NDArray[np.generic], name: str) -> None:

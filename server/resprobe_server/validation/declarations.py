@@ -4,7 +4,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from resprobe_protos import resprobe_pb2 as pb
-from resprobe_protos.contract import BLOCK_SCALE, BLOCKS, DESCRIPTION, IMAGE, LEAN, LESION, LESION_PROBE, LOGITS, PROBE
+from resprobe_protos.contract import (
+    BLOCK_SCALE,
+    BLOCKS,
+    CHANNELS,
+    DESCRIPTION,
+    IMAGE,
+    INSPECT,
+    LEAN,
+    LESION,
+    LESION_PROBE,
+    LOGITS,
+    MAPS,
+    PROBE,
+)
 
 from resprobe_server.execution.dtypes import BY_ONNX
 from resprobe_server.execution.graph import Tensor
@@ -12,9 +25,10 @@ from resprobe_server.execution.session import Session
 from resprobe_server.images.format import Format
 from resprobe_server.validation.trial import CheckFailed
 
-CHANNELS = 1, 3
+GREY_OR_RGB = 1, 3
 MATRIX = 2  # axes
 SCALES = "tensor(float)"
+RETURNED = {PROBE: (BLOCKS,), LESION_PROBE: (BLOCKS,), INSPECT: (BLOCKS, MAPS, CHANNELS)}
 
 
 def declared_images(session: Session) -> Format | None:
@@ -26,7 +40,7 @@ def declared_images(session: Session) -> Format | None:
     if len(images) != 1 or images[0].name != IMAGE or images[0].dtype != "tensor(uint8)":
         return None
     match images[0].shape:
-        case (_, int(height), int(width), int(channels)) if height and width and channels in CHANNELS:
+        case (_, int(height), int(width), int(channels)) if height and width and channels in GREY_OR_RGB:
             return Format(height, width, channels)
     return None
 
@@ -82,7 +96,7 @@ def _check_inputs(file: str, lean: Session, other: Session) -> None:
     """Raises CheckFailed unless a graph has the inputs of the lean graph, and block scales if it is for lesions."""
     expected = {tensor.name: _known(tensor) for tensor in lean.inputs}
     found = {tensor.name: _known(tensor) for tensor in other.inputs}
-    scales = found.pop(BLOCK_SCALE, None) if file in (LESION, LESION_PROBE) else (SCALES,)
+    scales = found.pop(BLOCK_SCALE, None) if file in (LESION, LESION_PROBE, INSPECT) else (SCALES,)
     if scales is None:
         raise CheckFailed(f"{file} takes no input {BLOCK_SCALE}")
     if scales[0] != SCALES:
@@ -100,11 +114,12 @@ def _check_blocks(model: pb.Model, file: str, session: Session) -> None:
     for what, names in (("block", (block.name for block in model.blocks)), ("statistic", model.statistics)):
         if (name := _repeated(names)) is not None:
             raise CheckFailed(f"{DESCRIPTION} names the {what} {name!r} twice")
-    if file in (PROBE, LESION_PROBE):
+    if file in RETURNED:
         if not model.statistics:
             raise CheckFailed(f"{file} is there, but {DESCRIPTION} names no statistics; expected one name for each")
-        if not any(output.name == BLOCKS for output in session.outputs):
-            raise CheckFailed(f"{file} returns no output {BLOCKS}")
+        returned = [output.name for output in session.outputs]
+        if missing := [name for name in RETURNED[file] if name not in returned]:
+            raise CheckFailed(f"{file} returns no output {missing[0]}")
     for tensor in session.inputs:
         if tensor.name == BLOCK_SCALE and tensor.shape[1:] not in ((None,), (len(model.blocks),)):
             sizes = ", ".join("n" if size is None else str(size) for size in tensor.shape)

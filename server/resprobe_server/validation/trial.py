@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeAlias
 
 import numpy as np
-from resprobe_protos.contract import BLOCKS, LOGITS
+from resprobe_protos.contract import LOGITS
 
 from resprobe_server.execution.graph import Arrays
 from resprobe_server.execution.session import Session
@@ -69,13 +69,12 @@ def run_recorded(session: Session, batch_sizes: Sequence[int], sample: Sample, c
         return run(session, batch_sizes, sample, call)
 
 
-def check(trials: Mapping[str, Trial], classes: int | None, blocks: tuple[int, int], batched: bool) -> None:
+def check(trials: Mapping[str, Trial], shapes: Mapping[str, Sequence[int]], batched: bool) -> None:
     """Checks that the outputs fit the description, and that all graphs return the same.
 
     Args:
         trials: Trials by the graph's file, on the same inputs; the first is that of the lean graph.
-        classes: Number of classes that the description names. If None, the version does not classify.
-        blocks: Number of blocks and of statistics that the description names.
+        shapes: Sizes that outputs have by the description, but for the first; outputs that are missing may have any.
         batched: Whether the first axis of the outputs is that of the inputs.
 
     Raises:
@@ -84,9 +83,9 @@ def check(trials: Mapping[str, Trial], classes: int | None, blocks: tuple[int, i
     lean, *others = trials
     for file, trial in trials.items():
         rows = max(trial.seconds, default=0)
-        for name, sizes in ((LOGITS, None if classes is None else (classes,)), (BLOCKS, blocks)):
+        for name, sizes in shapes.items():
             values = trial.outputs.get(name)
-            if values is None or sizes is None:
+            if values is None:
                 continue
             shape = (rows if batched else len(values), *sizes)
             if values.shape != shape:

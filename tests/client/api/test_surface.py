@@ -27,7 +27,7 @@ def test_the_public_surface_is_what_is_documented() -> None:
     }
     for name in ("Client", "AsyncClient"):
         methods = {one for one in vars(getattr(resprobe, name)) if not one.startswith("_")}
-        assert methods == {"close", "models", "model", "classify", "stream", "lesions", "health"}
+        assert methods == {"close", "models", "model", "classify", "stream", "lesions", "health", "counters"}
     assert resprobe.analysis is sys.modules["resprobe.analysis"]
     assert not hasattr(resprobe, "no_such_name")
 

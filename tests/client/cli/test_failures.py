@@ -90,4 +90,4 @@ def test_a_missing_extra_is_named(
     with pytest.raises(SystemExit) as stop:
         app.main("prog", "", (Broken,), [])
     assert stop.value.code == 1
-    assert capsys.readouterr().err == f"prog: this needs the package {module}.part: pip install 'resprobe[{extra}]'\n"
+    assert capsys.readouterr().err == f"prog: this needs the package {module}: pip install 'resprobe[{extra}]'\n"

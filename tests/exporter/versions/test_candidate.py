@@ -25,7 +25,7 @@ def candidate(repository: Path) -> Candidate:
     blocks = describe_blocks(lean.graph, list(find(lean.graph)))
     images = check_images((8, 8, 1), None)
     outputs = Graph(directory / "model.onnx").run(images)
-    oracle = OnnxOracle("digits 1", [block.name for block in blocks], images, outputs, FINE)
+    oracle = OnnxOracle("digits 1", [block.name for block in blocks], [1] * len(blocks), images, outputs, FINE)
     info = NetInfo(source.family, source.depth, source.parameter_count, (8, 8, 1), blocks)
     return Candidate(lean, info, oracle, source.classes, Origin("digits 1"))
 

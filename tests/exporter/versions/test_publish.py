@@ -25,7 +25,7 @@ from resprobe_exporter.versions.evaluation import measure
 
 from tests.support.nets import publish_net, small_net
 
-GRAPHS = ("model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx")
+GRAPHS = ("model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx", "inspect.onnx")
 
 
 def test_a_version_holds_all_graphs_and_its_weights_once(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_the_self_test_runs_every_graph(repository: Path) -> None:
     code, out, _ = self_test(str(repository), "--max-batch", "4", "--json")
     rows = json.loads(out)
     assert code == 0
-    residual = "model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx"
+    residual = "model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx", "inspect.onnx"
     expected = [(model, version, graph) for model, version in RESIDUAL for graph in residual]
     assert [(row["model"], row["version"], row["graph"]) for row in rows] == [*expected, ("plain", 1, "model.onnx")]
     for row in rows:
@@ -215,6 +215,7 @@ def test_the_self_test_names_what_does_not_load(repository: Path, tmp_path: Path
         ["digits", "1", "probe.onnx"],
         ["digits", "1", "lesion.onnx"],
         ["digits", "1", "lesion_probe.onnx"],
+        ["digits", "1", "inspect.onnx"],
         ["digits", "2", "failed"],
     ]
 

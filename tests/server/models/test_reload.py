@@ -178,7 +178,7 @@ def test_every_graph_runs_before_the_version_serves(repository: Path) -> None:
     async def drive() -> None:
         async with table(repository) as (models, _):
             times = models.table.get("digits", "").times
-            assert list(times) == ["model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx"]
+            assert list(times) == ["model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx", "inspect.onnx"]
             assert all(list(one.runs) == [1, 4] for one in times.values())
 
     asyncio.run(drive())

@@ -32,7 +32,7 @@ def edit(**changes: Any) -> Callable[[Path], None]:
 
 
 def grow(directory: Path) -> None:
-    for name in ("model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx"):
+    for name in ("model.onnx", "probe.onnx", "lesion.onnx", "lesion_probe.onnx", "inspect.onnx"):
         path = directory / name
         path.write_bytes(path.read_bytes() + b"\xc2\x3e\x01x")  # a field that no reader of ONNX knows
 
@@ -43,7 +43,7 @@ def undescribed(directory: Path) -> None:
 
 UNFIT: dict[str, tuple[Callable[[Path], None], str]] = {
     "shuffled weights": (shuffle, "weights.bin is not the file that was published: its SHA-256 begins with"),
-    "another graph": (grow, "lesion.onnx is not the file that was published"),
+    "another graph": (grow, "inspect.onnx is not the file that was published"),
     "no classes": (edit(classes=[]), "model.onnx returns logits [32, 10]; its description says [32, 0]"),
     "too few classes": (edit(classes=["a", "b"]), "its description says [32, 2]"),
     "no statistics": (edit(statistics=[]), "probe.onnx is there, but model.json names no statistics"),

@@ -104,7 +104,8 @@ def nested(version: Path) -> None:
         (garbage, "model.onnx is not the file that was published"),  # before it is opened
         (
             unpublished,
-            "lesion.onnx is not among the graphs that were published: lesion_probe.onnx, model.onnx, probe.onnx",
+            "lesion.onnx is not among the graphs that were published: inspect.onnx, lesion_probe.onnx, model.onnx, "
+            "probe.onnx",
         ),
         (
             lambda version: (version / "weights.bin").unlink(),

@@ -3,6 +3,9 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
 
 from resprobe import _files
 from resprobe._client import Client
@@ -15,6 +18,9 @@ from resprobe.cli.options import Files, Preprocessed, console, print_notes
 from resprobe.cli.source import Source
 from resprobe.datasets import Dataset
 from resprobe.errors import InvalidRequest, StatisticsUnavailable
+
+if TYPE_CHECKING:
+    from resprobe.analysis.arrow import More
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,16 @@ class Blocks(Source, Preprocessed):
       resprobe blocks --dataset digits
       resprobe blocks --dataset cifar10 --data ~/cifar --limit 1000 --plot blocks.png
       resprobe blocks --dataset cifar10 --data ~/cifar --out stats.parquet
+      resprobe blocks --dataset cifar10 --data ~/cifar --out stats.parquet --with depth,influence
     """
 
     images: Files = ()
     """Picture files to ask about; - reads one picture from standard input. Give either files or --dataset."""
     out: Path | None = None
     """Parquet file to write, with one row for each image of --dataset."""
+    more: Annotated[str, tyro.conf.arg(name="with", metavar="depth,influence")] = ""
+    """Columns to add to --out: depth, the block from which on the answer stays, and influence, 1 − cos(s, s + F) of
+    each block. For both: depth,influence."""
     plot: Path | None = None
     """File to draw the ratio of every block to, .svg or .png."""
 
@@ -53,11 +63,22 @@ class Blocks(Source, Preprocessed):
             raise InvalidRequest("expected either picture files or --dataset; see resprobe blocks --help")
         if self.dataset is None and self.out is not None:
             raise InvalidRequest("--out needs --dataset; for picture files use --json")
+        if self._more() and self.out is None:
+            raise InvalidRequest("--with adds columns to --out: give both")
         _files.check(self.out)
         if self.plot is not None:
             from resprobe import plots
 
             plots.check_path(self.plot)
+
+    def _more(self) -> "list[More]":
+        """Returns the columns of --with. Raises InvalidRequest if there is no such column."""
+        found: list[More] = []
+        for name in self.more.split(",") if self.more else ():
+            if name not in ("depth", "influence"):
+                raise InvalidRequest(f"--with {self.more}: expected depth, influence, or depth,influence")
+            found.append("depth" if name == "depth" else "influence")
+        return found
 
     def _ask_files(self, client: Client) -> None:
         answers = pictures.ask(
@@ -81,14 +102,15 @@ class Blocks(Source, Preprocessed):
     def _ask_dataset(self, client: Client, dataset: Dataset) -> None:
         model = client.model(self.model, self.version)
         begin = time.perf_counter()
-        frame = sweep(client, dataset, model, progress=True, resize=self.resize)
+        more = self._more()
+        frame = sweep(client, dataset, model, progress=True, resize=self.resize, readouts="depth" in more)
         seconds = time.perf_counter() - begin
         try:
             self._draw(frame.blocks, model, f"{len(dataset):,} images of {dataset.name}")
             if self.out is not None:
                 from resprobe.analysis import arrow
 
-                arrow.write(frame, self.out)
+                arrow.write(frame, self.out, more)
         finally:
             if self.json:
                 self.show(tables.frame_json(frame, seconds))

@@ -5,21 +5,24 @@ from collections.abc import Mapping
 
 from google.rpc import status_pb2
 from resprobe_protos import open_inference_pb2 as pb
-from resprobe_protos.contract import BLOCKS
+from resprobe_protos.contract import BLOCK_SCALE, BLOCKS
 
 from resprobe_server.errors import InvalidRequest
 from resprobe_server.execution.graph import Arrays
 from resprobe_server.models.table import Table
-from resprobe_server.models.version import Version
+from resprobe_server.models.version import INSPECTED, Version
 from resprobe_server.principal import require
 from resprobe_server.rpc.context import CallContext, RequestContext
 from resprobe_server.rpc.status import deadline_of
 from resprobe_server.services.endpoint import Prepared
+from resprobe_server.services.fields import check_response, intact
 from resprobe_server.services.open_inference import served_models
 from resprobe_server.services.open_inference.inputs import InputReader
 from resprobe_server.services.open_inference.response import Outputs, ResponseWriter, Wrap, unwrapped
 from resprobe_server.services.request_cache import RequestCache
 
+ANALYSES = (BLOCKS, *INSPECTED)
+VALUE_BYTES = 4
 SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
 Parameters = Mapping[str, pb.InferParameter]
 
@@ -31,13 +34,28 @@ class InferPlan:
         identifier: Id of the request.
         version: Version that the request names.
         batcher: Batcher of the graph that answers it.
+        row_bytes: Bytes of what inspect.onnx returns for a row; 0 if another graph answers.
         is_slow: Whether it asks for best classes as text, which are made on a thread of its own.
         serialize: Serializes the response from the outcome.
     """
 
-    __slots__ = ("_analyses", "_reader", "_timeout", "batcher", "identifier", "is_slow", "serialize", "version")
+    __slots__ = (
+        "_analyses",
+        "_max_bytes",
+        "_reader",
+        "_scales",
+        "_timeout",
+        "batcher",
+        "identifier",
+        "is_slow",
+        "row_bytes",
+        "serialize",
+        "version",
+    )
 
-    def __init__(self, request: pb.ModelInferRequest, version: Version, reader: InputReader, wrap: Wrap) -> None:
+    def __init__(
+        self, request: pb.ModelInferRequest, version: Version, reader: InputReader, wrap: Wrap, max_bytes: int
+    ) -> None:
         """Plans a request.
 
         Args:
@@ -45,16 +63,20 @@ class InferPlan:
             version: Version that the request names.
             reader: Reads its inputs.
             wrap: Makes the message that is sent from a response.
+            max_bytes: Maximum bytes of a response.
 
         Raises:
             InvalidRequest: The outputs or the parameters are wrong.
             NotSupported: The version has no graph that answers the request.
         """
-        outputs, with_blocks = read_outputs(request, version)
-        self._timeout, self._reader = timeout_of(request.parameters), reader
-        self._analyses = with_blocks or version.is_lesioned
+        outputs, analyses = read_outputs(request, version)
+        self._timeout, self._reader, self._max_bytes = timeout_of(request.parameters), reader, max_bytes
+        self._analyses = bool(analyses) or version.is_lesioned
         self.identifier, self.version = request.id, version
-        self.batcher = version.batcher(with_blocks, with_scale=False)
+        self.batcher = version.batcher(analyses, with_scale=False)
+        inspects = not analyses.isdisjoint(INSPECTED)
+        self._scales = inspects and not version.is_lesioned
+        self.row_bytes = VALUE_BYTES * version.row_values(analyses) if inspects else 0
         self.is_slow = any(count for _, count in outputs)
         self.serialize = ResponseWriter(request.id, version, outputs, wrap).serialize
 
@@ -73,22 +95,37 @@ class InferPlan:
         return deadline if self._timeout is None else min(deadline, time.monotonic() + self._timeout)
 
     async def read(self, message: pb.ModelInferRequest, deadline: float) -> Arrays:
-        """Converts or decodes the inputs of a request."""
-        return await self._reader.read(message, self.version, deadline)
+        """Converts or decodes the inputs of a request. Raises InvalidRequest as `complete` does."""
+        return self.complete(await self._reader.read(message, self.version, deadline))
+
+    def complete(self, inputs: Arrays) -> Arrays:
+        """Adds the block scale that inspect.onnx needs, if the request has none: every block is intact.
+
+        Raises:
+            InvalidRequest: The response would be too large.
+        """
+        if not self.row_bytes:
+            return inputs
+        rows = len(next(iter(inputs.values())))
+        check_response(rows, self.row_bytes, self._max_bytes)
+        if not self._scales:
+            return inputs
+        return {**inputs, BLOCK_SCALE: intact(rows, len(self.version.description.blocks))}
 
 
 class InferPlanner:
     """Plans ModelInferRequests. Requests that differ from an earlier one in the values of their tensor share a plan."""
 
-    def __init__(self, table: Table, reader: InputReader, wrap: Wrap = unwrapped) -> None:
+    def __init__(self, table: Table, reader: InputReader, max_bytes: int, wrap: Wrap = unwrapped) -> None:
         """Creates a planner.
 
         Args:
             table: Versions that are served.
             reader: Reads the inputs of requests.
+            max_bytes: Maximum bytes of a response.
             wrap: Makes the message that is sent from a response.
         """
-        self._table, self._reader, self._wrap = table, reader, wrap
+        self._table, self._reader, self._wrap, self._max_bytes = table, reader, wrap, max_bytes
 
     def prepare(self, data: bytes, call: RequestContext) -> Prepared:
         """Parses, looks up and plans a request, or finds the plan of an earlier one that fits.
@@ -103,10 +140,10 @@ class InferPlanner:
         entry = cache.find(data)
         if entry is not None:
             plan, name = entry.known
-            return Prepared(plan, plan.admit(call), {name: entry.tensor(data)})
+            return Prepared(plan, plan.admit(call), plan.complete({name: entry.tensor(data)}))
         request: pb.ModelInferRequest = call.parse(data)
         version = served_models.get(self._table, request.model_name, request.model_version)
-        plan = InferPlan(request, version, self._reader, self._wrap)
+        plan = InferPlan(request, version, self._reader, self._wrap, self._max_bytes)
         deadline = plan.admit(call)
         inputs = self._reader.view(request, version)
         if inputs is None:
@@ -114,7 +151,7 @@ class InferPlanner:
         if not (request.id or plan.is_slow):  # ids differ from request to request
             ((name, tensor),) = inputs.items()
             cache.learn(data, tensor, (plan, name))
-        return Prepared(plan, deadline, inputs)
+        return Prepared(plan, deadline, plan.complete(inputs))
 
     def identifier(self, data: bytes) -> str:
         """Returns the id of a request."""
@@ -139,23 +176,23 @@ def raw_contents(data: bytes) -> list[bytes]:
     return list(pb.ModelInferRequest.FromString(data).raw_input_contents)
 
 
-def read_outputs(request: pb.ModelInferRequest, version: Version) -> tuple[Outputs, bool]:
-    """Returns the outputs that a request asks for, in its order, and whether block statistics are among them.
+def read_outputs(request: pb.ModelInferRequest, version: Version) -> tuple[Outputs, frozenset[str]]:
+    """Returns the outputs that a request asks for, in its order, and those among them that are analyses.
 
     Raises:
         InvalidRequest: The model has no such output, or the output's parameters are wrong.
     """
     if not request.outputs:
-        return [(name, 0) for name in version.outputs], False
+        return [(name, 0) for name in version.outputs], frozenset()
     found: dict[str, int] = {}
     for output in request.outputs:
         if output.name in found:
             raise InvalidRequest(f"output {output.name} is requested twice; expected each output once", "outputs")
-        if output.name not in version.outputs and output.name != BLOCKS:
+        if output.name not in version.outputs and output.name not in ANALYSES:
             name, known = version.description.name, ", ".join(version.outputs)
             raise InvalidRequest(f"output {output.name!r} is unknown to model {name}; its outputs: {known}", "outputs")
         found[output.name] = _class_count(output)
-    return list(found.items()), any(name not in version.outputs for name in found)
+    return list(found.items()), frozenset(name for name in found if name not in version.outputs)
 
 
 def _class_count(output: pb.ModelInferRequest.InferRequestedOutputTensor) -> int:

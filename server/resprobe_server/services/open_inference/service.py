@@ -12,6 +12,7 @@ from resprobe_server.models.states import State
 from resprobe_server.rpc.context import CallContext
 from resprobe_server.rpc.request_stream import Each
 from resprobe_server.services.endpoint import Endpoint
+from resprobe_server.services.fields import MIB
 from resprobe_server.services.open_inference import metadata, served_models
 from resprobe_server.services.open_inference.inputs import InputReader
 from resprobe_server.services.open_inference.plan import InferPlanner
@@ -43,7 +44,9 @@ class OpenInferenceService:
         self._models, self._table = models, models.table
         self._draining = False
         reader = InputReader(decoders, config.max_images, tracer)
-        unary, stream = InferPlanner(models.table, reader), InferPlanner(models.table, reader, streamed)
+        largest = config.max_message * MIB
+        unary = InferPlanner(models.table, reader, largest)
+        stream = InferPlanner(models.table, reader, largest, streamed)
         self.ModelInfer = Endpoint(unary, tracer, streams=False).each()
         self.ModelStreamInfer = Endpoint(stream, tracer, streams=True).each(config.max_in_stream, ordered=True)
 

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from resprobe._pictures.images import Encoded, Pixels, Size
 from resprobe_protos import resprobe_pb2 as pb
-from resprobe_protos.contract import BLOCKS
+from resprobe_protos.contract import BLOCKS, CAM, CHANNELS, MAPS, READOUTS
 
 from resprobe_server.errors import InvalidRequest
+from resprobe_server.execution.graph import Arrays
 from resprobe_server.images.format import Array, Format
 from resprobe_server.models.version import Version
 from resprobe_server.rpc.status import set_duration
@@ -58,22 +60,38 @@ def _source(image: pb.Image, name: str) -> Encoded | Pixels:
     raise InvalidRequest(f"{name} has neither encoded nor pixels", name)
 
 
-def response(identifier: str, version: Version, outcome: Outcome, top_k: int) -> pb.ClassifyResponse:
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a request asks for.
+
+    Attributes:
+        identifier: Id of the request.
+        top_k: Number of classes to return for each image.
+        analyses: Names of the outputs to return beside the classes.
+    """
+
+    identifier: str
+    top_k: int
+    analyses: frozenset[str]
+
+
+def response(wish: Wish, version: Version, outcome: Outcome) -> pb.ClassifyResponse:
     """Makes a response without the fields that all responses of a version share: those of Version.signature.
 
     Args:
-        identifier: Id of the request.
+        wish: What the request asks for; the graph may have returned more.
         version: Version that ran it.
         outcome: Outcome of the request.
-        top_k: Number of classes to return for each image.
     """
     # Setting fields one by one is twice as fast as passing them to a constructor or to `add`.
     labels = version.labels
-    made = pb.ClassifyResponse(id=identifier, batch_size=outcome.batch_size)
+    made = pb.ClassifyResponse(id=wish.identifier, batch_size=outcome.batch_size)
     set_duration(made.timings.queue, outcome.queued)
     set_duration(made.timings.inference, outcome.ran)
-    indices, probabilities = outcome.results.best(top_k, version.probabilities)
-    blocks = outcome.results.arrays.get(BLOCKS)
+    indices, probabilities = outcome.results.best(wish.top_k, version.probabilities)
+    arrays, analyses = outcome.results.arrays, wish.analyses
+    blocks = arrays[BLOCKS] if BLOCKS in analyses else None
+    inspects = len(analyses) > (blocks is not None)
     for row in range(outcome.start, outcome.stop):
         result = made.results.add()
         add = result.classes.add
@@ -83,7 +101,23 @@ def response(identifier: str, version: Version, outcome: Outcome, top_k: int) ->
         if blocks is not None:
             for name, values in zip(version.description.statistics, blocks[row].T.tolist(), strict=True):
                 result.statistics.add(name=name, values=values)
+        if inspects:
+            _add_inspection(result, {name: arrays[name][row] for name in analyses}, indices[row])
     return made
+
+
+def _add_inspection(result: pb.ImageResult, found: Arrays, classes: Sequence[int]) -> None:
+    """Adds what inspect.onnx returned for one image, by the names of its outputs, to its result."""
+    for name, norms in ((MAPS, result.maps), (CHANNELS, result.channels)):
+        if name in found:
+            branch, shortcut = found[name].tolist()
+            norms.branch.extend(branch)
+            norms.shortcut.extend(shortcut)
+    if READOUTS in found:
+        result.readouts.extend(found[READOUTS].ravel().tolist())
+    if CAM in found:
+        for one, index in zip(result.classes, classes, strict=True):
+            one.cam.extend(found[CAM][index].ravel().tolist())
 
 
 def set_sizes(made: pb.ClassifyResponse, sizes: Sequence[Size | None]) -> None:

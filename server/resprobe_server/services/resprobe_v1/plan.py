@@ -6,42 +6,46 @@ from dataclasses import dataclass
 from google.rpc import status_pb2
 from resprobe._pictures.images import Size
 from resprobe_protos import resprobe_pb2 as pb
-from resprobe_protos.contract import BLOCK_SCALE, IMAGE
+from resprobe_protos.contract import BLOCK_SCALE, BLOCKS, IMAGE
 
+from resprobe_server.config import Config
 from resprobe_server.errors import InvalidRequest
 from resprobe_server.execution.graph import Arrays
 from resprobe_server.images.format import Format
 from resprobe_server.images.pool import Decoders
+from resprobe_server.models import views
 from resprobe_server.models.table import Table
-from resprobe_server.models.version import Version
+from resprobe_server.models.version import INSPECTED, Version
 from resprobe_server.principal import require
 from resprobe_server.rpc.context import RequestContext
 from resprobe_server.rpc.status import deadline_of
 from resprobe_server.scheduling.batcher import Batcher
 from resprobe_server.scheduling.request import Outcome
 from resprobe_server.services.endpoint import Prepared
-from resprobe_server.services.fields import check_images, read_scale
-from resprobe_server.services.resprobe_v1.messages import response, set_sizes, sources, stack
+from resprobe_server.services.fields import MIB, check_images, check_response, intact, read_scale
+from resprobe_server.services.resprobe_v1.messages import Wish, response, set_sizes, sources, stack
 from resprobe_server.tracer import Tracer
 
 DEFAULT_TOP_K = 5
 MAX_VALUES = 16_384  # in a response that is made on the event loop: a few milliseconds
 VIEWS = frozenset(pb.View.values())
+VALUE_BYTES = 4
 
 
 class ClassifyPlanner:
     """Plans ClassifyRequests."""
 
-    def __init__(self, table: Table, decoders: Decoders, max_images: int, tracer: Tracer) -> None:
+    def __init__(self, table: Table, decoders: Decoders, config: Config, tracer: Tracer) -> None:
         """Creates a planner.
 
         Args:
             table: Versions that are served.
             decoders: Decode pictures.
-            max_images: Maximum images in a request.
+            config: Maximum images in a request, and maximum bytes of a response.
             tracer: Tracer of requests.
         """
-        self._table, self._decoders, self._max_images, self._tracer = table, decoders, max_images, tracer
+        self._table, self._decoders, self._tracer = table, decoders, tracer
+        self._max_images, self._max_bytes = config.max_images, config.max_message * MIB
 
     def prepare(self, data: bytes, call: RequestContext) -> Prepared:
         """Parses, looks up and plans a request; images that need no decoding are joined.
@@ -72,25 +76,37 @@ class ClassifyPlanner:
         top_k = request.top_k if request.HasField("top_k") else DEFAULT_TOP_K
         if top_k < 1:
             raise InvalidRequest(f"top_k is {top_k}; expected at least 1", "top_k")
-        view = request.view
-        if view not in VIEWS:
-            raise InvalidRequest(f"view is {view}; expected VIEW_BASIC or VIEW_BLOCKS", "view")
-        with_blocks, with_scale = view == pb.VIEW_BLOCKS, bool(request.block_scale)
-        if with_blocks or with_scale:
+        analyses, with_scale, count = _analyses(request), bool(request.block_scale), len(request.images)
+        if analyses or with_scale:
             require("analyse", call)
-        batcher, count = version.batcher(with_blocks, with_scale), len(request.images)
-        scale = {}
+        batcher, inspects = version.batcher(analyses, with_scale), not analyses.isdisjoint(INSPECTED)
+        blocks, scale = len(version.description.blocks), {}
         if with_scale:
-            scale = {BLOCK_SCALE: read_scale(request.block_scale, count, len(version.description.blocks))}
+            scale = {BLOCK_SCALE: read_scale(request.block_scale, count, blocks)}
+        elif inspects:
+            scale = {BLOCK_SCALE: intact(count, blocks)}
         wanted = version.images()
         if not count:
             raise InvalidRequest("images is empty; expected at least one image", "images")
         check_images(count, self._max_images)
-        values = min(top_k, len(version.labels))
-        if with_blocks:
-            values += len(version.description.blocks) * len(version.description.statistics)
-        is_slow = count * values > MAX_VALUES
-        return ClassifyPlan(request.id, version, batcher, is_slow, scale, wanted, top_k, self._decoders, self._tracer)
+        row_bytes = VALUE_BYTES * version.row_values(analyses) if inspects else 0
+        check_response(count, row_bytes, self._max_bytes)
+        values = min(top_k, len(version.labels)) + row_bytes // VALUE_BYTES
+        if BLOCKS in analyses:
+            values += blocks * len(version.description.statistics)
+        wish = Wish(request.id, top_k, analyses)
+        return ClassifyPlan(
+            wish, version, batcher, count * values > MAX_VALUES, row_bytes, scale, wanted, self._decoders, self._tracer
+        )
+
+
+def _analyses(request: pb.ClassifyRequest) -> frozenset[str]:
+    """Returns the outputs that the views of a request ask for beside the classes."""
+    asked = {request.view, *request.views}
+    if wrong := asked - VIEWS:
+        field, names = "view" if request.view in wrong else "views", ", ".join(map(pb.View.Name, sorted(VIEWS)[1:]))
+        raise InvalidRequest(f"{field} has {min(wrong)}; expected {names}", field)
+    return frozenset(views.OUTPUTS[view] for view in asked if view in views.OUTPUTS)
 
 
 @dataclass(eq=False, slots=True)
@@ -98,28 +114,33 @@ class ClassifyPlan:
     """Plan of one ClassifyRequest.
 
     Attributes:
-        identifier: Id of the request.
+        wish: What the request asks for.
         version: Version that runs it.
         batcher: Batcher of the graph that answers it.
         is_slow: Whether the response holds so many values that it is made on a thread of its own.
+        row_bytes: Bytes of the response for each image, beside classes and statistics.
         scale: Input `block_scale` by its name, if the request has one.
         wanted: Format of the images that the model takes.
-        top_k: Number of classes to return for each image.
         decoders: Decode pictures.
         tracer: Tracer of requests.
         sizes: Sizes that the images were resized from, if they were decoded.
     """
 
-    identifier: str
+    wish: Wish
     version: Version
     batcher: Batcher
     is_slow: bool
+    row_bytes: int
     scale: Arrays
     wanted: Format
-    top_k: int
     decoders: Decoders
     tracer: Tracer
     sizes: Sequence[Size | None] = ()
+
+    @property
+    def identifier(self) -> str:
+        """Id of the request."""
+        return self.wish.identifier
 
     async def read(self, message: pb.ClassifyRequest, deadline: float) -> Arrays:
         """Decodes the images of the request."""
@@ -131,7 +152,7 @@ class ClassifyPlan:
 
     def serialize(self, outcome: Outcome) -> bytes:
         """Returns the serialized response: protobuf merges the parts of a message that stand one after the other."""
-        made = response(self.identifier, self.version, outcome, self.top_k)
+        made = response(self.wish, self.version, outcome)
         if self.sizes:
             set_sizes(made, self.sizes)
         return self.version.signature + made.SerializeToString()

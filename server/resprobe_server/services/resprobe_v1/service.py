@@ -33,7 +33,7 @@ class ResidualService:
             tracer: Tracer of requests.
         """
         self._table = models.table
-        planner = ClassifyPlanner(models.table, decoders, config.max_images, tracer)
+        planner = ClassifyPlanner(models.table, decoders, config, tracer)
         self.Classify = Endpoint(planner, tracer, streams=False).each()
         self.ClassifyStream = Endpoint(planner, tracer, streams=True).each(config.max_in_stream)
 

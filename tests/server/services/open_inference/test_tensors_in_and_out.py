@@ -176,3 +176,25 @@ def test_a_client_that_knows_only_reflection(channel: grpc.Channel, run: Run, te
     values = test_images[:2].reshape(-1).tolist()
     inputs = [tensor("image", "UINT8", (2, 8, 8, 1), uint_contents=values)]
     close(arrays(call(request(model_name="digits", inputs=inputs)))["logits"], run(test_images[:2])[0])
+
+
+def test_outputs_of_the_inspecting_graph_by_name(stub: GRPCInferenceServiceStub, test_images: Array) -> None:
+    images, names = test_images[:11], ("cam", "maps", "logits", "readouts", "channels")  # more than a batch
+    outputs = [{"name": name} for name in names]
+    intact = arrays(stub.ModelInfer(raw_request(images, outputs=outputs)))
+    assert {name: array.shape[1:] for name, array in intact.items()} == {
+        "cam": (10, 2, 2),
+        "maps": (2, 84),
+        "logits": (10,),
+        "readouts": (1, 10),
+        "channels": (2, 112),
+    }
+    close(intact["readouts"][:, -1], intact["logits"])
+    scale = np.ones((11, 3), np.float32)
+    scale[:, 1] = 0
+    request = raw_request(images, model_name="digits.lesion", outputs=outputs)
+    request.inputs.add(**tensor("block_scale", "FP32", (11, 3)))
+    request.raw_input_contents.append(scale.tobytes())
+    found = arrays(stub.ModelInfer(request))
+    close(found["maps"][..., :80], intact["maps"][..., :80])  # those up to the block that was removed
+    assert np.abs(found["maps"][..., 80:] - intact["maps"][..., 80:]).max() > 0.01

@@ -36,7 +36,12 @@ UNSUPPORTED = grpc.StatusCode.FAILED_PRECONDITION
         ({"images": []}, INVALID, "images is empty; expected at least one image", "images"),
         ({"top_k": 0}, INVALID, "top_k is 0; expected at least 1", "top_k"),
         ({"top_k": -3}, INVALID, "top_k is -3; expected at least 1", "top_k"),
-        ({"view": 9}, INVALID, "view is 9; expected VIEW_BASIC or VIEW_BLOCKS", "view"),
+        (
+            {"view": 9},
+            INVALID,
+            "view has 9; expected VIEW_BASIC, VIEW_BLOCKS, VIEW_MAPS, VIEW_CHANNELS, VIEW_READOUTS, VIEW_CAM",
+            "view",
+        ),
         ({"model": ""}, INVALID, "the request names no model, and several are served: colour, digits, plain", "model"),
         ({"model": "vgg"}, MISSING, "no model 'vgg'; there are: colour, digits, plain", ""),
         ({"version": "7"}, MISSING, "model digits has no version '7'; there are: 1, 2", ""),

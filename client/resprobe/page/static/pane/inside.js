@@ -1,0 +1,97 @@
+// The inside of the net for an open block: where F(x) and s(x) are large, in which channels, and what readouts say.
+
+import { make, number, percent } from "../dom.js";
+import { heatMap } from "../picture/heat.js";
+
+/**
+ * Describes the inside of a net in a few figures.
+ *
+ * @param about the answer of the page's server, the picture's file, and the model
+ */
+export async function inside({ found, file, model }) {
+  const { maps, channels, readouts, cam, block } = found;
+  const parts = [];
+  const heat = (values, height, width, caption) =>
+    heatMap({ file, values, height, width, image: model.image, caption });
+  const images = [];
+  if (maps && maps.width > 1)
+    images.push(
+      await heat(maps.branch, maps.height, maps.width, "‖F(x)‖ by position,"),
+      await heat(maps.shortcut, maps.height, maps.width, "‖s(x)‖ by position,"),
+    );
+  if (cam && cam.width > 1)
+    images.push(
+      await heat(cam.of[0].values, cam.height, cam.width, `what speaks for ${cam.of[0].label} at the end of the net,`),
+    );
+  if (images.length) parts.push(make("div", { class: "heats" }, ...images));
+  if (channels) parts.push(channelBars(channels));
+  if (readouts && readouts.of.length) parts.push(readoutPath(readouts, block, model));
+  return make("div", { class: "inside" }, ...parts);
+}
+
+const SHOWN = 3;
+
+/** Draws ‖F_c‖ of every channel over ‖s_c‖. */
+function channelBars({ branch, shortcut }) {
+  const [f, s] = [branch.map(Number), shortcut.map(Number)];
+  const order = f.map((_, at) => at).sort((one, other) => f[other] - f[one]);
+  const best = order
+    .slice(0, SHOWN)
+    .map((at) => `${at} (${number(f[at])})`)
+    .join(", ");
+  const caption = `Channels: F(x) is largest in ${best}, of ${f.length}.`;
+  const canvas = make("canvas", { class: "channels", role: "img", "aria-label": caption });
+  canvas.width = 1024;
+  canvas.height = 96;
+  const pen = canvas.getContext("2d");
+  const style = getComputedStyle(document.documentElement);
+  const most = Math.max(...f, ...s.filter(Number.isFinite), Number.MIN_VALUE);
+  const step = canvas.width / f.length;
+  for (const [values, ink, width] of [
+    [s, "--band", 1],
+    [f, "--accent", 0.6],
+  ]) {
+    pen.fillStyle = style.getPropertyValue(ink);
+    values.forEach((value, at) => {
+      const size = Math.min(1, value / most) * canvas.height;
+      pen.fillRect(
+        (at + (1 - width) / 2) * step,
+        canvas.height - size,
+        Math.max(step * width - (step > 4 ? 1 : 0), 0.5),
+        size,
+      );
+    });
+  }
+  return make(
+    "figure",
+    {},
+    canvas,
+    make("figcaption", {}, caption, make("span", { class: "quiet" }, " Blue: ‖F(x)‖ of each channel; grey: ‖s(x)‖.")),
+  );
+}
+
+/** Lists what the net would say if it ended after a block, and from where on it says what it says at the end. */
+function readoutPath({ of, depth }, block, model) {
+  const name = model.blocks[depth]?.name ?? "";
+  const open = of.find((one) => one.block === block);
+  const says = open
+    ? `If the net ended here it would say ${open.label} (${percent(open.probability)}). `
+    : "No answer is read off this block. ";
+  const chips = of.map((one) =>
+    make(
+      "li",
+      {
+        class: one.block === block ? "here" : null,
+        title: one.head === "own" ? "the net’s own head" : "a linear head that was fitted",
+      },
+      make("span", { class: "quiet" }, `${one.block} `),
+      `${one.label} ${percent(one.probability)}`,
+    ),
+  );
+  return make(
+    "div",
+    { class: "readouts" },
+    make("p", {}, says, `From ${name} on, all readouts agree with the final answer.`),
+    make("ol", { "aria-label": "What the net would say if it ended after a block" }, ...chips),
+  );
+}
