@@ -8,6 +8,7 @@ import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from resprobe._wire.address import SCHEMES
 
 from resprobe_server.binding import check_free, parse_listening
@@ -16,7 +17,7 @@ from resprobe_server.errors import NotReady, StartError
 from resprobe_server.models import ratio_sampler
 from resprobe_server.models.registry import Models
 from resprobe_server.models.version import Version
-from resprobe_server.rpc.status_counts import Calls
+from resprobe_server.rpc.status_counts import BOUNDS, Calls, Example
 from resprobe_server.scheduling.batcher import Batcher
 from resprobe_server.scheduling.graph_stats import SECONDS
 
@@ -39,6 +40,7 @@ class ServerCollector(Collector):
         except NotReady:
             versions = []
         yield self._requests()
+        yield self._latencies()
         yield self._loads()
         yield _info(versions)
         graphs = [
@@ -54,6 +56,22 @@ class ServerCollector(Collector):
         metric = CounterMetricFamily("resprobe_requests", "Requests answered.", labels=["method", "code"])
         for labels, count in sorted(self._calls.counts.items()):
             metric.add_metric(labels, count)
+        return metric
+
+    def _latencies(self) -> Metric:
+        metric = HistogramMetricFamily(
+            "resprobe_request_seconds",
+            "Seconds from the arrival of a request to its response, of requests that were answered with OK.",
+            labels=["method", "model"],
+        )
+        for labels, latency in sorted(self._calls.latencies.copy().items()):
+            buckets = _buckets(BOUNDS, latency.counts.copy())
+            shown = latency.examples.copy()
+            metric.add_metric(
+                labels,
+                [(*pair, _exemplar(shown.get(place))) for place, pair in enumerate(buckets)],
+                latency.sum,
+            )
         return metric
 
     def _loads(self) -> Metric:
@@ -135,6 +153,10 @@ def _ratios(versions: Sequence[Version]) -> Metric:
                     [model.name, model.version, block.name], _buckets(ratio_sampler.BOUNDS, counts), total
                 )
     return metric
+
+
+def _exemplar(example: Example | None) -> Exemplar | None:
+    return example and Exemplar({"trace_id": example.trace}, example.seconds, example.ended)
 
 
 def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
