@@ -30,6 +30,7 @@ from resprobe_server.security.tokens import Authorization, log_open, revoking
 from resprobe_server.services import message_limits
 from resprobe_server.services.health import Health
 from resprobe_server.services.open_inference.service import OpenInferenceService
+from resprobe_server.services.readiness import Readiness
 from resprobe_server.services.resprobe_v1.service import ResidualService
 from resprobe_server.tracer import NullTracer, Tracer
 
@@ -106,7 +107,16 @@ async def _assemble(config: Config, stack: AsyncExitStack) -> _Parts:
     stack.enter_context(prometheus.listen(config, prometheus.ServerCollector(models, calls)))
     gates: list[Gate] = [] if config.tokens is None else [Authorization(config.tokens)]
     fatal, reader = _Fatal(health), message_limits.Readers(config.max_images)
-    server = Server(options(config), [*gates, health], calls, tracer, device, arrivals(config), fatal.stop, reader)
+    server = Server(
+        options(config),
+        [*gates, health, Readiness(models.table)],
+        calls,
+        tracer,
+        device,
+        arrivals(config),
+        fatal.stop,
+        reader,
+    )
     inference = OpenInferenceService(models, decoders, config, tracer)
     _add_services(server, ResidualService(models, decoders, config, tracer), inference, health)
     return _Parts(server, models, health, inference, gates, fatal)

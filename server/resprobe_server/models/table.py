@@ -40,7 +40,7 @@ class Table:
             NotFound: There is no such model or version; the text names those that there are.
             NotReady: Models are still being loaded.
         """
-        self._check_open()
+        self.check_open()
         if not name:
             served = self.names()
             if len(served) > 1:
@@ -59,7 +59,7 @@ class Table:
 
     def all(self) -> list[Version]:
         """Returns every version, by name and number. Raises NotReady while models are being loaded."""
-        self._check_open()
+        self.check_open()
         return [versions[number] for _, versions in sorted(self._versions.items()) for number in sorted(versions)]
 
     def names(self) -> list[str]:
@@ -80,7 +80,8 @@ class Table:
             self._versions.pop(name, None)
         self.derived = {}
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raises NotReady while models are being loaded."""
         if not self.is_open:
             raise NotReady("models are still being loaded; try again in a moment")
 

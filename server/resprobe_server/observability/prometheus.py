@@ -65,13 +65,12 @@ class ServerCollector(Collector):
             labels=["method", "model"],
         )
         for labels, latency in sorted(self._calls.latencies.copy().items()):
-            buckets = _buckets(BOUNDS, latency.counts.copy())
-            shown = latency.examples.copy()
-            metric.add_metric(
-                labels,
-                [(*pair, _exemplar(shown.get(place))) for place, pair in enumerate(buckets)],
-                latency.sum,
-            )
+            examples = latency.examples.copy()
+            buckets = [
+                (*pair, _exemplar(examples[place])) if place in examples else pair
+                for place, pair in enumerate(_buckets(BOUNDS, latency.counts.copy()))
+            ]
+            metric.add_metric(labels, buckets, latency.sum)
         return metric
 
     def _loads(self) -> Metric:
@@ -155,8 +154,8 @@ def _ratios(versions: Sequence[Version]) -> Metric:
     return metric
 
 
-def _exemplar(example: Example | None) -> Exemplar | None:
-    return example and Exemplar({"trace_id": example.trace}, example.seconds, example.ended)
+def _exemplar(example: Example) -> Exemplar:
+    return Exemplar({"trace_id": example.trace}, example.seconds, example.ended)
 
 
 def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
