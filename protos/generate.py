@@ -38,7 +38,7 @@ def describe(out: Path) -> None:
     Raises:
         SystemExit: protoc refused a file; it has printed why.
     """
-    files = "resprobe_protos/resprobe.proto", "google/rpc/error_details.proto"
+    files = "resprobe_protos/resprobe.proto", "resprobe_protos/rollout.proto", "google/rpc/error_details.proto"
     _run([f"--descriptor_set_out={out}", "--include_imports", *files])
 
 

@@ -23,9 +23,13 @@ def main() -> None:
         from resprobe.cli.commands.health import Health
         from resprobe.cli.commands.lesions import Lesions
         from resprobe.cli.commands.models import Models
+        from resprobe.cli.commands.promote import Promote
         from resprobe.cli.commands.report import Report
+        from resprobe.cli.commands.rollback import Rollback
+        from resprobe.cli.commands.shadow import Shadow
 
-        app.main("resprobe", DESCRIPTION, (Models, Classify, Blocks, Lesions, Report, Compare, Drift, Health))
+        commands = Models, Classify, Blocks, Lesions, Report, Compare, Drift, Shadow, Promote, Rollback, Health
+        app.main("resprobe", DESCRIPTION, commands)
 
 
 if __name__ == "__main__":

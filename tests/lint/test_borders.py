@@ -20,11 +20,15 @@ SERVER = (  # rooms of the server, from the lowest to the highest, with the name
     ("images", {"scheduling.budget", "config", "errors"}),
     ("validation", {"execution", "images.format", "errors"}),
     ("models", {"execution", "scheduling", "images.format", "validation", "config", "errors"}),
-    ("observability", {"scheduling", "models", "rpc.status_counts", "binding", "config", "errors", "tracer"}),
+    ("shadowing", {"execution", "scheduling", "models", "errors"}),
+    (
+        "observability",
+        {"scheduling", "models", "shadowing", "rpc.status_counts", "binding", "config", "errors", "tracer"},
+    ),
     (
         "services",
         {
-            *("execution", "scheduling", "images", "models", "config", "errors", "tracer"),
+            *("execution", "scheduling", "images", "models", "shadowing", "config", "errors", "tracer"),
             *("rpc.context", "rpc.request_stream", "rpc.status", "principal"),
         },
     ),

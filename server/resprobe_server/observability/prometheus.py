@@ -17,9 +17,11 @@ from resprobe_server.errors import NotReady, StartError
 from resprobe_server.models import ratio_sampler
 from resprobe_server.models.registry import Models
 from resprobe_server.models.version import Version
+from resprobe_server.observability.candidates import metrics as candidate_metrics
 from resprobe_server.rpc.status_counts import BOUNDS, Calls, Example
 from resprobe_server.scheduling.batcher import Batcher
 from resprobe_server.scheduling.graph_stats import SECONDS
+from resprobe_server.shadowing.candidates import Candidates
 
 GRAPH = "model", "version", "graph"
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -29,9 +31,9 @@ log = structlog.get_logger()
 class ServerCollector(Collector):
     """Reads the counters of a server at each scrape."""
 
-    def __init__(self, models: Models, calls: Calls) -> None:
-        """Creates the collector of a server's models and calls."""
-        self._models, self._calls = models, calls
+    def __init__(self, models: Models, calls: Calls, candidates: Candidates) -> None:
+        """Creates the collector of a server's models, calls and candidates."""
+        self._models, self._calls, self._candidates = models, calls, candidates
 
     def collect(self) -> Iterator[Metric]:
         """Yields all metrics."""
@@ -51,6 +53,7 @@ class ServerCollector(Collector):
         yield from _counts(graphs)
         yield from _histograms(graphs)
         yield _ratios(versions)
+        yield from candidate_metrics(self._candidates)
 
     def _requests(self) -> Metric:
         metric = CounterMetricFamily("resprobe_requests", "Requests answered.", labels=["method", "code"])

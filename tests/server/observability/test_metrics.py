@@ -25,6 +25,7 @@ from resprobe_server.models.registry import Models
 from resprobe_server.observability.prometheus import ServerCollector
 from resprobe_server.rpc.status_counts import Calls
 from resprobe_server.scheduling.worker import Device
+from resprobe_server.shadowing.candidates import Candidates
 
 from tests.support.servers import Serve, free_address
 
@@ -227,7 +228,10 @@ def test_while_models_are_loaded_there_are_metrics_already() -> None:
         pytest.fail("nothing was loaded")
 
     models = Models(Config(), Device(), show)
-    assert "resprobe_model_info" in {metric.name for metric in ServerCollector(models, Calls()).collect()}
+    assert "resprobe_model_info" in {
+        metric.name
+        for metric in ServerCollector(models, Calls(), Candidates(models.table, lambda _: None, [])).collect()
+    }
 
 
 @given(share=st.floats(0, 1), counts=st.lists(st.integers(1, 40), max_size=200))

@@ -105,7 +105,7 @@ class InferPlanner:
             plan, name = entry.known
             return Prepared(plan, plan.admit(call), {name: entry.tensor(data)})
         request: pb.ModelInferRequest = call.parse(data)
-        version = served_models.get(self._table, request.model_name, request.model_version)
+        version = served_models.get(self._table, request.model_name, request.model_version, request.id)
         plan = InferPlan(request, version, self._reader, self._wrap)
         deadline = plan.admit(call)
         inputs = self._reader.view(request, version)
