@@ -52,7 +52,7 @@ class Judged:
 
 
 def read(texts: Sequence[str]) -> list[Rule]:
-    """Reads rules. Raises InvalidRequest for a text that is no rule."""
+    """Reads rules. Raises InvalidRequest for a text that is not a rule."""
     rules = []
     for text in texts:
         found = FORM.fullmatch(text.replace(" ", ""))

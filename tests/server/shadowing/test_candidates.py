@@ -1,6 +1,8 @@
 """Candidates on a server that really runs: compared, split, promoted, rolled back, and refused where they cannot be."""
 
+import asyncio
 import shutil
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,10 +14,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import rollout_pb2
+from resprobe_protos.contract import PROBE
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_protos.rollout_pb2_grpc import RolloutServiceStub
+from resprobe_server.scheduling.worker import Device
+from resprobe_server.shadowing.candidates import Candidates
+from resprobe_server.shadowing.rules import Rule
+from resprobe_server.shadowing.shadow import DUTY
 
 from tests.support.calls import raw
+from tests.support.model_table import table
 from tests.support.nets import publish_net, small_net
 from tests.support.servers import Serve, free_address
 from tests.support.waiting import until
@@ -195,3 +203,60 @@ def test_wrong_requests_are_refused(
         served.set(version, share)
     with failing(grpc.StatusCode.NOT_FOUND, "no model 'vgg'"):
         served.rollout.GetShadow(rollout_pb2.GetShadowRequest(model="vgg"))
+
+
+class Broken(RuntimeError):
+    """The candidate's graph fails."""
+
+
+def test_a_candidate_that_fails_harms_nobody(twins: Path, test_images: Any) -> None:
+    def fail(inputs: Any) -> Any:
+        raise Broken("out of memory")
+
+    async def drive() -> None:
+        device = Device()
+        async with device, table(twins, device=device) as (models, _):
+            rule = Rule("net", 2, 1.0)
+            candidates = Candidates(models.table, device.when_idle, [rule])
+            candidates.follow("net")
+            models.table.versions("net")[2].batchers[PROBE].run_aside = fail  # type: ignore[method-assign]
+            current = models.table.get("net", "")
+            assert current.number == 1
+            shadow = candidates.get("net").shadow
+            assert shadow is not None
+            found = shadow.comparison
+            await current.lean.submit({"image": test_images[:3]})
+            await current.lean.submit({"image": test_images[:3]})
+            await asyncio.to_thread(until, lambda: found.failed == 6)
+            assert (found.failed, found.failure, found.images) == (6, "out of memory", 0)
+            await current.lean.submit({"image": test_images[:1]})
+
+    asyncio.run(drive())
+
+
+def test_comparisons_take_a_small_share_of_the_time(twins: Path, test_images: Any) -> None:
+    """However slow the candidate is."""
+
+    async def drive() -> list[tuple[float, float]]:
+        device, runs = Device(), []
+        async with device, table(twins, device=device) as (models, _):
+            candidates = Candidates(models.table, device.when_idle, [Rule("net", 2, 1.0)])
+            candidates.follow("net")
+            batcher = models.table.versions("net")[2].batchers[PROBE]
+            run = batcher.run_aside
+
+            def slow(inputs: Any) -> Any:
+                begin = time.monotonic()
+                while time.monotonic() < begin + 0.02:
+                    pass
+                runs.append((begin, time.monotonic()))
+                return run(inputs)
+
+            batcher.run_aside = slow  # type: ignore[method-assign]
+            await models.table.get("net", "").lean.submit({"image": test_images[:3]})
+            await asyncio.to_thread(until, lambda: len(runs) == 3)
+        return runs
+
+    runs = asyncio.run(drive())
+    busy = sum(end - begin for begin, end in runs[:-1])
+    assert busy <= DUTY * (runs[-1][0] - runs[0][0])

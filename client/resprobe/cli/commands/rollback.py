@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import tyro
 
-from resprobe._rollout import Rollout
 from resprobe.cli.options import Connected, console
+from resprobe.cli.rollout import Rollout
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,10 @@ from typing import ClassVar
 import tyro
 
 from resprobe._results.shadow import Shadow as Found
-from resprobe._rollout import Rollout
 from resprobe.analysis import promotion
 from resprobe.cli import tables
 from resprobe.cli.options import Connected, console
+from resprobe.cli.rollout import Rollout
 from resprobe.errors import InvalidRequest
 
 SHOWN = 10  # blocks, and pairs of classes
