@@ -25,7 +25,8 @@ async def table(root: Path, device: Device | None = None, **options: Any) -> Asy
     """The table, without a server and without a watcher; with a device of its own unless one that runs is given."""
     health = Health()
     async with AsyncExitStack() as stack:
-        running = device or await stack.enter_async_context(Device())
-        models = Models(Config(root, max_batch=4, threads=1, **options), running, health.show)
+        if device is None:
+            device = await stack.enter_async_context(Device())
+        models = Models(Config(root, max_batch=4, threads=1, **options), device, health.show)
         await models.start()
         yield models, health
