@@ -79,9 +79,9 @@ def queries() -> dict[str, str]:
 
 def use(address: str) -> None:
     """Sends requests of each kind, one that is refused among them."""
-    images = np.zeros((2, 8, 8, 1), np.uint8)
+    images = np.zeros((600, 8, 8, 1), np.uint8)  # more than drift needs
     with resprobe.Client(address) as client:
-        client.classify(images, model="digits")
+        client.classify(images[:2], model="digits")
         client.classify(images, model="digits", blocks=True)
     with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError):
         ResidualServiceStub(channel).Classify(pb.ClassifyRequest(model="vgg"))
@@ -92,7 +92,7 @@ def test_every_query_of_the_dashboard_finds_what_the_server_exports(
 ) -> None:
     where = free_address()
     with (
-        start(repository, metrics_address=where, ratio_sample=1.0) as address,
+        start(repository, metrics_address=where, ratio_sample=1.0, shadow=("digits=2:0.5",)) as address,
         prometheus(tmp_path, where) as prom,
     ):
         use(address)

@@ -17,6 +17,7 @@ from resprobe_server.errors import NotReady, StartError
 from resprobe_server.models import ratio_sampler
 from resprobe_server.models.registry import Models
 from resprobe_server.models.version import Version
+from resprobe_server.observability import drift
 from resprobe_server.observability.candidates import metrics as candidate_metrics
 from resprobe_server.rpc.status_counts import BOUNDS, Calls, Example
 from resprobe_server.scheduling.batcher import Batcher
@@ -53,6 +54,7 @@ class ServerCollector(Collector):
         yield from _counts(graphs)
         yield from _histograms(graphs)
         yield _ratios(versions)
+        yield from drift.metrics(versions)
         yield from candidate_metrics(self._candidates)
 
     def _requests(self) -> Metric:

@@ -188,6 +188,27 @@ def test_ratios_of_analysed_images_are_those_that_the_client_sees(
             assert found == (ratio <= bound).sum()
 
 
+def test_drift_is_told_once_there_are_enough_images(
+    start: Serve, repository: Path, test_images: npt.NDArray[np.uint8]
+) -> None:
+    where, labels = free_address(), {"model": "digits", "version": "2"}
+    with (
+        start(repository, metrics_address=where, ratio_sample=1.0) as address,
+        resprobe.Client(address) as client,
+    ):
+        assert Scrape(where).total("resprobe_drift_alarm") == 0  # none is told
+        for _ in range(2):
+            client.classify(test_images, model="digits", blocks=True)
+        quiet = Scrape(where)
+        client.classify(np.repeat(255 - test_images, 2, axis=0), model="digits", blocks=True)
+        loud = Scrape(where)
+    assert quiet.value("resprobe_drift_alarm", **labels) == 0  # these are the images of the baseline
+    assert loud.value("resprobe_drift_alarm", **labels) == 1
+    limit = loud.value("resprobe_drift_limit", **labels)
+    assert quiet.value("resprobe_drift", **labels, block="stage1.block0") < limit
+    assert loud.total("resprobe_drift", **labels) > limit
+
+
 def test_classified_images_are_sampled_when_the_device_is_idle(served: tuple[str, str]) -> None:
     address, where = served
 
