@@ -1,4 +1,7 @@
-"""Writes the Python stubs of every .proto in resprobe_protos: `generate.py [OUT]`, OUT by default this folder."""
+"""Writes the Python stubs of every .proto in resprobe_protos, and resprobe.binpb, the descriptors that Envoy wants.
+
+`generate.py [OUT [DESCRIPTORS]]`: OUT is by default this folder, DESCRIPTORS the file in deploy/.
+"""
 
 import sys
 from importlib import resources
@@ -7,6 +10,7 @@ from pathlib import Path
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent
+DESCRIPTORS = ROOT.parent / "deploy" / "resprobe.binpb"
 
 
 def generate(out: Path) -> None:
@@ -18,13 +22,29 @@ def generate(out: Path) -> None:
     Raises:
         SystemExit: protoc refused a file; it has printed why.
     """
-    includes = [ROOT, Path(str(resources.files("grpc_tools"))) / "_proto", common_protos()]
     files = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("resprobe_protos/*.proto"))
     scripts = Path(sys.executable).parent  # the environment need not be on PATH
     plugins = [f"--plugin={name}={scripts / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
     outputs = [f"--{kind}_out={out}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
-    arguments = ["protoc", *(f"-I{path}" for path in includes), *plugins, *outputs, *files]
-    if protoc.main(arguments) != 0:
+    _run([*plugins, *outputs, *files])
+
+
+def describe(out: Path) -> None:
+    """Writes resprobe.v1 and all that it imports as a FileDescriptorSet, with the types of errors' details.
+
+    Args:
+        out: File to write.
+
+    Raises:
+        SystemExit: protoc refused a file; it has printed why.
+    """
+    files = "resprobe_protos/resprobe.proto", "resprobe_protos/rollout.proto", "google/rpc/error_details.proto"
+    _run([f"--descriptor_set_out={out}", "--include_imports", *files])
+
+
+def _run(arguments: list[str]) -> None:
+    includes = [ROOT, Path(str(resources.files("grpc_tools"))) / "_proto", common_protos()]
+    if protoc.main(["protoc", *(f"-I{path}" for path in includes), *arguments]) != 0:
         raise SystemExit("protoc failed")
 
 
@@ -36,4 +56,6 @@ def common_protos() -> Path:
 
 
 if __name__ == "__main__":
-    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT)
+    given = [Path(one) for one in sys.argv[1:]]
+    generate(given[0] if given else ROOT)
+    describe(given[1] if len(given) > 1 else DESCRIPTORS)

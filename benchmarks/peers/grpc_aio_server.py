@@ -73,6 +73,9 @@ class Context:
         """Returns the message in these bytes."""
         return pb.ModelInferRequest.FromString(data)
 
+    def regard(self, model: str) -> None:
+        """Does nothing: latencies are not measured here."""
+
     def reply(self, respond: Respond) -> Reply:
         """Raises an error: grpc.aio answers with what a method returns."""
         raise TypeError("grpc.aio has no replies")

@@ -28,9 +28,13 @@ def main() -> None:
         from resprobe.cli.commands.lesions import Lesions
         from resprobe.cli.commands.models import Models
         from resprobe.cli.commands.page import Page
+        from resprobe.cli.commands.promote import Promote
         from resprobe.cli.commands.report import Report
+        from resprobe.cli.commands.rollback import Rollback
+        from resprobe.cli.commands.shadow import Shadow
 
-        commands = Models, Classify, Blocks, Inspect, Depth, Lesions, Page, Report, Compare, Drift, Health
+        asking = Models, Classify, Blocks, Inspect, Depth, Lesions, Page, Report, Compare, Drift
+        commands = *asking, Shadow, Promote, Rollback, Health
         app.main("resprobe", DESCRIPTION, commands)
 
 

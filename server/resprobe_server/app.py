@@ -10,7 +10,14 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from grpc_reflection.v1alpha.reflection import aio as reflection_aio
-from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc, resprobe_pb2, resprobe_pb2_grpc
+from resprobe_protos import (
+    open_inference_pb2,
+    open_inference_pb2_grpc,
+    resprobe_pb2,
+    resprobe_pb2_grpc,
+    rollout_pb2,
+    rollout_pb2_grpc,
+)
 
 from resprobe_server.binding import listen, probes
 from resprobe_server.config import Config
@@ -30,11 +37,16 @@ from resprobe_server.security.tokens import Authorization, log_open, revoking
 from resprobe_server.services import message_limits
 from resprobe_server.services.health import Health
 from resprobe_server.services.open_inference.service import OpenInferenceService
+from resprobe_server.services.readiness import Readiness
 from resprobe_server.services.resprobe_v1.service import ResidualService
+from resprobe_server.services.rollout import RolloutService
+from resprobe_server.shadowing import rules
+from resprobe_server.shadowing.candidates import Candidates
 from resprobe_server.tracer import NullTracer, Tracer
 
 RESIDUAL = resprobe_pb2.DESCRIPTOR.services_by_name["ResidualService"].full_name
 INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+ROLLOUT = rollout_pb2.DESCRIPTOR.services_by_name["RolloutService"].full_name
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 log = structlog.get_logger()
 
@@ -95,6 +107,7 @@ async def _assemble(config: Config, stack: AsyncExitStack) -> _Parts:
 
     async def show(name: str, serving: bool) -> None:
         health.show(name, serving)
+        candidates.follow(name)
 
     health.show("", False)
     waiting = Budget(config.waiting_bytes, "of images and tensors are waiting")
@@ -102,13 +115,24 @@ async def _assemble(config: Config, stack: AsyncExitStack) -> _Parts:
     device = await stack.enter_async_context(Device(tracer, waiting))
     await stack.enter_async_context(probes(config, health))
     models, calls = Models(config, device, show), Calls()
+    candidates = Candidates(models.table, device.when_idle, rules.read(config.shadow, config.split))
     decoders = stack.enter_context(_decoders(config))
-    stack.enter_context(prometheus.listen(config, prometheus.ServerCollector(models, calls)))
+    stack.enter_context(prometheus.listen(config, prometheus.ServerCollector(models, calls, candidates)))
     gates: list[Gate] = [] if config.tokens is None else [Authorization(config.tokens)]
     fatal, reader = _Fatal(health), message_limits.Readers(config.max_images)
-    server = Server(options(config), [*gates, health], calls, tracer, device, arrivals(config), fatal.stop, reader)
+    server = Server(
+        options(config),
+        [*gates, health, Readiness(models.table)],
+        calls,
+        tracer,
+        device,
+        arrivals(config),
+        fatal.stop,
+        reader,
+    )
     inference = OpenInferenceService(models, decoders, config, tracer)
     _add_services(server, ResidualService(models, decoders, config, tracer), inference, health)
+    server.add(rollout_pb2_grpc.add_RolloutServiceServicer_to_server, RolloutService(candidates))
     return _Parts(server, models, health, inference, gates, fatal)
 
 
@@ -116,7 +140,7 @@ def _add_services(server: Server, residual: ResidualService, inference: OpenInfe
     server.add(resprobe_pb2_grpc.add_ResidualServiceServicer_to_server, residual)
     server.add(open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server, inference)
     server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
-    names = RESIDUAL, INFERENCE, HEALTH, reflection.SERVICE_NAME
+    names = RESIDUAL, ROLLOUT, INFERENCE, HEALTH, reflection.SERVICE_NAME
     server.add(reflection_pb2_grpc.add_ServerReflectionServicer_to_server, reflection_aio.ReflectionServicer(names))
 
 

@@ -40,6 +40,12 @@ class Config:
     """When models load. watch: when the repository changes. explicit: by request. once: at the start only."""
     load: tuple[str, ...] = ()
     """Models to load at the start with --mode explicit; * loads all models."""
+    shadow: tuple[str, ...] = ()
+    """Candidates that are compared on live images: NAME=VERSION:SHARE, such as resnet20=2:0.1.
+    The version is not the default; it runs on that share of the images after they were answered, when there is time."""
+    split: tuple[str, ...] = ()
+    """Candidates that answer a share of the requests: NAME=VERSION:SHARE, such as resnet20=2:0.05.
+    The hash of a request's id decides, so that a request keeps its version; requests without an id stay as they are."""
     allow_incompatible: bool = False
     """Serve a new version of a model even if its inputs or classes differ from those of the version that serves."""
     poll: float = 5.0

@@ -64,6 +64,9 @@ class Tracer(Protocol):
     def current(self) -> object | None:
         """Returns the current span, to be kept with a request. If None, nothing is recorded."""
 
+    def trace_id(self) -> str:
+        """Returns the id of the current trace in hexadecimal; empty if nothing is recorded."""
+
     def batch(
         self, graph: str, parts: Sequence[TracedPart], begin: float, end: float, error: Exception | None = None
     ) -> None:
@@ -97,6 +100,10 @@ class NullTracer:
     def current(self) -> object | None:
         """Returns None: there are no spans."""
         return None
+
+    def trace_id(self) -> str:
+        """Returns an empty text: there are no traces."""
+        return ""
 
     def batch(
         self, graph: str, parts: Sequence[TracedPart], begin: float, end: float, error: Exception | None = None

@@ -20,11 +20,15 @@ SERVER = (  # rooms of the server, from the lowest to the highest, with the name
     ("images", {"scheduling.budget", "config", "errors"}),
     ("validation", {"execution", "images.format", "errors"}),
     ("models", {"execution", "scheduling", "images.format", "validation", "config", "errors"}),
-    ("observability", {"scheduling", "models", "rpc.status_counts", "binding", "config", "errors", "tracer"}),
+    ("shadowing", {"execution", "scheduling", "models", "errors"}),
+    (
+        "observability",
+        {"scheduling", "models", "shadowing", "rpc.status_counts", "binding", "config", "errors", "tracer"},
+    ),
     (
         "services",
         {
-            *("execution", "scheduling", "images", "models", "config", "errors", "tracer"),
+            *("execution", "scheduling", "images", "models", "shadowing", "config", "errors", "tracer"),
             *("rpc.context", "rpc.request_stream", "rpc.status", "principal"),
         },
     ),
@@ -77,7 +81,7 @@ def test_only_these_files_import_it(module: str, allowed: set[str]) -> None:
 
 def test_only_app_imports_the_whole_server() -> None:
     users = importing("resprobe_server.app", "resprobe_server.observability", "resprobe_server.services")
-    outside = {name for name in users if "/services/" not in name}
+    outside = {name for name in users if "/services/" not in name and "/observability/" not in name}
     assert outside == {f"server/resprobe_server/{name}.py" for name in ("app", "binding", "command")}
 
 

@@ -1,7 +1,7 @@
 """The table of models by itself, without a server and without a watcher."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ class Health:
 
 
 @asynccontextmanager
-async def table(root: Path, **options: Any) -> AsyncIterator[tuple[Models, Health]]:
-    """The table, without a server and without a watcher."""
+async def table(root: Path, device: Device | None = None, **options: Any) -> AsyncIterator[tuple[Models, Health]]:
+    """The table, without a server and without a watcher; with a device of its own unless one that runs is given."""
     health = Health()
-    async with Device() as device:
+    async with AsyncExitStack() as stack:
+        if device is None:
+            device = await stack.enter_async_context(Device())
         models = Models(Config(root, max_batch=4, threads=1, **options), device, health.show)
         await models.start()
         yield models, health

@@ -2,6 +2,7 @@
 
 import resprobe_server  # isort: skip  # noqa: F401  # first: it says how gRPC reads from connections
 import asyncio
+import socket
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
@@ -26,6 +27,13 @@ class Loop:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
+
+
+def free_address() -> str:
+    """An address that nothing listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 def run_server(

@@ -256,4 +256,9 @@ def lesions_json(lesions: Lesions, ratios: npt.NDArray[np.float64] | None) -> di
 
 def finite(values: npt.NDArray[Any]) -> list[float | None]:
     """Returns numbers for --json, with null where they are not finite: JSON has no infinity."""
-    return [float(value) if np.isfinite(value) else None for value in values]
+    return [number(float(value)) for value in values]
+
+
+def number(value: Any) -> Any:
+    """Returns a value for --json: null if it is a number that is not finite, and else itself."""
+    return None if isinstance(value, float | np.floating) and not np.isfinite(value) else value

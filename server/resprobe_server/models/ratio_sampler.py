@@ -14,6 +14,7 @@ import structlog
 from resprobe_protos.contract import BRANCH_L2, SHORTCUT_L2
 
 from resprobe_server.execution.graph import Arrays, Graph
+from resprobe_server.models.drift import Window
 
 # Upper bounds of the buckets: four a decade.
 BOUNDS = (0.01, 0.018, 0.032, 0.056, 0.1, 0.18, 0.32, 0.56, 1.0, 1.8, 3.2, 5.6, 10.0)
@@ -29,6 +30,7 @@ class Ratios:
     Attributes:
         counts: Number of images in each bucket, int64 [L, buckets]; the last bucket counts those over all bounds.
         sums: Sums of the finite ratios, float64 [L].
+        window: Ratios of the last images.
     """
 
     def __init__(self, statistics: Sequence[str], blocks: int) -> None:
@@ -41,6 +43,7 @@ class Ratios:
         self._branch, self._shortcut = statistics.index(BRANCH_L2), statistics.index(SHORTCUT_L2)
         self.counts = np.zeros((blocks, len(BOUNDS) + 1), np.int64)
         self.sums = np.zeros(blocks)
+        self.window = Window(blocks)
 
     def add(self, blocks: npt.NDArray[np.generic]) -> None:
         """Adds images, given the graph's block statistics of them, float [n, L, S]."""
@@ -50,6 +53,7 @@ class Ratios:
         row, block = np.nonzero(~np.isnan(ratio))
         np.add.at(self.counts, (block, np.searchsorted(BOUNDS, ratio[row, block])), 1)
         self.sums += np.where(np.isfinite(ratio), ratio, 0).sum(axis=0)
+        self.window.add(ratio)
 
 
 class Share:

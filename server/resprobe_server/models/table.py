@@ -9,6 +9,7 @@ from typing import Any
 
 from resprobe_server.errors import InvalidRequest, NotFound, NotReady
 from resprobe_server.models.repository import is_number
+from resprobe_server.models.routes import HIGHEST, Route
 from resprobe_server.models.version import Version
 
 
@@ -25,22 +26,24 @@ class Table:
     def __init__(self) -> None:
         """Creates an empty table that is not open."""
         self._versions: dict[str, dict[int, Version]] = {}
+        self._routes: dict[str, Route] = {}  # of models whose default is not simply the highest version
         self.is_open = False
         self.derived: dict[Any, Any] = {}
 
-    def get(self, name: str, version: str) -> Version:
+    def get(self, name: str, version: str, identifier: str = "") -> Version:
         """Returns the version that a request names.
 
         Args:
             name: Name of the model. If empty, the only model that is served.
-            version: Number of the version. If empty, the highest.
+            version: Number of the version. If empty, the default one, or the candidate for its share of the requests.
+            identifier: Id of the request, which decides whether it belongs to that share.
 
         Raises:
             InvalidRequest: The name is empty, and several models are served.
             NotFound: There is no such model or version; the text names those that there are.
             NotReady: Models are still being loaded.
         """
-        self._check_open()
+        self.check_open()
         if not name:
             served = self.names()
             if len(served) > 1:
@@ -51,7 +54,8 @@ class Table:
         if versions is None:
             raise NotFound(f"no model {name!r}; {listed(self._versions)}")
         if not version:
-            return versions[max(versions)]
+            route = self._routes.get(name)
+            return versions[max(versions) if route is None else route.choose(versions, name, identifier)]
         if not is_number(version) or int(version) not in versions:
             numbers = ", ".join(map(str, sorted(versions)))
             raise NotFound(f"model {name} has no version {version!r}; there are: {numbers}")
@@ -59,7 +63,7 @@ class Table:
 
     def all(self) -> list[Version]:
         """Returns every version, by name and number. Raises NotReady while models are being loaded."""
-        self._check_open()
+        self.check_open()
         return [versions[number] for _, versions in sorted(self._versions.items()) for number in sorted(versions)]
 
     def names(self) -> list[str]:
@@ -70,17 +74,32 @@ class Table:
         """Returns the versions of a model by number; none if it is not served."""
         return self._versions.get(name, {})
 
+    def default(self, name: str) -> int:
+        """Returns the number of the default version of a model that is served."""
+        return self.route(name).default(self._versions[name])
+
+    def route(self, name: str) -> Route:
+        """Returns the route of a model."""
+        return self._routes.get(name, HIGHEST)
+
+    def set_route(self, name: str, route: Route) -> None:
+        """Changes which versions of a model answer, at once; the model may be loaded later."""
+        self._routes[name] = route
+        self.replace(name, dict(self.versions(name)))
+
     def replace(self, name: str, versions: dict[int, Version]) -> None:
         """Exchanges the versions of a model at once."""
+        default = self.route(name).default(versions) if versions else 0
         for number, version in versions.items():
-            version.description.serving.is_default = number == max(versions)
+            version.description.serving.is_default = number == default
         if versions:
             self._versions[name] = versions
         else:
             self._versions.pop(name, None)
         self.derived = {}
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raises NotReady while models are being loaded."""
         if not self.is_open:
             raise NotReady("models are still being loaded; try again in a moment")
 

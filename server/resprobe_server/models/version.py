@@ -105,6 +105,11 @@ class Version:
     ratios: Ratios | None
     notes: tuple[str, ...] = ()
 
+    @cached_property
+    def name(self) -> str:
+        """Name of its model."""
+        return self.description.name
+
     @property
     def lean(self) -> Batcher:
         """Batcher of model.onnx."""

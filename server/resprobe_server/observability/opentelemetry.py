@@ -62,6 +62,11 @@ class OpenTelemetryTracer:
         span = trace.get_current_span()
         return span if span.is_recording() else None
 
+    def trace_id(self) -> str:
+        """Returns the id of the current trace in hexadecimal; empty if it is not recorded."""
+        span = trace.get_current_span()
+        return trace.format_trace_id(span.get_span_context().trace_id) if span.is_recording() else ""
+
     def batch(
         self, graph: str, parts: Sequence[TracedPart], begin: float, end: float, error: Exception | None = None
     ) -> None:

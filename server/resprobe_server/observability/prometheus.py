@@ -8,6 +8,7 @@ import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from resprobe._wire.address import SCHEMES
 
 from resprobe_server.binding import check_free, parse_listening
@@ -16,9 +17,12 @@ from resprobe_server.errors import NotReady, StartError
 from resprobe_server.models import ratio_sampler
 from resprobe_server.models.registry import Models
 from resprobe_server.models.version import Version
-from resprobe_server.rpc.status_counts import Calls
+from resprobe_server.observability import drift
+from resprobe_server.observability.candidates import metrics as candidate_metrics
+from resprobe_server.rpc.status_counts import BOUNDS, Calls, Example
 from resprobe_server.scheduling.batcher import Batcher
 from resprobe_server.scheduling.graph_stats import SECONDS
+from resprobe_server.shadowing.candidates import Candidates
 
 GRAPH = "model", "version", "graph"
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -28,9 +32,9 @@ log = structlog.get_logger()
 class ServerCollector(Collector):
     """Reads the counters of a server at each scrape."""
 
-    def __init__(self, models: Models, calls: Calls) -> None:
-        """Creates the collector of a server's models and calls."""
-        self._models, self._calls = models, calls
+    def __init__(self, models: Models, calls: Calls, candidates: Candidates) -> None:
+        """Creates the collector of a server's models, calls and candidates."""
+        self._models, self._calls, self._candidates = models, calls, candidates
 
     def collect(self) -> Iterator[Metric]:
         """Yields all metrics."""
@@ -39,6 +43,7 @@ class ServerCollector(Collector):
         except NotReady:
             versions = []
         yield self._requests()
+        yield self._latencies()
         yield self._loads()
         yield _info(versions)
         graphs = [
@@ -49,11 +54,28 @@ class ServerCollector(Collector):
         yield from _counts(graphs)
         yield from _histograms(graphs)
         yield _ratios(versions)
+        yield from drift.metrics(versions)
+        yield from candidate_metrics(self._candidates)
 
     def _requests(self) -> Metric:
         metric = CounterMetricFamily("resprobe_requests", "Requests answered.", labels=["method", "code"])
         for labels, count in sorted(self._calls.counts.items()):
             metric.add_metric(labels, count)
+        return metric
+
+    def _latencies(self) -> Metric:
+        metric = HistogramMetricFamily(
+            "resprobe_request_seconds",
+            "Seconds from the arrival of a request to its response, of requests that were answered with OK.",
+            labels=["method", "model"],
+        )
+        for labels, latency in sorted(self._calls.latencies.copy().items()):
+            examples = latency.examples.copy()
+            buckets = [
+                (*pair, _exemplar(examples[place])) if place in examples else pair
+                for place, pair in enumerate(_buckets(BOUNDS, latency.counts.copy()))
+            ]
+            metric.add_metric(labels, buckets, latency.sum)
         return metric
 
     def _loads(self) -> Metric:
@@ -135,6 +157,10 @@ def _ratios(versions: Sequence[Version]) -> Metric:
                     [model.name, model.version, block.name], _buckets(ratio_sampler.BOUNDS, counts), total
                 )
     return metric
+
+
+def _exemplar(example: Example) -> Exemplar:
+    return Exemplar({"trace_id": example.trace}, example.seconds, example.ended)
 
 
 def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:

@@ -64,6 +64,7 @@ class Call(Authenticated):
         tallies: Whether the call is counted as one response when it ends well. If not, its responses are counted.
         cancelled: Whether the client has cancelled the call, or the deadline has passed.
         identifier: Id of the one request.
+        model: Name of the model that the one request is for; empty if it is for none, or not known yet.
         has_place: Whether the call is counted among those under way; see admission.py.
         began: Time of arrival, on the clock of time.monotonic.
     """
@@ -71,7 +72,7 @@ class Call(Authenticated):
     streams = False
     tallies = True
     cancelled = False
-    identifier = ""
+    identifier = model = ""
     has_place = False
     _callbacks: "tuple[Callable[[Call], None], ...]" = ()
     _origin = ""
@@ -186,8 +187,11 @@ class Call(Authenticated):
         if self._code is not None:
             return
         self._code, self._details = code, details
-        if self.tallies or code is not Code.OK:
-            self._state.counts.count(self.method, code)  # before the client has its response and can rely on it
+        # Counted before the client has its response and can rely on it.
+        if code is not Code.OK or (self.tallies and self.streams):
+            self._state.counts.count(self.method, code)
+        elif self.tallies:
+            self._state.answered(self.method, self.model, self.began)
         for callback in self._callbacks:
             callback(self)
         self._core.finish(0 if code is Code.OK else code.value[0], details, trailing, message)
@@ -273,6 +277,10 @@ class Call(Authenticated):
         if not self.streams:
             self.identifier = getattr(message, "id", "")
         return message
+
+    def regard(self, model: str) -> None:
+        """Notes which model the request is for."""
+        self.model = model
 
     def reply(self, respond: Respond) -> Reply:
         """Returns the reply that answers the call."""

@@ -53,6 +53,9 @@ class RequestContext(CallContext, Protocol):
     def parse(self, data: bytes, /) -> Any:
         """Returns the message in these bytes. Raises Unreadable if they are not the method's request."""
 
+    def regard(self, model: str, /) -> None:
+        """Notes which model the request is for, once that is known."""
+
     def reply(self, respond: Respond, /) -> "Reply":
         """Returns the reply that answers the request; `respond` serializes the response from its result."""
 

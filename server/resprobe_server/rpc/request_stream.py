@@ -7,6 +7,7 @@ client wait. stream_states.py says when the next request is read and when the st
 
 import asyncio
 import contextvars
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -46,13 +47,13 @@ class Each:
 class Turn(Reply):
     """One request of a stream, and the promise of its response."""
 
-    __slots__ = ("identifier", "response")
+    __slots__ = ("arrived", "identifier", "model", "response")
     _call: "EachCall"
 
     def __init__(self, call: "EachCall") -> None:
         """Creates the turn of a request that was not parsed yet; `respond` is set when it was."""
-        self._call = call
-        self.identifier = ""
+        self._call, self.arrived = call, time.monotonic()
+        self.identifier = self.model = ""
         self.response: bytes | None = None
 
     def answer(self, response: bytes) -> None:
@@ -113,7 +114,10 @@ class EachCall(SendingCall):
         """Sends the response to a request, in its turn if the stream is ordered."""
         if self.code() is not None:
             return  # the call has ended
-        self._state.counts.count(self.method, code)
+        if code is Code.OK:
+            self._state.answered(self.method, turn.model, turn.arrived)
+        else:
+            self._state.counts.count(self.method, code)
         self._intake.measure(len(response))
         if not self._each.ordered:
             self.send(response)
@@ -198,6 +202,11 @@ class EachCall(SendingCall):
         if self._turn is not None:
             self._turn.identifier = getattr(message, "id", "")
         return message
+
+    def regard(self, model: str) -> None:
+        """Notes which model the request that is being read is for."""
+        if self._turn is not None:
+            self._turn.model = model
 
     def reply(self, respond: Respond) -> Turn:
         """Returns the reply to the request that is being read."""

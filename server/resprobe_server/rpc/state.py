@@ -41,3 +41,8 @@ class ServerState:
     running: set[asyncio.Task[None]] = field(default_factory=set)
     streams: set[Stream] = field(default_factory=set)
     draining: bool = False
+
+    def answered(self, method: str, model: str, began: float) -> None:
+        """Counts a request that was answered with OK; arguments are those of Calls.answered."""
+        tracer = self.tracer
+        self.counts.answered(method, model, began, tracer.trace_id() if tracer.follows_tasks else "")

@@ -5,7 +5,7 @@ those that fail by themselves get the error.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,7 +18,12 @@ from resprobe_server.tracer import Tracer
 
 
 class BatchRunner:
-    """Runs the batches of one graph, on the device's thread."""
+    """Runs the batches of one graph, on the device's thread.
+
+    Attributes:
+        graph: Graph to run.
+        observer: Gets the inputs of each batch after it ran; it must not raise. If None, nothing does.
+    """
 
     def __init__(self, graph: Graph, name: str, rate: Rate, counters: Counters, tracer: Tracer) -> None:
         """Creates a runner.
@@ -30,7 +35,8 @@ class BatchRunner:
             counters: Counters of the graph; batches are counted there.
             tracer: Records batches and their requests.
         """
-        self._graph, self._name = graph, name
+        self.graph, self._name = graph, name
+        self.observer: Callable[[Arrays], None] | None = None
         self._rate, self._counters, self._tracer = rate, counters, tracer
 
     def run(self, batch: Sequence[Slice]) -> list[tuple[Work, Answer]]:
@@ -44,7 +50,7 @@ class BatchRunner:
         try:
             inputs = _gather(batch)
             gathered = time.monotonic()
-            outputs = self._graph.run(inputs)
+            outputs = self.graph.run(inputs)
             for name, array in outputs.items():
                 if len(array) != rows:
                     raise RuntimeError(f"a batch of {rows} images came back with {len(array)} rows of {name}")
@@ -63,6 +69,8 @@ class BatchRunner:
             times=[now - work.arrived for work in finished],
         )
         self._tracer.batch(self._name, batch, begin, now)
+        if self.observer is not None:
+            self.observer(inputs)
         return [(work, work.finish(now)) for work in finished]
 
     def _fail(self, part: Slice, begin: float, error: Exception) -> list[tuple[Work, Answer]]:

@@ -110,6 +110,14 @@ class Batcher:
         span = self._tracer.current()
         self._put(self, Work(inputs, rows, deadline, time.monotonic(), promise, likeness, size, span))
 
+    def observe(self, observer: Callable[[Arrays], None] | None) -> None:
+        """Sets a function that gets the inputs of each batch after it ran, on the device's thread. If None, none."""
+        self._runner.observer = observer
+
+    def run_aside(self, inputs: Arrays) -> Arrays:
+        """Runs the graph on inputs of no request, which are not counted. Returns its outputs by name."""
+        return self._runner.graph.run(inputs)
+
     def take(self, now: float) -> tuple[list[Slice], list[tuple[Work, Answer]]]:
         """Removes the rows of the next batch from the queue, as RequestQueue.take does."""
         return self.queue.take(now)

@@ -16,6 +16,7 @@ from google.rpc import status_pb2
 
 from resprobe_server.errors import Unreadable
 from resprobe_server.execution.graph import Arrays
+from resprobe_server.models.version import Version
 from resprobe_server.rpc.context import CallContext, RequestContext
 from resprobe_server.rpc.request_stream import Each
 from resprobe_server.rpc.status import CODES, make_status
@@ -30,6 +31,10 @@ class Plan(Protocol):
     @property
     def identifier(self) -> str:
         """Id of the request."""
+
+    @property
+    def version(self) -> Version:
+        """Version that answers the request."""
 
     @property
     def batcher(self) -> Batcher:
@@ -132,6 +137,7 @@ class Endpoint:
                 raise
             return Refused(error, self._planner.identifier(data))
         plan, inputs = request.plan, request.inputs
+        call.regard(plan.version.name)
         if inputs is None or plan.is_slow or self._tracer.follows_tasks:
             return request
         plan.batcher.add(inputs, request.deadline, call.reply(plan.serialize), _response_bytes(plan, inputs))

@@ -19,6 +19,7 @@ from resprobe_server.models.registry import Models
 from resprobe_server.observability.prometheus import ServerCollector
 from resprobe_server.rpc.status_counts import Calls
 from resprobe_server.self_test import self_test
+from resprobe_server.shadowing.candidates import Candidates
 
 from tests.support.model_table import table
 from tests.support.served_graphs import INT64, REAL, node, write
@@ -72,7 +73,7 @@ def test_another_kind_of_net_is_refused(
             assert reason.startswith(expected)
             assert reason.endswith("give this one a name of its own, or start the server with --allow-incompatible")
             registry = CollectorRegistry()
-            registry.register(ServerCollector(models, Calls()))
+            registry.register(ServerCollector(models, Calls(), Candidates(models.table, lambda _: None, [])))
             labels = {"model": "digits", "outcome": "incompatible"}
             assert registry.get_sample_value("resprobe_loads_total", labels) == 1
             await models.refresh()  # the same content is not tried again

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -26,8 +25,9 @@ from resprobe_server.models.registry import Models
 from resprobe_server.observability.prometheus import ServerCollector
 from resprobe_server.rpc.status_counts import Calls
 from resprobe_server.scheduling.worker import Device
+from resprobe_server.shadowing.candidates import Candidates
 
-from tests.support.servers import Serve
+from tests.support.servers import Serve, free_address
 
 IMAGE = pb.Image(pixels=pb.Pixels(height=8, width=8, channels=1, data=bytes(64)))
 SERVICE = "resprobe.v1.ResidualService"
@@ -52,12 +52,6 @@ class Scrape:
     def total(self, name: str, **labels: str) -> float:
         wanted = labels.items()
         return sum(value for (one, found), value in self._samples.items() if one == name and wanted <= found)
-
-
-def free_address() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +89,30 @@ def test_requests_are_counted_by_method_and_status(served: tuple[str, str]) -> N
         ("ClassifyStream", "INVALID_ARGUMENT"): 1,
         ("ListModels", "OK"): 1,
     }
+
+
+def test_the_time_of_answered_requests_is_told_by_method_and_model(served: tuple[str, str]) -> None:
+    address, where = served
+    labels = {"method": f"{SERVICE}/Classify", "model": "plain"}
+    stream = {"method": f"{SERVICE}/ClassifyStream", "model": "plain"}
+    plain, wrong = pb.ClassifyRequest(model="plain", images=[IMAGE]), pb.ClassifyRequest(model="plain")
+    begin = time.monotonic()
+    with grpc.insecure_channel(address) as channel:
+        stub = ResidualServiceStub(channel)
+        stub.Classify(plain)
+        with pytest.raises(grpc.RpcError):
+            stub.Classify(wrong)  # is not answered
+        list(stub.ClassifyStream(iter([plain, wrong, plain])))
+        stub.GetModel(pb.GetModelRequest(name="plain"))
+    passed, scrape = time.monotonic() - begin, Scrape(where)
+    assert scrape.value("resprobe_request_seconds_count", **labels) == 1
+    assert scrape.value("resprobe_request_seconds_count", **stream) == 2
+    assert 0 < scrape.value("resprobe_request_seconds_sum", **labels) < passed
+    assert scrape.value("resprobe_request_seconds_bucket", **labels, le="+Inf") == 1
+    assert scrape.total("resprobe_request_seconds_count", method=f"{SERVICE}/GetModel", model="") >= 1
+    assert scrape.total("resprobe_request_seconds_count", method=f"{SERVICE}/Classify") == scrape.value(
+        "resprobe_requests_total", method=f"{SERVICE}/Classify", code="OK"
+    )
 
 
 def test_calls_that_never_reach_a_method_are_counted_too(start: Serve, repository: Path, tmp_path: Path) -> None:
@@ -170,6 +188,27 @@ def test_ratios_of_analysed_images_are_those_that_the_client_sees(
             assert found == (ratio <= bound).sum()
 
 
+def test_drift_is_told_once_there_are_enough_images(
+    start: Serve, repository: Path, test_images: npt.NDArray[np.uint8]
+) -> None:
+    where, labels = free_address(), {"model": "digits", "version": "2"}
+    with (
+        start(repository, metrics_address=where, ratio_sample=1.0) as address,
+        resprobe.Client(address) as client,
+    ):
+        assert Scrape(where).total("resprobe_drift_alarm") == 0  # none is told
+        for _ in range(2):
+            client.classify(test_images, model="digits", blocks=True)
+        quiet = Scrape(where)
+        client.classify(np.repeat(255 - test_images, 2, axis=0), model="digits", blocks=True)
+        loud = Scrape(where)
+    assert quiet.value("resprobe_drift_alarm", **labels) == 0  # these are the images of the baseline
+    assert loud.value("resprobe_drift_alarm", **labels) == 1
+    limit = loud.value("resprobe_drift_limit", **labels)
+    assert quiet.value("resprobe_drift", **labels, block="stage1.block0") < limit
+    assert loud.total("resprobe_drift", **labels) > limit
+
+
 def test_classified_images_are_sampled_when_the_device_is_idle(served: tuple[str, str]) -> None:
     address, where = served
 
@@ -210,7 +249,10 @@ def test_while_models_are_loaded_there_are_metrics_already() -> None:
         pytest.fail("nothing was loaded")
 
     models = Models(Config(), Device(), show)
-    assert "resprobe_model_info" in {metric.name for metric in ServerCollector(models, Calls()).collect()}
+    assert "resprobe_model_info" in {
+        metric.name
+        for metric in ServerCollector(models, Calls(), Candidates(models.table, lambda _: None, [])).collect()
+    }
 
 
 @given(share=st.floats(0, 1), counts=st.lists(st.integers(1, 40), max_size=200))

@@ -1,5 +1,6 @@
 """Traces, as an OTLP collector receives them: one tree for each request, with the batch linked to all of its own."""
 
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,13 +10,14 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from prometheus_client.openmetrics import parser as openmetrics
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 
 from tests.support.calls import png, raw
 from tests.support.open_inference import raw_request
-from tests.support.servers import Serve
+from tests.support.servers import Serve, free_address
 
 SERVICE = "resprobe.v1.ResidualService"
 CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"  # trace and span, from the W3C's examples
@@ -123,6 +125,33 @@ def test_a_caller_that_does_not_sample_leaves_no_trace(
         request = pb.ClassifyRequest(model="digits", images=raw(test_images[:1]))
         ResidualServiceStub(channel).Classify(request, metadata=unsampled)
     assert collector.spans == []
+
+
+def test_a_latency_names_the_trace_of_an_example(
+    start: Serve, repository: Path, collector: Collector, test_images: Any
+) -> None:
+    where = free_address()
+    with (
+        start(repository, traces="otlp", metrics_address=where) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        request = pb.ClassifyRequest(model="digits", images=raw(test_images[:1]))
+        stub = ResidualServiceStub(channel)
+        stub.Classify(request, metadata=METADATA)
+        list(stub.ClassifyStream(iter([request]), metadata=METADATA))
+        asked = urllib.request.Request(f"http://{where}/metrics", headers={"Accept": "application/openmetrics-text"})
+        with urllib.request.urlopen(asked) as answer:
+            text = answer.read().decode()
+        with urllib.request.urlopen(f"http://{where}/metrics") as answer:
+            assert CALLER[0] not in answer.read().decode()  # the older format has no place for it
+    families = openmetrics.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    (latencies,) = (family for family in families if family.name == "resprobe_request_seconds")
+    shown = [sample for sample in latencies.samples if sample.exemplar and sample.labels["model"] == "digits"]
+    assert [sample.labels["method"].split("/")[1] for sample in shown] == ["Classify", "ClassifyStream"]
+    for sample in shown:
+        assert sample.exemplar is not None
+        assert sample.exemplar.labels == {"trace_id": CALLER[0]}
+        assert 0 < sample.exemplar.value <= float(sample.labels["le"])
 
 
 def canonical(response: Any) -> Any:

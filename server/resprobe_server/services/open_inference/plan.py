@@ -142,7 +142,7 @@ class InferPlanner:
             plan, name = entry.known
             return Prepared(plan, plan.admit(call), plan.complete({name: entry.tensor(data)}))
         request: pb.ModelInferRequest = call.parse(data)
-        version = served_models.get(self._table, request.model_name, request.model_version)
+        version = served_models.get(self._table, request.model_name, request.model_version, request.id)
         plan = InferPlan(request, version, self._reader, self._wrap, self._max_bytes)
         deadline = plan.admit(call)
         inputs = self._reader.view(request, version)

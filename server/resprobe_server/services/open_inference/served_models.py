@@ -5,14 +5,14 @@ from resprobe_server.models.table import Table
 from resprobe_server.models.version import LESION_SUFFIX, Version
 
 
-def get(table: Table, name: str, version: str) -> Version:
-    """Returns a version by name and number, with the errors of Table.get."""
+def get(table: Table, name: str, version: str, identifier: str = "") -> Version:
+    """Returns a version by name and number, with the arguments and errors of Table.get."""
     try:
-        return table.get(name, version)
+        return table.get(name, version, identifier)
     except NotFound:
         found = None
         if name.endswith(LESION_SUFFIX):
-            found = table.get(name.removesuffix(LESION_SUFFIX), version).lesioned
+            found = table.get(name.removesuffix(LESION_SUFFIX), version, identifier).lesioned
         if found is None:
             raise
         return found

