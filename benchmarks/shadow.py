@@ -20,7 +20,7 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import rollout_pb2
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_protos.rollout_pb2_grpc import RolloutServiceStub
-from server_process import start
+from support.server_process import start
 
 
 @dataclass(frozen=True)

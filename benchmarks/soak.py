@@ -23,7 +23,7 @@ import numpy as np
 import tyro
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
-from server_process import start
+from support.server_process import start
 
 if TYPE_CHECKING:  # the stub's two faces are one class at run time
     from resprobe_protos.resprobe_pb2_grpc import ResidualServiceAsyncStub

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import grpc
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
-from server_process import ServerProcess
 from serving import Clock, requests_of, stream, unary
+from support.server_process import ServerProcess
 
 WARM_UP = 0.3  # seconds of load before it counts
 

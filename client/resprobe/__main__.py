@@ -19,6 +19,9 @@ def main() -> None:
     with _early.Heard("resprobe"):
         from resprobe.cli import app
         from resprobe.cli.commands.blocks import Blocks
+        from resprobe.cli.commands.candidates.promote import Promote
+        from resprobe.cli.commands.candidates.rollback import Rollback
+        from resprobe.cli.commands.candidates.shadow import Shadow
         from resprobe.cli.commands.classify import Classify
         from resprobe.cli.commands.compare import Compare
         from resprobe.cli.commands.depth import Depth
@@ -28,10 +31,7 @@ def main() -> None:
         from resprobe.cli.commands.lesions import Lesions
         from resprobe.cli.commands.models import Models
         from resprobe.cli.commands.page import Page
-        from resprobe.cli.commands.promote import Promote
         from resprobe.cli.commands.report import Report
-        from resprobe.cli.commands.rollback import Rollback
-        from resprobe.cli.commands.shadow import Shadow
 
         asking = Models, Classify, Blocks, Inspect, Depth, Lesions, Page, Report, Compare, Drift
         commands = *asking, Shadow, Promote, Rollback, Health

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 import soak
-from server_process import start
+from support.server_process import start
 
 from on_gpu import driver
 from on_gpu.results import Results

@@ -9,7 +9,7 @@ from statistics import median
 import numpy as np
 from resprobe_protos.contract import IMAGE, LEAN
 from resprobe_server.execution.session import Session
-from server_process import ServerProcess, start
+from support.server_process import ServerProcess, start
 
 from on_gpu.clients import Clients, Load, Seen, started
 from on_gpu.graphs import as_served, noise

@@ -13,8 +13,8 @@ from resprobe_server.execution.graph import Graph, Tensor
 from resprobe_server.execution.providers import CPU, batch_sizes, choose, padded_sizes
 from resprobe_server.execution.session import Session
 from resprobe_server.models import description, views
-from resprobe_server.models.ratio_sampler import Ratios, Sampler, Watched
 from resprobe_server.models.repository import Found
+from resprobe_server.models.sampling.ratio_sampler import Ratios, Sampler, Watched
 from resprobe_server.models.version import GRAPHS, INSPECTED, Times, Version
 from resprobe_server.scheduling.batcher import Batcher, BatchOptions
 from resprobe_server.scheduling.worker import Device

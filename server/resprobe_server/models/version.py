@@ -26,7 +26,7 @@ from resprobe_server.errors import NotSupported
 from resprobe_server.execution.dtypes import BY_ONNX
 from resprobe_server.execution.graph import Tensor
 from resprobe_server.images.format import Format
-from resprobe_server.models.ratio_sampler import Ratios
+from resprobe_server.models.sampling.ratio_sampler import Ratios
 from resprobe_server.scheduling.batcher import Batcher
 
 LESION_SUFFIX = ".lesion"

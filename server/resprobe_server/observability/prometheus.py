@@ -14,8 +14,8 @@ from resprobe._wire.address import SCHEMES
 from resprobe_server.binding import check_free, parse_listening
 from resprobe_server.config import Config
 from resprobe_server.errors import NotReady, StartError
-from resprobe_server.models import ratio_sampler
 from resprobe_server.models.registry import Models
+from resprobe_server.models.sampling import ratio_sampler
 from resprobe_server.models.version import Version
 from resprobe_server.observability import drift
 from resprobe_server.observability.candidates import metrics as candidate_metrics

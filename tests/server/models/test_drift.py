@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from resprobe_protos import resprobe_pb2 as pb
-from resprobe_server.models.drift import ALPHA, WINDOW, Window, limit
+from resprobe_server.models.sampling.drift import ALPHA, WINDOW, Window, limit
 
 PROBABILITIES = np.linspace(0, 1, 101)
 BLOCKS, IMAGES = 9, 2000

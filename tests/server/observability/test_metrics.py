@@ -20,8 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.config import Config
-from resprobe_server.models.ratio_sampler import BOUNDS, Ratios, Share
 from resprobe_server.models.registry import Models
+from resprobe_server.models.sampling.ratio_sampler import BOUNDS, Ratios, Share
 from resprobe_server.observability.prometheus import ServerCollector
 from resprobe_server.rpc.status_counts import Calls
 from resprobe_server.scheduling.worker import Device

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from fuzz import run, targets_of
-from server_process import start
+from support.server_process import start
 
 MESSAGES = 20_000
 TOKENS = "a" * 32, "b" * 32

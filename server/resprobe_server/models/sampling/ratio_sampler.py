@@ -14,7 +14,7 @@ import structlog
 from resprobe_protos.contract import BRANCH_L2, SHORTCUT_L2
 
 from resprobe_server.execution.graph import Arrays, Graph
-from resprobe_server.models.drift import Window
+from resprobe_server.models.sampling.drift import Window
 
 # Upper bounds of the buckets: four a decade.
 BOUNDS = (0.01, 0.018, 0.032, 0.056, 0.1, 0.18, 0.32, 0.56, 1.0, 1.8, 3.2, 5.6, 10.0)

@@ -1,0 +1,1 @@
+"""Commands about candidates: new versions that run beside the one that serves."""
