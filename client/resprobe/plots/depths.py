@@ -36,7 +36,7 @@ def plot_depths(early: EarlyAnswers, model: Model, source: str | None = None) ->
             spread = [accuracy.value[rows] - accuracy.low[rows], accuracy.high[rows] - accuracy.value[rows]]
             above.errorbar(places[rows], accuracy.value[rows], spread, fmt="o", markersize=4, color=colour, label=words)
     above.set_ylabel("accuracy of the readout")
-    above.set_ylim(0, 1)
+    above.set_ylim(0, 1.04)
     above.legend(loc="lower right", frameon=False, fontsize=9)
     label_stages(above, model)
     above.set_xlabel("")

@@ -99,7 +99,7 @@ def draw_readouts(figure: FigureBase, readouts: Readouts, model: Model, row: int
     axes.set_xticks(ticks, [f"{blocks[at].stage}.{blocks[at].index}{marks[at]}" for at in ticks], fontsize=8)
     axes.set_xlabel("after block (stage.index" + ("; * fitted head)" if any(marks) else ")"))
     axes.set_ylabel("probability")
-    axes.set_ylim(0, 1)
+    axes.set_ylim(0, 1.04)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
 
@@ -124,7 +124,7 @@ def plot_inspection(pixels: Pixels, result: ProbedResult, model: Model, source: 
         model: Model that answered.
         source: Name of the image, for the title.
     """
-    heights = {"cam": 2.2, "readouts": 3.0, "maps": 1.45 * -(-len(model.blocks) // ACROSS)}
+    heights = {"cam": 2.2, "readouts": 3.0, "maps": 0.3 + 1.45 * -(-len(model.blocks) // ACROSS)}
     shown = [view for view in heights if getattr(result, view) is not None]
     figure = empty_figure(11.5, sum(heights[view] for view in shown) + 0.4)
     figure.suptitle(f"{model.name} version {model.version}: {source}, {result.labels[0]}", fontsize=11)
@@ -136,5 +136,6 @@ def plot_inspection(pixels: Pixels, result: ProbedResult, model: Model, source: 
     if result.readouts is not None:
         draw_readouts(parts["readouts"], result.readouts, model)
     if result.maps is not None:
+        parts["maps"].suptitle("‖F(x)‖ at each position of each block, each on its own scale", fontsize=9)
         draw_maps(parts["maps"], pixels, result.maps, model)
     return figure

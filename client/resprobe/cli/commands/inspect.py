@@ -47,7 +47,7 @@ class Inspect(Selection):
             model = client.model(self.model, self.version)
             if not model.blocks or "maps" not in model.views:
                 raise StatisticsUnavailable(
-                    f"model {model.name} is served without inspect.onnx: it cannot be inspected"
+                    f"model {model.name} cannot be inspected: it is served without inspect.onnx"
                 )
             views = [view for view in VIEWS if view in model.views]
             result = client.classify(
