@@ -77,21 +77,28 @@ function readoutPath({ of, depth }, block, model) {
   const says = open
     ? `If the net ended here it would say ${open.label} (${percent(open.probability)}). `
     : "No answer is read off this block. ";
-  const chips = of.map((one) =>
-    make(
-      "li",
-      {
-        class: one.block === block ? "here" : null,
-        title: one.head === "own" ? "the net’s own head" : "a linear head that was fitted",
-      },
-      make("span", { class: "quiet" }, `${one.block} `),
-      `${one.label} ${percent(one.probability)}`,
-    ),
-  );
+  const steps = runs(of).map((run) => {
+    const [first, last] = [run[0], run.at(-1)];
+    const where = run.length > 1 ? `${first.block} to ${last.block}` : first.block;
+    const sure =
+      run.length > 1 ? `${percent(first.probability)} to ${percent(last.probability)}` : percent(last.probability);
+    const here = run.some((one) => one.block === block) ? "here" : null;
+    return make("li", { class: here }, make("span", { class: "quiet" }, `${where} `), `${first.label}, ${sure}`);
+  });
   return make(
     "div",
     { class: "readouts" },
     make("p", {}, says, `From ${name} on, all readouts agree with the final answer.`),
-    make("ol", { "aria-label": "What the net would say if it ended after a block" }, ...chips),
+    make("ol", { "aria-label": "What the net would say if it ended after a block" }, ...steps),
   );
+}
+
+/** Joins neighbours that say the same. */
+function runs(readouts) {
+  const found = [];
+  for (const one of readouts) {
+    if (found.at(-1)?.[0].label === one.label) found.at(-1).push(one);
+    else found.push([one]);
+  }
+  return found;
 }
