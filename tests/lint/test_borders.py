@@ -106,6 +106,7 @@ def exporter(*modules: str) -> set[str]:
         ("exporter/resprobe_exporter/graph", exporter("errors", "nets")),
         ("exporter/resprobe_exporter/verification", exporter("errors", "nets", "graph")),
         ("exporter/resprobe_exporter/checkpoints", exporter("errors", "nets")),
+        ("exporter/resprobe_exporter/classes", exporter("errors", "progress")),
         ("exporter/resprobe_exporter/importing", exporter("errors", "progress", "nets", "graph", "verification")),
         (
             "exporter/resprobe_exporter/readouts",
@@ -123,6 +124,7 @@ def exporter(*modules: str) -> set[str]:
                     "verification",
                     "checkpoints",
                     "importing",
+                    "classes",
                     "readouts",
                 )
             ),

@@ -49,7 +49,7 @@ class ImportCommand(PreprocessOptions):
 
     def labels(self) -> tuple[str, ...] | None:
         """Returns the names of the classes. If None, none were given."""
-        from resprobe_exporter.importing.class_names import read_labels
+        from resprobe_exporter.classes.class_names import read_labels
 
         return None if self.classes is None else read_labels(self.classes)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from resprobe_exporter import progress
 from resprobe_exporter.checkpoints import reading, state_dict
-from resprobe_exporter.importing import class_names
+from resprobe_exporter.classes import class_names
 from resprobe_exporter.nets.architecture import Architecture
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import ResNet

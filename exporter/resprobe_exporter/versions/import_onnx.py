@@ -7,13 +7,14 @@ from pathlib import Path
 import onnx_ir as ir
 from resprobe_protos.contract import LOGITS
 
+from resprobe_exporter.classes import class_names
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.graph import net_info
 from resprobe_exporter.graph.linear import QUANTISING
 from resprobe_exporter.graph.passes.conv_shortcut import PadShortcutToConv
 from resprobe_exporter.graph.passes.insert_identity_norm import UntieQuantised
 from resprobe_exporter.graph.variants import channel_axes
-from resprobe_exporter.importing import class_names, onnx_interface, original_outputs
+from resprobe_exporter.importing import onnx_interface, original_outputs
 from resprobe_exporter.importing.blocks import find_blocks
 from resprobe_exporter.importing.canonical import explained
 from resprobe_exporter.importing.chosen_blocks import Choice

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from resprobe_exporter.checkpoints import reading, state_dict
+from resprobe_exporter.classes.class_names import read_labels
 from resprobe_exporter.errors import CheckpointError, ExporterError
-from resprobe_exporter.importing.class_names import read_labels
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture, ResNet
 from resprobe_exporter.training import data, trainer

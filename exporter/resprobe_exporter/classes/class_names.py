@@ -10,7 +10,7 @@ from resprobe_exporter import progress
 from resprobe_exporter.errors import ExporterError
 
 IMAGENET = "imagenet"
-IMAGENET_FILE = Path(__file__).with_name("imagenet_classes.txt")
+IMAGENET_FILE = Path(__file__).with_name("imagenet.txt")
 IMAGENET_COUNT = 1000
 
 
