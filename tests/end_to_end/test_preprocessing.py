@@ -4,6 +4,7 @@ import json
 import warnings
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 import resprobe
 import torch
 from PIL import Image
+from resprobe_exporter.nets.preprocessing import PRESETS
+from resprobe_exporter.training import data
 from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc
 from resprobe_server.errors import StartError
 from torch import nn
@@ -74,19 +77,19 @@ def test_a_jpeg_gets_the_probabilities_of_pil_and_pytorch(
     notes = publish(run, small, tmp_path / "models", "--preprocess", preset, "--classes", CLASSES)
     name = preset.rpartition("-")[2].replace("imagenet", "bilinear")
     assert f"preprocess pictures: shorter side to 18 ({name}), centre 16×16" in notes
-    data = photograph(73, 50)
-    pixels = pixels_of(data, RESIZE, SIZE, filter)
+    content = photograph(73, 50)
+    pixels = pixels_of(content, RESIZE, SIZE, filter)
     expected = probabilities(exported_nets.make(), pixels)
     path = tmp_path / "a.jpg"
-    path.write_bytes(data)
+    path.write_bytes(content)
     with start(tmp_path / "models") as address, resprobe.Client(address) as client:
-        picture = Image.open(BytesIO(data))
+        picture = Image.open(BytesIO(content))
         for where in ("server", "client"):
-            result = client.classify([data, path, picture, pixels], top_k=5, preprocess=where, blocks=True)
+            result = client.classify([content, path, picture, pixels], top_k=5, preprocess=where, blocks=True)
             found = np.take_along_axis(result.probabilities, result.classes.argsort(1), 1)
             np.testing.assert_allclose(found, np.repeat(expected, 4, 0), atol=1e-3)
             assert result.resized_from == [(50, 73)] * 3 + [None]
-            (streamed,) = client.stream([[data]], preprocess=where)
+            (streamed,) = client.stream([[content]], preprocess=where)
             assert streamed.resized_from == [(50, 73)]
         with pytest.raises(resprobe.InvalidImage, match="pixels of 50×73; this model takes pixels of 16×16"):
             client.classify(np.asarray(picture))
@@ -95,7 +98,7 @@ def test_a_jpeg_gets_the_probabilities_of_pil_and_pytorch(
             stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel)
             scores = stub.ModelInfer(
                 open_inference_pb2.ModelInferRequest(
-                    model_name="net", inputs=[tensor("image", "BYTES", (1,), bytes_contents=[data])]
+                    model_name="net", inputs=[tensor("image", "BYTES", (1,), bytes_contents=[content])]
                 )
             )
             config = stub.ModelConfig(open_inference_pb2.ModelConfigRequest(name="net")).config
@@ -126,17 +129,54 @@ def test_commands_say_what_was_done_with_a_picture(tmp_path: Path, start: Serve,
     assert "pictures: shorter side to 20 (bilinear), centre 16×16" in out
 
 
-def test_a_folder_is_preprocessed_alike_by_exporter_client_and_server(
-    tmp_path: Path, start: Serve, run: Run, small: Path
-) -> None:
-    data = tmp_path / "pictures"
+@pytest.fixture
+def folder(tmp_path: Path) -> tuple[str, ...]:
+    """Options that name ten photographs of five classes, in many sizes."""
     for index, name in enumerate(CLASSES.split(",") * 2):
-        path = data / name / f"{index}.jpg"
+        path = tmp_path / "pictures" / name / f"{index}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(photograph(40 + 3 * index, 60 - index))
-    folder = ("--dataset", "folder", "--data", str(data))
+    return "--dataset", "folder", "--data", str(tmp_path / "pictures")
+
+
+def described(directory: Path) -> tuple[Any, Any]:
+    """Returns what a description says of images and blocks."""
+    model = json.loads((directory / "model.json").read_text())
+    return model["image"], [(block["name"], block.get("branch"), block.get("axes")) for block in model["blocks"]]
+
+
+def test_a_version_with_fewer_bits_sees_the_same(
+    tmp_path: Path, run: Run, small: Path, folder: tuple[str, ...]
+) -> None:
+    options = ("--preprocess", "timm-bicubic", "--crop-fraction", "0.9", "--classes", CLASSES)
+    publish(run, small, tmp_path / "models", *options, *folder, "--precision", "int8")
+    image, blocks = described(tmp_path / "models/net/1")
+    assert image["preprocessing"] == {"resize": 17, "interpolation": "bicubic"}
+    assert described(tmp_path / "models/net-int8/1") == (image, blocks)
+
+
+def test_a_net_is_trained_on_such_pictures(tmp_path: Path, run: Run, folder: tuple[str, ...]) -> None:
+    base = ("exporter", "build", "--depth", "8", "--epochs", "0", "--repository", str(tmp_path / "models"))
+    cut = ("--image-size", "16", "--preprocess", "imagenet", *folder)
+    code, _, text = run(*base, *cut)
+    assert code == 0, text
+    image, _ = described(tmp_path / "models/resnet8/1")
+    assert image["preprocessing"] == {"resize": RESIZE, "interpolation": "bilinear"}
+    loaded = data.load("folder", tmp_path / "pictures", SIZE, pictures=PRESETS["imagenet"])
+    assert image["mean"] == pytest.approx(loaded.mean)
+    first = photograph(40, 60)
+    expected = pixels_of(first, RESIZE, SIZE, Image.Resampling.BILINEAR)
+    both = np.concatenate([loaded.train.images.numpy(), loaded.test.images.numpy()])
+    assert (np.moveaxis(both, 1, -1) == expected).all((1, 2, 3)).sum() == 1
+    code, _, text = run("exporter", "build", "--depth", "8", "--preprocess", "imagenet")
+    assert (code, "only the pictures of --dataset folder are cut" in text) == (1, True)
+
+
+def test_a_folder_is_preprocessed_alike_by_exporter_client_and_server(
+    tmp_path: Path, start: Serve, run: Run, small: Path, folder: tuple[str, ...]
+) -> None:
     publish(run, small, tmp_path / "models", "--preprocess", "imagenet", "--classes", CLASSES, *folder)
-    (described,) = json.loads((tmp_path / "models/net/1/model.json").read_text())["blocks"][:1]
+    first = json.loads((tmp_path / "models/net/1/model.json").read_text())["blocks"][0]
     with start(tmp_path / "models") as address:
         parquet, base = str(tmp_path / "stats.parquet"), ("--address", address, *folder)
         code, out, err = run("resprobe", "blocks", *base, "--out", parquet, "--json")
@@ -149,7 +189,7 @@ def test_a_folder_is_preprocessed_alike_by_exporter_client_and_server(
                 "digits", np.zeros((3, 9, 7, 1), np.uint8), np.arange(3), tuple(CLASSES.split(",")), np.arange(3)
             )
             assert len(resprobe.analysis.sweep(client, wrong, resize=True)) == 3
-    assert served == pytest.approx(described["baseline"]["ratio"]["mean"], rel=1e-5)
+    assert served == pytest.approx(first["baseline"]["ratio"]["mean"], rel=1e-5)
     assert resprobe.analysis.read(parquet).model.preprocessing == model.preprocessing
 
 
@@ -185,7 +225,7 @@ def test_a_resnet_50_at_224_gets_the_probabilities_of_torchvision(tmp_path: Path
     path = timm_nets.export(net, tmp_path / "net.onnx", is_new=True)
     notes = publish(run, path, tmp_path / "models", "--preprocess", "imagenet")
     assert "classes are called as those of ImageNet, as there are 1,000" in notes
-    data = photograph(500, 375)
+    content = photograph(500, 375)
     steps = [
         transforms.Resize(256),
         transforms.CenterCrop(224),
@@ -194,8 +234,8 @@ def test_a_resnet_50_at_224_gets_the_probabilities_of_torchvision(tmp_path: Path
     ]
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        expected = net(transforms.Compose(steps)(Image.open(BytesIO(data)))[None]).softmax(1).numpy()[0]
+        expected = net(transforms.Compose(steps)(Image.open(BytesIO(content)))[None]).softmax(1).numpy()[0]
     with start(tmp_path / "models") as address, resprobe.Client(address) as client:
-        result = client.classify(data, top_k=1000)
+        result = client.classify(content, top_k=1000)
         assert client.model().classes[207] == "golden retriever"
     np.testing.assert_allclose(result.probabilities[0][result.classes[0].argsort()], expected, atol=1e-3)

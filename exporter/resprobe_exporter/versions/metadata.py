@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import cast
 
 from google.protobuf import json_format
 from resprobe_protos import resprobe_pb2 as pb
@@ -26,6 +25,18 @@ KINDS: Mapping[ShortcutKind, pb.ShortcutKind.ValueType] = {
     "identity": pb.SHORTCUT_KIND_IDENTITY,
     "pad": pb.SHORTCUT_KIND_PAD,
     "projection": pb.SHORTCUT_KIND_PROJECTION,
+}
+BRANCHES: Mapping[BranchKind, pb.BranchKind.ValueType] = {
+    "conv": pb.BRANCH_KIND_CONV,
+    "attention": pb.BRANCH_KIND_ATTENTION,
+    "mlp": pb.BRANCH_KIND_MLP,
+}
+AXES: Mapping[AxisKind, pb.AxisKind.ValueType] = {
+    "channels": pb.AXIS_KIND_CHANNELS,
+    "tokens": pb.AXIS_KIND_TOKENS,
+    "depth": pb.AXIS_KIND_DEPTH,
+    "height": pb.AXIS_KIND_HEIGHT,
+    "width": pb.AXIS_KIND_WIDTH,
 }
 
 
@@ -115,14 +126,16 @@ def _block(info: BlockInfo, addition: ResidualAddition) -> pb.Block:
         shortcut_tensor=addition.shortcut.name or "",
         sum_tensor=addition.node.outputs[0].name or "",
         response_std=info.response_std,
-        branch=pb.BranchKind.Value(f"BRANCH_KIND_{info.branch.upper()}"),
-        axes=[pb.AxisKind.Value(f"AXIS_KIND_{axis.upper()}") for axis in info.axes],
+        branch=BRANCHES[info.branch],
+        axes=[AXES[axis] for axis in info.axes],
     )
 
 
 def net_info(model: Model) -> NetInfo:
     """Returns what a description says of its net."""
     kinds = {value: kind for kind, value in KINDS.items()}
+    branches: dict[pb.BranchKind.ValueType, BranchKind] = {value: kind for kind, value in BRANCHES.items()}
+    axes = {value: axis for axis, value in AXES.items()}
     blocks = [
         BlockInfo(
             block.name,
@@ -134,7 +147,8 @@ def net_info(model: Model) -> NetInfo:
             block.stride,
             kinds[block.shortcut],
             block.response_std if block.HasField("response_std") else None,
-            *_made_of(block),
+            branches.get(block.branch, "conv"),
+            tuple(axes[axis] for axis in block.axes) or ("channels", "height", "width"),
         )
         for block in model.blocks
     ]
@@ -150,15 +164,6 @@ def preprocessing(model: Model) -> Preprocessing:
         found = image.preprocessing
         pictures = Pictures(resize=found.resize, interpolation=found.interpolation)
     return Preprocessing(tuple(image.mean), tuple(image.std), pictures)
-
-
-def _made_of(block: pb.Block) -> tuple[BranchKind, tuple[AxisKind, ...]]:
-    """Returns what a branch is made of, and its axes; of files of versions that did not write them, those of images."""
-    if not block.branch:
-        return "conv", ("channels", "height", "width")
-    branch = pb.BranchKind.Name(block.branch).removeprefix("BRANCH_KIND_").lower()
-    axes = (pb.AxisKind.Name(axis).removeprefix("AXIS_KIND_").lower() for axis in block.axes)
-    return cast(BranchKind, branch), cast(tuple[AxisKind, ...], tuple(axes))
 
 
 def heads(model: Model, directory: Path) -> Heads:
