@@ -1,9 +1,9 @@
 """What a candidate that is compared costs the requests: their latency with it and without, by turns, at half load.
 
-    python benchmarks/shadow.py models resnet20 --candidate 2
+    cd benchmarks && python -m fleet.shadow ../models resnet20 --candidate 2
 
-Requests of one image arrive at random (Poisson) at half the rate that one caller gets. The server keeps one core, and
-this program another: `taskset -c 1 python …` starts the server on core 0.
+Requests of one image arrive at random (Poisson) at half the rate that one caller gets. The server has core 0, and
+this program the others. Look at a run with --share 0 first: its ratios are the noise of the machine.
 """
 
 import os
