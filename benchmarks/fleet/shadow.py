@@ -85,7 +85,7 @@ def main(options: Options) -> None:
     """Measures and prints both, and the ratios."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {0})  # the server's, which is started next
-    times: dict[float, list[float]] = {0.0: [], options.share: []}
+    times: tuple[list[float], list[float]] = [], []  # without and with the candidate
     with (
         start(options.repository, "--threads", "1", "--shadow", f"{options.model}={options.candidate}:0") as server,
         grpc.insecure_channel(server.address) as channel,
@@ -96,18 +96,18 @@ def main(options: Options) -> None:
         one_caller(stub, asked, 1.0)
         rate = options.load * one_caller(stub, asked, 2.0)
         for _ in range(options.turns):
-            for share in times:
+            for found, share in zip(times, (0.0, options.share), strict=True):
                 candidate = rollout_pb2.SetShadowRequest(model=options.model, version=options.candidate, share=share)
                 rollout.SetShadow(candidate)
-                times[share] += turn(stub, asked, rate, options.seconds)
+                found += turn(stub, asked, rate, options.seconds)
                 if share:
                     shadow = rollout.GetShadow(rollout_pb2.GetShadowRequest(model=options.model)).shadow
                     print(f"{shadow.image_count} images compared, {shadow.dropped_count} dropped")
     print(f"{rate:.0f} requests/s")
-    rows = {share: [np.mean(found), *np.percentile(found, (50, 90, 99))] for share, found in times.items()}
-    for share, row in rows.items():
+    rows = [[np.mean(found), *np.percentile(found, (50, 90, 99))] for found in times]
+    for share, row in zip((0.0, options.share), rows, strict=True):
         print(f"share {share:g}: mean, p50, p90, p99 " + ", ".join(f"{value * 1e3:.2f}" for value in row) + " ms")
-    ratios = np.divide(rows[options.share], rows[0.0])
+    ratios = np.divide(rows[1], rows[0])
     print("ratios " + ", ".join(f"{ratio:.3f}" for ratio in ratios))
 
 
