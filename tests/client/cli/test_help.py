@@ -51,7 +51,7 @@ def test_every_command_has_help_with_examples(run: Run, prog: str) -> None:
         ("resprobe",),
         ("resprobe", "frob"),
         ("resprobe", "models", "--frob"),
-        ("exporter", "build"),
+        ("exporter", "convert"),
         ("exporter", "build", "--depth", "x"),
     ],
     ids=str,
