@@ -19,3 +19,7 @@ STATISTICS = (BRANCH_L2, SHORTCUT_L2, DOT, BRANCH_MEAN)
 # other, MAPS is [n, 2, P] and CHANNELS [n, 2, C]: norms of F(x), then of s(x). READOUTS is [n, readouts, classes], and
 # CAM [n, classes, height, width] of the last block; a net may lack both.
 MAPS, CHANNELS, READOUTS, CAM = "maps", "channels", "readouts", "cam"
+
+# Optimizers of ONNX Runtime that the exporter's checks and the server switch off. Pad_Fusion of 1.31 lets a MaxPool
+# ignore the zeros that its input was padded with, which changes the result where all values are negative.
+DISABLED_OPTIMIZERS = ("Pad_Fusion",)

@@ -128,6 +128,7 @@ def _convert(model: onnx.ModelProto, version: int, path: Path) -> onnx.ModelProt
 
 def _refuse_training(model: onnx.ModelProto, opset: int, path: Path) -> None:
     inlined = ir.from_proto(model)
+    ir.external_data.set_base_dir(inlined.graph, path.parent)
     common_passes.InlinePass()(inlined)
     if nodes := list(training_nodes(inlined.graph, opset)):
         more = f" and {len(nodes) - SHOWN} more" if len(nodes) > SHOWN else ""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
-from resprobe_protos.contract import BLOCK_SCALE
+from resprobe_protos.contract import BLOCK_SCALE, DISABLED_OPTIMIZERS
 
 from resprobe_exporter.errors import ExporterError, one_line
 
@@ -42,7 +42,9 @@ class Graph:
             options.add_session_config_entry(FOLDER, str(folder.absolute()))
         self._name = name or (source.name if isinstance(source, Path) else "the file")
         with _explained(self._name):
-            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                source, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(DISABLED_OPTIMIZERS)
+            )
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self._input = inputs[0].name
         self.shapes: Mapping[str, Sequence[int | str | None]]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime
+from resprobe_protos.contract import DISABLED_OPTIMIZERS
 
 from resprobe_server.config import Config, DeviceName
 from resprobe_server.errors import StartError
@@ -109,7 +110,8 @@ def open_session(graph: Path | bytes, provider: Provider) -> onnxruntime.Inferen
         providers.insert(0, (CUDA, cuda))
     if provider.name == TENSORRT:
         providers.insert(0, (TENSORRT, _tensorrt(graph, provider)))
-    return onnxruntime.InferenceSession(graph, options, providers=providers)
+    disabled = list(DISABLED_OPTIMIZERS)
+    return onnxruntime.InferenceSession(graph, options, providers=providers, disabled_optimizers=disabled)
 
 
 def _tensorrt(graph: Path | bytes, provider: Provider) -> dict[str, str]:

@@ -15,9 +15,9 @@ import resprobe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from resprobe import datasets
+from resprobe_exporter.checkpoints.state_dict import fill, read
 from resprobe_exporter.errors import CheckFailed
 from resprobe_exporter.graph.torch_export import Served
-from resprobe_exporter.importing.state_dict import fill, read
 from resprobe_exporter.nets.blocks import Addition
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture, ResNet

@@ -22,7 +22,7 @@ from resprobe_server.scheduling.request import Outcome, Promise
 
 from tests.support.servers import Serve
 
-Add: TypeAlias = Callable[[Batcher, Arrays, float, Promise], None]
+Add: TypeAlias = Callable[[Batcher, Arrays, float, Promise, int], None]
 
 
 class Told:
@@ -66,9 +66,9 @@ class Watch:
         return held
 
     def wrap_add(self, add: Add) -> Add:
-        def told(batcher: Batcher, inputs: Arrays, deadline: float, promise: Promise) -> None:
+        def told(batcher: Batcher, inputs: Arrays, deadline: float, promise: Promise, size: int) -> None:
             assert isinstance(promise, (Reply, Turn))  # these requests are taken directly
-            add(batcher, inputs, deadline, Told(promise, self.ended))
+            add(batcher, inputs, deadline, Told(promise, self.ended), size)
             self.counters = batcher.counters
             self.submitted.release()
 
