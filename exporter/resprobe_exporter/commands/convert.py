@@ -24,7 +24,7 @@ class Convert(ImportCommand):
 
     Examples:
       exporter convert resnet56.th --name cifar56 --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
-      exporter convert resnet50.pth --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
+      exporter convert resnet50.pth --preprocess imagenet
       exporter convert resnet50-caffe.pth --strides v1 --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225
       exporter convert ema.pth --weights ema --shortcut A-append --mean 0.49 0.48 0.45 --std 0.25 0.24 0.26
       exporter convert net.safetensors --mean 0.5 --std 0.25 --height 28 --width 28

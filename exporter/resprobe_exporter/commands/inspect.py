@@ -23,12 +23,12 @@ class Inspect:
     form and the baseline.
 
     Examples:
-      exporter inspect models/resnet20/1
+      exporter inspect models/resnet20
       exporter inspect models/resnet20/1 --dataset cifar10 --data ~/cifar --limit 1000
     """
 
     directory: tyro.conf.Positional[Path]
-    """Directory of the version: models/NAME/VERSION."""
+    """Directory of the version, models/NAME/VERSION, or of the model, models/NAME, for its newest version."""
     dataset: datasets.Name | None = None
     """Data set whose test images are measured on. Default: nothing is measured."""
     data: Path | None = None
@@ -41,17 +41,18 @@ class Inspect:
     def run(self) -> None:
         """Reads, measures with --dataset, and prints."""
         from resprobe_exporter.commands import block_table
-        from resprobe_exporter.versions import evaluation, metadata, test_set
+        from resprobe_exporter.versions import evaluation, metadata, repository, test_set
 
-        model = metadata.read(self.directory)
+        directory = repository.newest_in(self.directory)
+        model = metadata.read(directory)
         measured = None
         if self.dataset is not None:
             shape = model.image.height, model.image.width, model.image.channels
             cut = metadata.preprocessing(model).resize_and_crop(*shape[:2])
             images = test_set.load(self.dataset, self.data, shape, self.limit, cut)
-            measured = evaluation.measure_version(self.directory, model, images)
+            measured = evaluation.measure_version(directory, model, images)
         blocks = block_table.rows(model, measured)
-        count = _multiply_adds(self.directory, model)
+        count = _multiply_adds(directory, model)
         if self.json:
             print(json.dumps(block_table.as_json(model, blocks, measured, count)))
         else:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resprobe import _files
+from resprobe_protos.contract import DESCRIPTION
 
 from resprobe_exporter.errors import ExporterError
 
@@ -88,13 +89,23 @@ def find_version(root: Path, name: str, version: int | None = None) -> Path:
     """
     check_name(name)
     parent = root / name
-    numbers = [int(path.name) for path in parent.iterdir() if path.name.isdecimal()] if parent.is_dir() else []
+    numbers = _numbers(parent)
     if not numbers:
         raise ExporterError(f"{parent} has no versions")
     if version is not None and version not in numbers:
         known = ", ".join(map(str, sorted(numbers)))
         raise ExporterError(f"{parent} has no version {version}; it has {known}")
     return parent / str(max(numbers) if version is None else version)
+
+
+def newest_in(directory: Path) -> Path:
+    """Returns the directory of the newest version if this is that of a model, or the directory itself."""
+    numbers = _numbers(directory)
+    return directory / str(max(numbers)) if numbers and not (directory / DESCRIPTION).is_file() else directory
+
+
+def _numbers(parent: Path) -> list[int]:
+    return [int(path.name) for path in parent.iterdir() if path.name.isdecimal()] if parent.is_dir() else []
 
 
 def _remove_stale(parent: Path) -> None:
