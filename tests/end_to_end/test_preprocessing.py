@@ -13,6 +13,8 @@ import pytest
 import resprobe
 import torch
 from PIL import Image
+from resprobe.page.fitting import SMALL
+from resprobe.report.inspection import inspection_page
 from resprobe_exporter.nets.preprocessing import PRESETS
 from resprobe_exporter.training import data
 from resprobe_protos import open_inference_pb2, open_inference_pb2_grpc
@@ -22,6 +24,7 @@ from torch import nn
 from tests.support import exported_nets, timm_nets
 from tests.support.commands import Run
 from tests.support.open_inference import tensor
+from tests.support.pages import ask, page, upload
 from tests.support.servers import Serve
 
 SIZE, RESIZE = exported_nets.SIZE, 18  # 16 and int(16 / 0.875)
@@ -127,6 +130,35 @@ def test_commands_say_what_was_done_with_a_picture(tmp_path: Path, start: Serve,
     assert model["image"]["preprocessing"] == {"resize": 20, "interpolation": "bilinear"}
     _, out, _ = run("exporter", "inspect", str(tmp_path / "models/net/1"))
     assert "pictures: shorter side to 20 (bilinear), centre 16×16" in out
+
+
+def test_heat_maps_lie_over_what_the_net_saw(tmp_path: Path, start: Serve, run: Run, small: Path) -> None:
+    publish(run, small, tmp_path / "models", "--preprocess", "imagenet", "--classes", CLASSES)
+    path, out = tmp_path / "a.jpg", tmp_path / "a.html"
+    path.write_bytes(photograph(73, 50))
+    pixels = pixels_of(path.read_bytes(), RESIZE, SIZE, Image.Resampling.BILINEAR)
+    with start(tmp_path / "models") as address, resprobe.Client(address) as client:
+        code, _, err = run("resprobe", "inspect", str(path), "--address", address, "--out", str(out))
+        assert code == 0, err
+        model = client.model()
+        seen = client.classify([pixels], blocks=True, views=["maps", "readouts", "cam"])  # arrays are sent as they are
+    expected = inspection_page(seen, model, pixels, path.name)
+    assert out.read_text() == expected
+    assert expected != inspection_page(seen, model, np.asarray(Image.open(path).resize((SIZE, SIZE))), path.name)
+
+
+def test_sliders_of_the_page_keep_what_the_net_saw(tmp_path: Path, start: Serve, run: Run, small: Path) -> None:
+    publish(run, small, tmp_path / "models", "--preprocess", "imagenet", "--classes", CLASSES)
+    content = photograph(600, 400)
+    assert len(content) > SMALL  # the page itself fits it, once the server has answered for it
+    with start(tmp_path / "models") as address, page(address) as url, resprobe.Client(address) as client:
+        asked = {"picture": upload(url, content), "model": "net", "version": "1"}
+        ask(url, "/api/models")
+        for scale, size in ((None, [400, 600]), ([1.0, 0.5, 1.0], None)):
+            _, _, found = ask(url, "/api/classify", {**asked, "scale": scale})
+            expected = client.classify(content, blocks=True, block_scale=scale)
+            assert found["blocks"]["ratio"] == pytest.approx(expected.blocks.ratio[0], rel=1e-5)
+            assert found["resized_from"] == size
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from resprobe._pictures import formats
-from resprobe._pictures.images import fit
+from resprobe._pictures.images import fitted
 from resprobe._results.model import Model
 from resprobe.page.requests import Question
 
@@ -26,13 +26,13 @@ class FittedPictures:
     """Pictures by what they were fitted for; the one that was not used for longest makes room."""
 
     def __init__(self) -> None:
-        self._sizes: dict[tuple[str, str], tuple[int, int, int]] = {}
+        self._models: dict[tuple[str, str], Model] = {}
         self._answered: OrderedDict[str, None] = OrderedDict()
         self._pixels: OrderedDict[tuple[str, str, str], Pixels] = OrderedDict()
 
     def learn(self, models: Iterable[Model]) -> None:
         """Notes what models take, and forgets what was fitted for others of these names."""
-        self._sizes = {(one.name, one.version): (one.height, one.width, one.channels) for one in models}
+        self._models = {(one.name, one.version): one for one in models}
         self._pixels.clear()
 
     def add_answered(self, picture: str) -> None:
@@ -43,18 +43,18 @@ class FittedPictures:
 
     async def get(self, question: Question, data: bytes) -> Pixels | None:
         """Returns a picture as its model takes it, uint8 [height, width, channels]. If None, send the file."""
-        size = self._sizes.get((question.model, question.version))
-        if size is None or len(data) <= SMALL or question.picture not in self._answered:
+        model = self._models.get((question.model, question.version))
+        if model is None or len(data) <= SMALL or question.picture not in self._answered:
             return None
         key = (question.picture, question.model, question.version)
         if key not in self._pixels:
-            self._pixels[key] = await asyncio.to_thread(_fit, data, size)
+            self._pixels[key] = await asyncio.to_thread(_fit, data, model)
         self._pixels.move_to_end(key)
         if len(self._pixels) > KEPT:
             self._pixels.popitem(last=False)
         return self._pixels.get(key)
 
 
-def _fit(data: bytes, size: tuple[int, int, int]) -> Pixels:
+def _fit(data: bytes, model: Model) -> Pixels:
     with Image.open(BytesIO(data), formats=list(formats.ALL)) as picture:
-        return fit(picture, *size)
+        return fitted(picture, model.height, model.width, model.channels, model.preprocessing).pixels

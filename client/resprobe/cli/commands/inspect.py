@@ -75,8 +75,8 @@ class Inspect(Selection):
 
 
 def _pixels(path: Path, model: Model) -> npt.NDArray[np.uint8]:
-    """Reads a picture as the model takes it."""
+    """Reads a picture as the model takes it, with the preprocessing that it declares."""
     try:
-        return datasets.read_fitted(path, model.height, model.width, model.channels).pixels
+        return datasets.read_fitted(path, model.height, model.width, model.channels, model.preprocessing).pixels
     except DatasetError as error:  # the server has read it
         raise InvalidImage(str(error)) from error
