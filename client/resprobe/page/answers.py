@@ -25,6 +25,7 @@ def model_json(model: Model) -> Json:
         "depth": model.depth,
         "parameters": model.parameters,
         "image": [model.height, model.width, model.channels],
+        "resize": None if model.preprocessing is None else model.preprocessing.resize,
         "classes": len(model.classes),
         "accuracy": model.accuracy,
         "dataset": model.dataset,

@@ -13,7 +13,9 @@ import pytest
 import resprobe
 from PIL import Image
 
+from tests.support import exported_nets
 from tests.support.access import write_tokens
+from tests.support.commands import Run
 from tests.support.pages import page as page_of
 from tests.support.servers import Serve
 from tests.support.windows import Browser, Window, drop, expect_numbers, shown, slider
@@ -115,6 +117,32 @@ def test_an_opened_block_shows_the_inside_of_the_net(
         "wanted => document.querySelector('.inside li:last-child').textContent.includes(wanted)",
         arg=f"{100 * without.probabilities[0, 0]:.1f} %",
     )
+
+
+def test_heat_maps_lie_over_the_crop_that_the_net_saw(browser: Browser, start: Serve, run: Run, tmp_path: Path) -> None:
+    """White sides that the net does not see are not drawn: the maps are those of a picture that is black throughout."""
+    free = exported_nets.old(17, dynamic_axes=exported_nets.FREE)
+    net, root = exported_nets.export(exported_nets.make(), tmp_path / "net.onnx", **free), str(tmp_path / "models")
+    options = ("--preprocess", "imagenet", "--classes", "ant,bee,cat,dog,eel")
+    assert run("exporter", "probe", str(net), "--name", "net", "--repository", root, *options)[0] == 0
+    black = np.zeros((60, 180, 3), np.uint8)
+    sides = black.copy()
+    sides[:, :50] = sides[:, -50:] = 255
+    drawn = []
+    with start(tmp_path / "models") as address, page_of(address) as url:
+        for name, pixels in (("black", black), ("sides", sides)):
+            Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+            window = Window(browser)
+            page = window.open(url)
+            drop(page, tmp_path / f"{name}.png")
+            page.get_by_role("button", name="stage1.block0", exact=True).click()
+            heats = page.locator(".heat canvas")
+            heats.first.wait_for()
+            drawn.append(heats.evaluate_all("all => all.map(one => one.toDataURL())"))
+            window.context.close()
+            window.check(url)
+    assert drawn[0]
+    assert drawn[0] == drawn[1]
 
 
 def test_a_link_shows_the_same_again_two_models_side_by_side(

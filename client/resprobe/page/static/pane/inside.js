@@ -12,7 +12,7 @@ export async function inside({ found, file, model }) {
   const { maps, channels, readouts, cam, block } = found;
   const parts = [];
   const heat = (values, height, width, caption) =>
-    heatMap({ file, values, height, width, image: model.image, caption });
+    heatMap({ file, values, height, width, image: model.image, resize: model.resize, caption });
   const images = [];
   if (maps && maps.width > 1)
     images.push(

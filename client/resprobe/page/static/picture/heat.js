@@ -12,8 +12,13 @@ const COLOURS = [
 ];
 const SIZE = 176; // pixels of the longer side
 
-/** Returns a figure: a map over the picture in grey, and its caption. `values` go row by row; below 0 is nothing. */
-export async function heatMap({ file, values, height, width, image, caption }) {
+/**
+ * Returns a figure: a map over the picture in grey, and its caption.
+ *
+ * @param about `values`, row by row, where below 0 is nothing; the model's size `image`; and `resize`, the length that
+ *   the model resizes the shorter side to before it cuts out the centre, or null if it resizes the picture as a whole
+ */
+export async function heatMap({ file, values, height, width, image, resize, caption }) {
   const numbers = values.map(Number);
   const most = Math.max(...numbers.filter(Number.isFinite), 0);
   const [imageHeight, imageWidth] = image;
@@ -25,7 +30,7 @@ export async function heatMap({ file, values, height, width, image, caption }) {
   canvas.width = imageWidth * scale;
   canvas.height = imageHeight * scale;
   const pen = canvas.getContext("2d");
-  await drawPicture(pen, file, canvas);
+  await drawPicture(pen, file, canvas, resize && resize * scale);
   pen.imageSmoothingEnabled = false;
   pen.drawImage(cells(numbers, height, width, most), 0, 0, canvas.width, canvas.height);
   return make(
@@ -41,12 +46,18 @@ export async function heatMap({ file, values, height, width, image, caption }) {
   );
 }
 
-async function drawPicture(pen, file, canvas) {
+/** Draws the picture as a whole, or the centre of it with its shorter side as long as `shorter`. */
+async function drawPicture(pen, file, canvas, shorter) {
   const bitmap = file && (await createImageBitmap(file).catch(() => null));
   if (!bitmap) return; // the server may read what the browser does not
   pen.imageSmoothingEnabled = bitmap.width > canvas.width;
   pen.filter = "grayscale(1)";
-  pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  let [width, height] = [canvas.width, canvas.height];
+  if (shorter) {
+    const grown = shorter / Math.min(bitmap.width, bitmap.height);
+    [width, height] = [bitmap.width * grown, bitmap.height * grown];
+  }
+  pen.drawImage(bitmap, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
   pen.filter = "none";
 }
 
