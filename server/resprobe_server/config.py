@@ -128,7 +128,8 @@ class Config:
     """HOST:PORT of Prometheus metrics over HTTP, for example 127.0.0.1:9091; port 0 picks a free port.
     Without an address, there are no metrics."""
     ratio_sample: float = 0.01
-    """Share of the images whose block ratios ‖F(x)‖/‖s(x)‖ are sampled for the metrics, from 0 to 1."""
+    """Share of the images whose block ratios ‖F(x)‖/‖s(x)‖ and prediction depth are sampled for the metrics, from 0
+    to 1."""
     traces: Literal["off", "otlp"] = "off"
     """Traces of requests. off: none. otlp: OpenTelemetry over gRPC, sent to OTEL_EXPORTER_OTLP_ENDPOINT."""
     untested_grpcio: bool = False

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from resprobe_protos import resprobe_pb2 as pb
-from resprobe_protos.contract import BLOCKS, BRANCH_L2, INSPECT, LEAN, LESION, PROBE, SHORTCUT_L2
+from resprobe_protos.contract import BLOCKS, INSPECT, LEAN, LESION, PROBE
 
 from resprobe_server.config import Config
 from resprobe_server.execution.adapters import Padded, Whole
@@ -14,7 +14,7 @@ from resprobe_server.execution.providers import CPU, batch_sizes, choose, padded
 from resprobe_server.execution.session import Session
 from resprobe_server.models import description, views
 from resprobe_server.models.repository import Found
-from resprobe_server.models.sampling.ratio_sampler import Ratios, Sampler, Watched
+from resprobe_server.models.sampling.sampled import watch
 from resprobe_server.models.version import GRAPHS, INSPECTED, Times, Version
 from resprobe_server.scheduling.batcher import Batcher, BatchOptions
 from resprobe_server.scheduling.worker import Device
@@ -96,8 +96,10 @@ class Loader:
                 digest=description.digest(model),
             )
         )
-        graphs, ratios = self._sampled(model, {file: self._batched(sessions[file], findings) for file in sessions})
-        batchers = {file: self._batcher(file, found, graphs[file], sessions[file], findings) for file in sessions}
+        config, graphs = self._config, {file: self._batched(sessions[file], findings) for file in sessions}
+        share = config.ratio_sample if config.metrics_address else 0.0
+        watched, sampled = watch(model, graphs, share, self._device.when_idle)
+        batchers = {file: self._batcher(file, found, watched[file], sessions[file], findings) for file in sessions}
         return Version(
             description=model,
             number=found.number,
@@ -110,7 +112,7 @@ class Loader:
             batchers=batchers,
             times=times,
             inspected=inspected,
-            ratios=ratios,
+            sampled=sampled,
             notes=tuple(findings.notes),
         )
 
@@ -123,17 +125,6 @@ class Loader:
         if self._provider.name != CPU:
             return Padded(session, padded_sizes(self._provider, session.recorded, findings.max_batch))
         return session
-
-    def _sampled(self, model: pb.Model, graphs: Mapping[str, Graph]) -> tuple[Mapping[str, Graph], Ratios | None]:
-        """Returns the graphs to run by file, and the ratios that are sampled from them. If None, none are sampled."""
-        config, has_ratios = self._config, {BRANCH_L2, SHORTCUT_L2} <= set(model.statistics)
-        if PROBE not in graphs or not (has_ratios and config.metrics_address and config.ratio_sample):
-            return graphs, None
-        lean, probe = graphs[LEAN], graphs[PROBE]
-        ratios = Ratios(list(model.statistics), len(model.blocks))
-        sampler = Sampler(ratios, probe, BLOCKS, config.ratio_sample, self._device.when_idle)
-        watched = {LEAN: Watched(lean, sampler.after_lean), PROBE: Watched(probe, sampler.after_probe)}
-        return {**graphs, **watched}, ratios
 
     def _batcher(self, file: str, found: Found, graph: Graph, session: Session, findings: Findings) -> Batcher:
         config = self._config

@@ -26,7 +26,7 @@ from resprobe_server.errors import NotSupported
 from resprobe_server.execution.dtypes import BY_ONNX
 from resprobe_server.execution.graph import Tensor
 from resprobe_server.images.format import Format
-from resprobe_server.models.sampling.ratio_sampler import Ratios
+from resprobe_server.models.sampling.sampled import Sampled
 from resprobe_server.scheduling.batcher import Batcher
 
 LESION_SUFFIX = ".lesion"
@@ -87,7 +87,7 @@ class Version:
         batchers: Batchers of its graphs, by file; there is always one of model.onnx.
         times: Seconds of the start of each graph, by file.
         inspected: Outputs that inspect.onnx alone has, by name; none if there is no such graph.
-        ratios: Ratios of its blocks, sampled from its requests. If None, they are not sampled.
+        sampled: What is sampled of its images.
         notes: What its operator should know.
     """
 
@@ -102,7 +102,7 @@ class Version:
     batchers: Mapping[str, Batcher]
     times: Mapping[str, Times]
     inspected: Mapping[str, Tensor]
-    ratios: Ratios | None
+    sampled: Sampled
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -220,4 +220,4 @@ class Version:
         lesions = {LEAN: LESION, PROBE: LESION_PROBE, INSPECT: INSPECT}
         batchers = {file: self.batchers[lesion] for file, lesion in lesions.items() if lesion in self.batchers}
         inputs = {**self.inputs, BLOCK_SCALE: scale}
-        return replace(self, description=description, inputs=inputs, batchers=batchers, ratios=None)
+        return replace(self, description=description, inputs=inputs, batchers=batchers, sampled=Sampled())

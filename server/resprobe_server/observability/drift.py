@@ -24,7 +24,7 @@ def metrics(versions: Sequence[Version]) -> Iterator[Metric]:
     )
     for version in versions:
         model = version.description
-        found = None if version.ratios is None else version.ratios.window.drift(model)
+        found = None if version.sampled.ratios is None else version.sampled.ratios.window.drift(model)
         if found is not None:
             labels = [model.name, model.version]
             for block, value in zip(found.blocks, found.distances, strict=True):

@@ -15,7 +15,7 @@ from resprobe_server.binding import check_free, parse_listening
 from resprobe_server.config import Config
 from resprobe_server.errors import NotReady, StartError
 from resprobe_server.models.registry import Models
-from resprobe_server.models.sampling import ratio_sampler
+from resprobe_server.models.sampling import ratios
 from resprobe_server.models.version import Version
 from resprobe_server.observability import drift
 from resprobe_server.observability.candidates import metrics as candidate_metrics
@@ -54,6 +54,7 @@ class ServerCollector(Collector):
         yield from _counts(graphs)
         yield from _histograms(graphs)
         yield _ratios(versions)
+        yield _depths(versions)
         yield from drift.metrics(versions)
         yield from candidate_metrics(self._candidates)
 
@@ -150,12 +151,23 @@ def _ratios(versions: Sequence[Version]) -> Metric:
         labels=["model", "version", "block"],
     )
     for version in versions:
-        if version.ratios is not None:
-            model, found = version.description, version.ratios
+        if (found := version.sampled.ratios) is not None:
+            model = version.description
             for block, counts, total in zip(model.blocks, found.counts.tolist(), found.sums.tolist(), strict=True):
-                metric.add_metric(
-                    [model.name, model.version, block.name], _buckets(ratio_sampler.BOUNDS, counts), total
-                )
+                metric.add_metric([model.name, model.version, block.name], _buckets(ratios.BOUNDS, counts), total)
+    return metric
+
+
+def _depths(versions: Sequence[Version]) -> Metric:
+    metric = HistogramMetricFamily(
+        "resprobe_prediction_depth",
+        "Place of the first block, from 0, from which on every readout gives the final answer, of a sample of images.",
+        labels=["model", "version"],
+    )
+    for version in versions:
+        if (found := version.sampled.depths) is not None:
+            buckets = _buckets(found.bounds, found.counts.tolist())
+            metric.add_metric([version.description.name, version.description.version], buckets, found.sum)
     return metric
 
 

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,44 +13,21 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import resprobe
-from hypothesis import given
-from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_server.config import Config
 from resprobe_server.models.registry import Models
-from resprobe_server.models.sampling.ratio_sampler import BOUNDS, Ratios, Share
+from resprobe_server.models.sampling.ratios import BOUNDS
 from resprobe_server.observability.prometheus import ServerCollector
 from resprobe_server.rpc.status_counts import Calls
 from resprobe_server.scheduling.worker import Device
 from resprobe_server.shadowing.candidates import Candidates
 
+from tests.support.scrape import Scrape
 from tests.support.servers import Serve, free_address
 
 IMAGE = pb.Image(pixels=pb.Pixels(height=8, width=8, channels=1, data=bytes(64)))
 SERVICE = "resprobe.v1.ResidualService"
-Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-class Scrape:
-    """Metrics of one scrape."""
-
-    def __init__(self, address: str) -> None:
-        with urllib.request.urlopen(f"http://{address}/metrics") as answer:
-            families = list(text_string_to_metric_families(answer.read().decode()))
-        self._samples = {
-            (sample.name, frozenset(sample.labels.items())): sample.value
-            for family in families
-            for sample in family.samples
-        }
-
-    def value(self, name: str, **labels: str) -> float:
-        return self._samples[name, frozenset(labels.items())]
-
-    def total(self, name: str, **labels: str) -> float:
-        wanted = labels.items()
-        return sum(value for (one, found), value in self._samples.items() if one == name and wanted <= found)
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +205,7 @@ def test_nothing_is_sampled_where_that_is_off(start: Serve, repository: Path) ->
     with start(repository, metrics_address=where, ratio_sample=0.0) as address, resprobe.Client(address) as client:
         client.classify(np.zeros((8, 8, 1), np.uint8), model="digits", blocks=True)
         assert Scrape(where).total("resprobe_block_ratio_count") == 0
+        assert Scrape(where).total("resprobe_prediction_depth_count") == 0
 
 
 def test_the_log_tells_the_port(repository: Path) -> None:
@@ -253,27 +230,3 @@ def test_while_models_are_loaded_there_are_metrics_already() -> None:
         metric.name
         for metric in ServerCollector(models, Calls(), Candidates(models.table, lambda _: None, [])).collect()
     }
-
-
-@given(share=st.floats(0, 1), counts=st.lists(st.integers(1, 40), max_size=200))
-def test_a_share_is_never_exceeded(share: float, counts: list[int]) -> None:
-    gate, taken, seen = Share(share), 0, 0
-    for count in counts:
-        taken += gate.selects(count)
-        seen += count
-        assert taken <= share * seen * (1 + 1e-9)
-
-
-def test_a_share_is_reached_where_images_come_one_by_one() -> None:
-    gate = Share(0.25)
-    assert [gate.selects(1) for _ in range(8)] == [False, False, False, True] * 2
-
-
-def test_ratios_that_are_not_finite() -> None:
-    ratios = Ratios(["shortcut_l2", "branch_l2"], 2)
-    one, zero, tiny = (4.0, 2.0), (0.0, 0.0), (0.0, 1.0)  # shortcut, branch
-    ratios.add(np.array([[one, zero], [one, tiny], [one, one]], np.float32))
-    assert ratios.counts.sum(axis=1).tolist() == [3, 2]
-    assert ratios.counts[:, BOUNDS.index(0.56)].tolist() == [3, 1]
-    assert ratios.counts[:, -1].tolist() == [0, 1]
-    assert ratios.sums.tolist() == [1.5, 0.5]

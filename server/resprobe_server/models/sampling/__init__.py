@@ -1,1 +1,1 @@
-"""Ratios of blocks, sampled from the images that are served: histograms, and whether they have drifted."""
+"""Sampled from the images that are served: ratios of blocks, whether they have drifted, and prediction depth."""
