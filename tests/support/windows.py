@@ -75,3 +75,17 @@ def drop(page: Any, path: Path) -> None:
 
 def slider(page: Any, block: str) -> Any:
     return page.get_by_label(f"factor on {block}").first
+
+
+def heat_maps(browser: Browser, url: str, path: Path, block: str) -> list[str]:
+    """Opens a block of the first model for a picture in a window of its own; returns its heat maps as data URLs."""
+    window = Window(browser)
+    page = window.open(url)
+    drop(page, path)
+    page.get_by_role("button", name=block, exact=True).click()
+    heats = page.locator(".heat canvas")
+    heats.first.wait_for()
+    found: list[str] = heats.evaluate_all("all => all.map(one => one.toDataURL())")
+    window.context.close()
+    window.check(url)
+    return found

@@ -18,7 +18,7 @@ from tests.support.access import write_tokens
 from tests.support.commands import Run
 from tests.support.pages import page as page_of
 from tests.support.servers import Serve
-from tests.support.windows import Browser, Window, drop, expect_numbers, shown, slider
+from tests.support.windows import Browser, Window, drop, expect_numbers, heat_maps, shown, slider
 
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
@@ -132,15 +132,7 @@ def test_heat_maps_lie_over_the_crop_that_the_net_saw(browser: Browser, start: S
     with start(tmp_path / "models") as address, page_of(address) as url:
         for name, pixels in (("black", black), ("sides", sides)):
             Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-            window = Window(browser)
-            page = window.open(url)
-            drop(page, tmp_path / f"{name}.png")
-            page.get_by_role("button", name="stage1.block0", exact=True).click()
-            heats = page.locator(".heat canvas")
-            heats.first.wait_for()
-            drawn.append(heats.evaluate_all("all => all.map(one => one.toDataURL())"))
-            window.context.close()
-            window.check(url)
+            drawn.append(heat_maps(browser, url, tmp_path / f"{name}.png", "stage1.block0"))
     assert drawn[0]
     assert drawn[0] == drawn[1]
 
