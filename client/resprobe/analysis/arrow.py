@@ -6,7 +6,7 @@ A file can be read without a server: what is known of the model (blocks, closed 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,6 @@ from resprobe.errors import Error
 # 1: resprobe 0.1, whose files name no format; each statistic is list<float> in the order of the model's blocks.
 # 2: each statistic is a struct with a field for each block.
 FORMAT = 2
-More = Literal["depth", "influence"]
 
 
 def schema(model: Model, dataset: str, notes: Sequence[str] = ()) -> pa.Schema:
@@ -31,7 +30,8 @@ def schema(model: Model, dataset: str, notes: Sequence[str] = ()) -> pa.Schema:
 
     Columns: `index` of the image in the data set; `file`, null unless it is a picture file; `label`, null if it is
     not known, and `predicted`, both indices into the model's classes; `probability` of the predicted class; then each
-    statistic as a struct of floats with the names of the model's blocks. Metadata: `format`, its version; `dataset`,
+    statistic as a struct of floats with the names of the model's blocks. `write` may add `depth`, the prediction depth
+    as the place of a block, and `influence`, a struct like the statistics. Metadata: `format`, its version; `dataset`,
     its name; `notes`, sentences on what was assumed; `model`, the fields of resprobe.Model.
     """
     blocks = pa.struct([pa.field(block.name, pa.float32(), nullable=False) for block in model.blocks])
@@ -71,32 +71,32 @@ def _struct(values: npt.NDArray[np.float32], kind: pa.StructType) -> pa.StructAr
     return pa.StructArray.from_arrays([pa.array(column) for column in values.T], fields=list(kind))
 
 
-def _with(table: pa.Table, frame: Frame, more: Sequence[More]) -> pa.Table:
-    """Adds columns that can be worked out, which readers of these files pass over."""
-    if "depth" in more and frame.early is not None:
-        table = table.append_column(pa.field("depth", pa.int32()), pa.array(frame.early.depth.astype(np.int32)))
-    if "influence" in more:
+def _with(table: pa.Table, frame: Frame, influence: bool) -> pa.Table:
+    """Adds columns that not every file of this format has."""
+    if frame.depth is not None:
+        column = pa.array(frame.depth.astype(np.int32))
+        table = table.append_column(pa.field("depth", pa.int32(), nullable=False), column)
+    if influence:
         kind = table.schema.field(STATISTICS[0]).type
         values = _struct(frame.blocks.influence.astype(np.float32), kind)
         table = table.append_column(pa.field("influence", kind), values)
     return table
 
 
-def write(frame: Frame, path: Path, more: Sequence[More] = ()) -> None:
+def write(frame: Frame, path: Path, influence: bool = False) -> None:
     """Writes a frame; the file appears under its name when all of it is written, or not at all.
 
     Args:
-        frame: Frame to write.
+        frame: Frame to write. If its prediction depths are known, they are the column `depth`: places of blocks.
         path: File to write.
-        more: Columns to add: `depth`, the prediction depth of each image, if the frame has early answers, as the place
-            of a block, and `influence`, 1 − cos(s, s + F) as a struct like the statistics.
+        influence: Whether to add the column `influence`, 1 − cos(s, s + F) as a struct like the statistics.
 
     Raises:
         Error: It cannot be written.
     """
     # pyarrow is given no path, because it removes what it cannot write, be it a device.
     with _files.replacing(path) as part, part.open("wb") as file:
-        pq.write_table(_with(to_table(frame), frame, more), file)
+        pq.write_table(_with(to_table(frame), frame, influence), file)
 
 
 def read(path: Path) -> Frame:
@@ -136,7 +136,19 @@ def _frame(found: pa.Table, model: Model, dataset: str, notes: tuple[str, ...]) 
         found["probability"].to_numpy(),
         BlockStatistics(names, *(_matrix(found[name].combine_chunks(), names) for name in STATISTICS)),
         notes,
+        depth=_depth(found, len(names)),
     )
+
+
+def _depth(found: pa.Table, blocks: int) -> npt.NDArray[np.int64] | None:
+    """Returns the column `depth`, [n]. If None, there is none."""
+    if "depth" not in found.column_names:
+        return None
+    column = found["depth"]
+    depth: npt.NDArray[np.int64] = column.drop_null().to_numpy().astype(np.int64)
+    if len(depth) < len(column) or depth.min() < 0 or depth.max() >= blocks:
+        raise ValueError(f"its column depth should hold places of blocks, 0 to {blocks - 1}")
+    return depth
 
 
 def _matrix(column: pa.Array, names: Sequence[str]) -> npt.NDArray[np.float32]:

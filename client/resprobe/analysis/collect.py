@@ -43,7 +43,7 @@ def sweep(
             images that are done and of all images.
         resize: Whether the images of a data set may have another size or other channels than the model's. Picture
             files always may. The server resizes them.
-        readouts: Whether to ask for the best class after each block too, as Frame.early.
+        readouts: Whether to ask for the best class after each block too, as Frame.early and Frame.depth.
 
     Raises:
         InvalidRequest: There are no images, or the images or classes of the data set do not fit the model.
@@ -94,6 +94,7 @@ def _frame(
     labels: npt.NDArray[np.int64] | None,
     notes: tuple[str, ...],
 ) -> Frame:
+    early = _early(results, labels)
     return Frame(
         model=model,
         dataset=name,
@@ -104,7 +105,8 @@ def _frame(
         probability=np.concatenate([result.probabilities[:, 0] for result in results]),
         blocks=BlockStatistics.concatenate([result.blocks for result in results]),
         notes=notes,
-        early=_early(results, labels),
+        early=early,
+        depth=None if early is None else early.depth,
     )
 
 

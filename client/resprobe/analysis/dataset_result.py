@@ -27,7 +27,8 @@ class Frame(Tabular):
         probability: Probability of each predicted class, float32 [n].
         blocks: Statistics of every block for every image.
         notes: Sentences on how the images were read and how their classes were matched with the model's.
-        early: Best classes after each block with a readout. If None, they were not asked for.
+        early: Best classes after each block with a readout. If None, they were not asked for; files do not hold them.
+        depth: Prediction depth of each image, as the place of a block, int64 [n]. If None, it is not known.
     """
 
     model: Model
@@ -40,6 +41,7 @@ class Frame(Tabular):
     blocks: BlockStatistics
     notes: tuple[str, ...] = ()
     early: EarlyAnswers | None = None
+    depth: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -74,10 +76,14 @@ class Frame(Tabular):
             probability=self.probability[places],
             blocks=self.blocks.take(places),
             early=None if self.early is None else self.early.take(places),
+            depth=None if self.depth is None else self.depth[places],
         )
 
     def _columns(self) -> Mapping[str, Column]:
-        """Returns the columns of images, then one for each statistic of each block, such as ratio.stage1.block0."""
+        """Returns columns of images, `depth` if it is known, and one for each statistic of each block.
+
+        Those of statistics are named like ratio.stage1.block0.
+        """
         columns: dict[str, Column] = {
             "index": self.index,
             "file": [None] * len(self) if self.files is None else list(self.files),
@@ -85,6 +91,8 @@ class Frame(Tabular):
             "predicted": self.predicted,
             "probability": self.probability,
         }
+        if self.depth is not None:
+            columns["depth"] = self.depth
         for statistic in STATISTICS:
             values = getattr(self.blocks, statistic)
             columns |= {f"{statistic}.{name}": values[:, place] for place, name in enumerate(self.blocks.names)}

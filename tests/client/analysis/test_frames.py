@@ -61,6 +61,31 @@ def test_values_that_are_not_finite_and_files_without_labels_come_back(tmp_path:
     assert np.array_equal(again.blocks.cosine, one.blocks.cosine, equal_nan=True)
 
 
+def test_prediction_depths_come_back_and_are_a_column(tmp_path: Path) -> None:
+    path, depth = tmp_path / "x.parquet", np.arange(3, dtype=np.int64) + 3
+    one = dataclasses.replace(frame(2, 3), depth=depth)
+    analysis.write(one, path)
+    again = analysis.read(path)
+    assert (again.early, again.depth is not None) == (None, True)
+    assert again.to_arrow()["depth"].to_pylist() == [3, 4, 5]
+    taken = again.take(np.array([2, 0])).depth
+    assert taken is not None
+    assert taken.tolist() == [5, 3]
+    assert "depth" not in frame(2, 3).to_arrow().column_names
+    table = pq.read_table(path)
+    for wrong in ([3, 4, 6], [3, None, 5], [-1, 4, 5]):
+        pq.write_table(table.set_column(table.column_names.index("depth"), "depth", pa.array(wrong)), path)
+        with pytest.raises(resprobe.Error, match="its column depth should hold places of blocks, 0 to 5"):
+            analysis.read(path)
+
+
+def test_a_sweep_with_readouts_knows_depths(client: resprobe.Client) -> None:
+    found = analysis.sweep(client, datasets.load("digits").window(20), "digits", readouts=True)
+    assert found.depth is not None
+    assert found.early is not None
+    assert found.depth.tolist() == found.early.depth.tolist()
+
+
 def test_columns_of_a_file_name_the_blocks(swept: Frame, tmp_path: Path) -> None:
     path = tmp_path / "stats.parquet"
     analysis.write(swept, path)

@@ -72,6 +72,8 @@ def test_columns_of_a_file(run: Run, address: str, tmp_path: Path) -> None:
     assert run("resprobe", *words, "--out", str(out), "--with", "depth,influence")[0] == 0
     table, frame = pq.read_table(out), resprobe.analysis.read(out)
     assert table["depth"].to_pylist() == [2] * 20
+    assert frame.depth is not None
+    assert frame.depth.tolist() == [2] * 20
     influence = table["influence"].combine_chunks().field("stage2.block0").to_numpy()
     np.testing.assert_allclose(influence, frame.blocks.influence[:, 1], rtol=1e-5)
     code, _, error = run("resprobe", *words, "--with", "depth")

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
@@ -18,9 +18,6 @@ from resprobe.cli.options import Files, Preprocessed, console, print_notes
 from resprobe.cli.source import Source
 from resprobe.datasets import Dataset
 from resprobe.errors import InvalidRequest, StatisticsUnavailable
-
-if TYPE_CHECKING:
-    from resprobe.analysis.arrow import More
 
 
 @dataclass(frozen=True)
@@ -71,13 +68,11 @@ class Blocks(Source, Preprocessed):
 
             plots.check_path(self.plot)
 
-    def _more(self) -> "list[More]":
+    def _more(self) -> set[str]:
         """Returns the columns of --with. Raises InvalidRequest if there is no such column."""
-        found: list[More] = []
-        for name in self.more.split(",") if self.more else ():
-            if name not in ("depth", "influence"):
-                raise InvalidRequest(f"--with {self.more}: expected depth, influence, or depth,influence")
-            found.append("depth" if name == "depth" else "influence")
+        found = set(self.more.split(",")) if self.more else set()
+        if found - {"depth", "influence"}:
+            raise InvalidRequest(f"--with {self.more}: expected depth, influence, or depth,influence")
         return found
 
     def _ask_files(self, client: Client) -> None:
@@ -110,7 +105,7 @@ class Blocks(Source, Preprocessed):
             if self.out is not None:
                 from resprobe.analysis import arrow
 
-                arrow.write(frame, self.out, more)
+                arrow.write(frame, self.out, influence="influence" in more)
         finally:
             if self.json:
                 self.show(tables.frame_json(frame, seconds))
