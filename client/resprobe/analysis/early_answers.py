@@ -65,6 +65,25 @@ class EarlyAnswers(Tabular):
         shares: npt.NDArray[np.float64] = counts / rows.sum() if rows.any() else np.full(len(self.places), np.nan)
         return shares
 
+    def caution(self) -> str | None:
+        """Returns a sentence on why depths lean to the last stage. If None, they do not seem to. Needs the labels.
+
+        The net's own head was trained to read the last block, and may read earlier ones of its stage badly.
+        """
+        own, fitted = (np.flatnonzero([head == kind for head in self.heads]) for kind in ("own", "fitted"))
+        if not fitted.size:
+            alone = f"no block before {self.names[0]} has a readout, so no answer counts as decided earlier"
+            return alone if self.places[0] else None
+        accuracy = self._right().mean(axis=0)
+        worst, before = own[accuracy[own].argmin()], fitted[-1]
+        if accuracy[worst] >= accuracy[before]:
+            return None
+        return (
+            "depths lean to the last stage: the net's own head, which was trained to read the last block, is right for "
+            f"{accuracy[worst]:.1%} of the images after {self.names[worst]}, and the fitted head for "
+            f"{accuracy[before]:.1%} after {self.names[before]}, before it"
+        )
+
     def take(self, rows: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> "EarlyAnswers":
         """Returns some of the images, by their places or by a mask."""
         return replace(self, classes=self.classes[rows], labels=None if self.labels is None else self.labels[rows])

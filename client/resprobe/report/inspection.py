@@ -58,7 +58,8 @@ def _readouts(result: ProbedResult, model: Model) -> Section:
     text = f"From {block} on, every readout gives the final answer: that is the prediction depth of this image."
     caption = (
         "Probabilities as if the net ended after a block, of the classes that lead somewhere. In the last stage the "
-        "net's own head reads the block; before it, a fitted linear head."
+        "net's own head reads the block, which it was trained to do for the last block only: after the first blocks of "
+        "that stage it may read badly, and the answer may have been there earlier. Before it, a fitted linear head."
     )
     return Section("When the net decides", [text, Figure(figure_svg(plots.plot_readouts(readouts, model)), caption)])
 

@@ -56,12 +56,15 @@ def test_depths_of_a_data_set(run: Run, address: str, tmp_path: Path, client: re
     code, printed, _ = run("resprobe", *words, "--plot", str(tmp_path / "depth.svg"))
     assert code == 0
     assert "stage3.block0 own" in " ".join(printed.split())
+    caution = "no block before stage3.block0 has a readout, so no answer counts as decided earlier"
+    assert f"note: {caution}" in " ".join(printed.split())
     assert (tmp_path / "depth.svg").stat().st_size > 5000
     answer = json.loads(run("resprobe", *words, "--json")[1])
     early = sweep(client, datasets.load("digits").head(60), "digits", readouts=True).early
     assert early is not None
     assert answer["blocks"][0]["accuracy"] == pytest.approx(answer["accuracy"])
     assert (answer["blocks"][0]["decided"], answer["mean_depth"]["right"]["value"]) == (1, 2)
+    assert answer["notes"] == [caution]
     assert answer["overthinking"]["value"] == 0
     assert plots.plot_depths(early.take(np.arange(9)), client.model("digits")).axes
 

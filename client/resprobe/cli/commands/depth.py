@@ -27,6 +27,10 @@ class Depth(Source, Selection):
     before it by linear heads, for versions that exporter build, convert or probe wrote with --readouts. Intervals are
     95 % bootstrap intervals over images.
 
+    Depths lean to the last stage: the net's own head was trained to read the last block only, and reads the first
+    blocks of its stage badly, often worse than the linear heads before them. An answer counts as decided only after
+    the last readout that disagrees, so a bad readout moves it back. A note says by how much.
+
     Examples:
       resprobe depth --dataset digits
       resprobe depth --dataset cifar10 --data ~/cifar --limit 1000 --plot depth.svg
@@ -50,6 +54,7 @@ class Depth(Source, Selection):
             frame = sweep(client, dataset, model, progress=True, resize=self.resize, readouts=True)
         if frame.early is None:
             raise StatisticsUnavailable(f"model {model.name} has no readouts")
+        notes = [*frame.notes, *filter(None, [frame.early.caution()])]
         try:
             if self.plot is not None:
                 from resprobe import plots
@@ -58,10 +63,10 @@ class Depth(Source, Selection):
                 plots.save(plots.plot_depths(frame.early, model, source), self.plot)
         finally:  # what was found is shown, even if it cannot be drawn
             if self.json:
-                self.show({**_json(frame, frame.early), "notes": frame.notes})
+                self.show({**_json(frame, frame.early), "notes": notes})
             else:
                 _print(frame, frame.early)
-                print_notes(frame.notes)
+                print_notes(notes)
 
 
 def _print(frame: Frame, early: EarlyAnswers) -> None:
