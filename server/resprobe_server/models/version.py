@@ -166,7 +166,7 @@ class Version:
             analyses: Names of the outputs that the request asks for beside those of the lean graph.
             with_scale: Whether the request has a block scale.
         """
-        if asked := [name for name in INSPECTED if name in analyses]:
+        if analyses and (asked := [name for name in INSPECTED if name in analyses]):
             return self._inspecting(asked)
         files = (LESION, LESION_PROBE) if with_scale else (LEAN, PROBE)
         file = files[BLOCKS in analyses]

@@ -1,6 +1,6 @@
 """Plans ClassifyRequests: which graph answers, with which inputs, and the response that is made of its outcome."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from google.rpc import status_pb2
@@ -29,6 +29,9 @@ from resprobe_server.tracer import Tracer
 DEFAULT_TOP_K = 5
 MAX_VALUES = 16_384  # in a response that is made on the event loop: a few milliseconds
 VIEWS = frozenset(pb.View.values())
+ALONE: Mapping[pb.View.ValueType, frozenset[str]] = {  # what a view asks for that has no others beside it
+    view: frozenset([views.OUTPUTS[view]] if view in views.OUTPUTS else []) for view in VIEWS
+}
 VALUE_BYTES = 4
 
 
@@ -80,20 +83,22 @@ class ClassifyPlanner:
         if analyses or with_scale:
             require("analyse", call)
         batcher, inspects = version.batcher(analyses, with_scale), not analyses.isdisjoint(INSPECTED)
-        blocks, scale = len(version.description.blocks), {}
+        scale = {}
         if with_scale:
-            scale = {BLOCK_SCALE: read_scale(request.block_scale, count, blocks)}
+            scale = {BLOCK_SCALE: read_scale(request.block_scale, count, len(version.description.blocks))}
         elif inspects:
-            scale = {BLOCK_SCALE: intact(count, blocks)}
+            scale = {BLOCK_SCALE: intact(count, len(version.description.blocks))}
         wanted = version.images()
         if not count:
             raise InvalidRequest("images is empty; expected at least one image", "images")
         check_images(count, self._max_images)
-        row_bytes = VALUE_BYTES * version.row_values(analyses) if inspects else 0
-        check_response(count, row_bytes, self._max_bytes)
-        values = min(top_k, len(version.labels)) + row_bytes // VALUE_BYTES
+        values, row_bytes = min(top_k, len(version.labels)), 0
+        if inspects:
+            row_bytes = VALUE_BYTES * version.row_values(analyses)
+            check_response(count, row_bytes, self._max_bytes)
+            values += row_bytes // VALUE_BYTES
         if BLOCKS in analyses:
-            values += blocks * len(version.description.statistics)
+            values += len(version.description.blocks) * len(version.description.statistics)
         wish = Wish(request.id, top_k, analyses)
         return ClassifyPlan(
             wish, version, batcher, count * values > MAX_VALUES, row_bytes, scale, wanted, self._decoders, self._tracer
@@ -102,6 +107,8 @@ class ClassifyPlanner:
 
 def _analyses(request: pb.ClassifyRequest) -> frozenset[str]:
     """Returns the outputs that the views of a request ask for beside the classes."""
+    if not request.views and (alone := ALONE.get(request.view)) is not None:
+        return alone
     asked = {request.view, *request.views}
     if wrong := asked - VIEWS:
         field, names = "view" if request.view in wrong else "views", ", ".join(map(pb.View.Name, sorted(VIEWS)[1:]))
