@@ -31,7 +31,8 @@ def test_every_part_runs_on_the_cpu(tmp_path: Path) -> None:
     assert [row[2] for row in rows] == [
         one for one in ("lean", "probe", "lesion", "lesion and probe") for _ in range(2)
     ]
-    assert all(row[4] < 1e-6 for row in rows)  # the CPU against itself
+    for row in rows:  # the CPU against itself in float32
+        assert row[4] < (1e-6 if row[3].startswith("float32") else 1e-2), row
     text = (tmp_path / "gpu.md").read_text()
     assert "CPUExecutionProvider" in text.splitlines()[2]
     assert all(f"(`{name}`, " in text for name in parts)
