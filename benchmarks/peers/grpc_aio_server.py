@@ -62,7 +62,7 @@ class Context:
         return self._context.time_remaining()
 
     def code(self) -> grpc.StatusCode | None:
-        """Returns None: the call has not ended."""
+        """Says that the call has not ended, by None."""
         return None
 
     def details(self) -> str:

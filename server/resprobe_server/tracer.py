@@ -98,7 +98,7 @@ class NullTracer:
         return NOTHING
 
     def current(self) -> object | None:
-        """Returns None: there are no spans."""
+        """Says that there is no span, by None."""
         return None
 
     def trace_id(self) -> str:

@@ -58,11 +58,6 @@ class Fitted:
     resized_from: Size | None
 
 
-def fit(picture: Image.Image, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
-    """Converts and resizes a picture as `fitted` does: uint8 [height, width, channels]."""
-    return fitted(picture, height, width, channels).pixels
-
-
 def fitted(
     picture: Image.Image, height: int, width: int, channels: int, preprocessing: ResizeAndCrop | None = None
 ) -> Fitted:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from resprobe import InvalidImage
-from resprobe._pictures.images import Encoded, Pixels, collect, fit
+from resprobe._pictures.images import Encoded, Pixels, collect, fitted
 from resprobe.datasets import read_picture
 from resprobe_server.images.decode import decode
 from resprobe_server.images.format import Format
@@ -68,13 +68,13 @@ def test_every_mode_and_orientation_is_the_same_everywhere(
     data = saved(picture, orientation)
     found = everywhere(Image.open(io.BytesIO(data)), data, tmp_path_factory.getbasetemp(), channels)
     for one in found:
-        np.testing.assert_array_equal(one, fit(upright, *SIZE, channels))
+        np.testing.assert_array_equal(one, fitted(upright, *SIZE, channels).pixels)
 
 
 @pytest.mark.parametrize("dtype", ["<u2", ">u2", "<i4"])
 def test_sixteen_bits_are_scaled(dtype: str) -> None:
     picture = Image.fromarray((GREYS.astype(np.uint32) * 257).astype(dtype))
-    np.testing.assert_array_equal(fit(picture, *SIZE, 1)[..., 0], GREYS)
+    np.testing.assert_array_equal(fitted(picture, *SIZE, 1).pixels[..., 0], GREYS)
 
 
 @pytest.mark.parametrize("hidden", [(0, 0, 0), (0, 255, 0)])
