@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Literal, Self, TypeVar, Unpack, overload
 
@@ -25,7 +25,7 @@ from resprobe._results.result import ProbedResult, Result
 from resprobe._wire import counters, health
 from resprobe._wire.channel import Endpoint
 from resprobe._wire.requests import BlockScale, PreparedRequest, RequestOptions, model_request
-from resprobe._wire.responses import read_model, read_result
+from resprobe._wire.responses import read_model
 from resprobe.errors import ModelNotFound
 
 Item = TypeVar("Item")
@@ -81,7 +81,9 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
 
     async def model(self, name: str = "", version: str | int = "", *, timeout: float | None = TIMEOUT) -> Model:  # noqa: ASYNC109
         """Describes one model version, as Client.model does."""
-        return read_model(await self._fetch(name, version, timeout))
+        request = model_request(name, version)
+        with self._calling():
+            return read_model(await self._stub.GetModel(request, timeout=timeout))
 
     @overload
     async def classify(
@@ -101,14 +103,16 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         views: Sequence[View] = (),
         layout: Layout = "nhwc",
         preprocess: Place = "server",
+        request_id: str = "",
         timeout: float | None = TIMEOUT,  # noqa: ASYNC109
     ) -> Result:
         """Classifies images, as Client.classify does."""
         deadline = Deadline(timeout)
-        options = RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess, views=views)
+        options = RequestOptions(
+            model, version, blocks, top_k, block_scale, layout, preprocess, views=views, request_id=request_id
+        )
         request = (await self._resolve(options, timeout)).prepare(images)
-        response = await self._ask(request, deadline.left())
-        return await self._read(response, request.parts, deadline.left())
+        return await self._ask(request, deadline.left())
 
     @overload
     def stream(
@@ -195,7 +199,7 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
             try:
                 async for request in _and_none(requests):
                     if request is not None:
-                        waiting.append(asyncio.create_task(self._ask_and_read(request, timeout)))
+                        waiting.append(asyncio.create_task(self._ask(request, timeout)))
                     while waiting and (request is None or len(waiting) >= in_flight):
                         result = await waiting.popleft()
                         done += len(result)
@@ -205,23 +209,10 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
                 for task in waiting:
                     task.cancel()
 
-    async def _ask(self, request: PreparedRequest, timeout: float | None) -> pb.ClassifyResponse:  # noqa: ASYNC109
+    async def _ask(self, request: PreparedRequest, timeout: float | None) -> Result:  # noqa: ASYNC109
         with self._calling(request.sources):
-            return request.complete(await self._stub.Classify(request.message, timeout=timeout))
-
-    async def _ask_and_read(self, request: PreparedRequest, timeout: float | None) -> Result:  # noqa: ASYNC109
-        return await self._read(await self._ask(request, timeout), request.parts, timeout)
-
-    async def _read(self, response: pb.ClassifyResponse, parts: Collection[str], timeout: float | None) -> Result:  # noqa: ASYNC109
-        model = self._known(response) if parts else None
-        if parts and model is None:
-            model = self._keep(response, await self._fetch(response.model, response.version, timeout))
-        return read_result(response, model, parts)
-
-    async def _fetch(self, name: str, version: str | int, timeout: float | None) -> pb.Model:  # noqa: ASYNC109
-        request = model_request(name, version)
-        with self._calling():
-            return await self._stub.GetModel(request, timeout=timeout)
+            response = await self._stub.Classify(self._ready(request), timeout=timeout)
+        return self._read(response, request)
 
 
 async def _iterate(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:

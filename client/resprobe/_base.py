@@ -15,12 +15,13 @@ from resprobe._pictures.ready import Place
 from resprobe._progress import Progress
 from resprobe._results.inspection import View
 from resprobe._results.model import Model
+from resprobe._results.result import Result
 from resprobe._wire.address import default
 from resprobe._wire.channel import Endpoint, FilePath
-from resprobe._wire.requests import BlockScale
-from resprobe._wire.responses import read_model
+from resprobe._wire.requests import BlockScale, PreparedRequest
+from resprobe._wire.responses import read_model, read_result
 from resprobe._wire.status import raise_error
-from resprobe.errors import InvalidRequest, ServerUnavailable
+from resprobe.errors import InvalidRequest, ServerError
 
 TIMEOUT = 30.0  # seconds for a call
 IN_FLIGHT = 4  # requests of a stream that are under way at a time
@@ -28,8 +29,8 @@ DESCRIPTIONS = 64  # descriptions that a client keeps
 Channel = TypeVar("Channel", grpc.Channel, grpc.aio.Channel)
 
 
-class ClassifyOptions(TypedDict, total=False):
-    """Keyword arguments of `classify` beside `blocks`, for type checkers: which result it returns depends on blocks."""
+class Options(TypedDict, total=False):
+    """Keyword arguments of `classify` and `stream` beside `blocks`, for type checkers: the result depends on blocks."""
 
     model: str
     version: str | int
@@ -41,8 +42,14 @@ class ClassifyOptions(TypedDict, total=False):
     timeout: float | None
 
 
-class StreamOptions(ClassifyOptions, total=False):
-    """Keyword arguments of `stream` beside `blocks`, for type checkers."""
+class ClassifyOptions(Options, total=False):
+    """Keyword arguments of `classify` beside `blocks`."""
+
+    request_id: str
+
+
+class StreamOptions(Options, total=False):
+    """Keyword arguments of `stream` beside `blocks`."""
 
     in_flight: int
     progress: Progress
@@ -123,28 +130,33 @@ class BaseClient(ABC, Generic[Channel]):
         if self._closed:
             raise InvalidRequest("the client is closed; expected an open one, as inside its `with` block")
 
-    def _known(self, response: pb.ClassifyResponse) -> Model | None:
-        """Returns the description of the version that answered. If None, it must be fetched."""
-        return self._descriptions.get((response.model, response.version, response.digest))
+    def _ready(self, request: PreparedRequest) -> pb.ClassifyRequest:
+        """Returns the message to send: all but classes is read with the description of the version that answers."""
+        message = request.message
+        if request.parts:
+            message.describe = True
+            message.known_digests[:] = {digest for _, _, digest in list(self._descriptions)}
+        return message
 
-    def _keep(self, response: pb.ClassifyResponse, message: pb.Model) -> Model:
-        """Reads the description that was fetched after a response, and keeps it for the next one.
+    def _read(self, response: pb.ClassifyResponse, request: PreparedRequest) -> Result:
+        """Reads a response to a request. Raises ServerError if the server has not described what it sent."""
+        model = self._describe(response) if request.parts else None
+        return read_result(request.complete(response), model, request.parts)
 
-        Servers of version 0.1 send no digest; then nothing is kept, since nothing tells whether it is stale.
-
-        Raises:
-            ServerUnavailable: The version was replaced between the response and the description.
-        """
-        if response.digest != message.serving.digest:
-            raise ServerUnavailable(
-                f"model {response.model} version {response.version} was replaced by another description while it "
-                "answered; send the request again"
+    def _describe(self, response: pb.ClassifyResponse) -> Model:
+        """Returns the description of the version that answered, which is in the response or was in an earlier one."""
+        key = (response.model, response.version, response.digest)
+        if not response.HasField("description"):
+            if (known := self._descriptions.get(key)) is not None:
+                return known
+            raise ServerError(
+                f"{self._address} sent statistics of model {response.model} version {response.version} without its "
+                "description, so nothing tells which blocks they are of; expected a server of this client's version"
             )
-        model = read_model(message)
-        if response.digest:
-            while len(self._descriptions) >= DESCRIPTIONS:
-                self._descriptions.pop(next(iter(self._descriptions), ("", "", "")), None)
-            self._descriptions[response.model, response.version, response.digest] = model
+        model = read_model(response.description)
+        while len(self._descriptions) >= DESCRIPTIONS and key not in self._descriptions:
+            self._descriptions.pop(next(iter(self._descriptions), ("", "", "")), None)
+        self._descriptions[key] = model
         return model
 
 

@@ -1,7 +1,7 @@
 """Client: what a server offers, as blocking calls. AsyncClient is its twin; what does not wait is in _base.py."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from types import TracebackType
 from typing import Literal, Self, Unpack, overload
@@ -25,7 +25,7 @@ from resprobe._results.result import ProbedResult, Result
 from resprobe._wire import counters, health
 from resprobe._wire.channel import Endpoint
 from resprobe._wire.requests import BlockScale, PreparedRequest, RequestOptions, model_request
-from resprobe._wire.responses import read_model, read_result
+from resprobe._wire.responses import read_model
 from resprobe.errors import ModelNotFound
 
 
@@ -99,7 +99,9 @@ class Client(BaseClient[grpc.Channel]):
             version: Version. If empty, the one in `name`, or the default version.
             timeout: Seconds. If None, no limit.
         """
-        return read_model(self._fetch(name, version, timeout))
+        request = model_request(name, version)
+        with self._calling():
+            return read_model(self._stub.GetModel(request, timeout=timeout))
 
     @overload
     def classify(
@@ -119,6 +121,7 @@ class Client(BaseClient[grpc.Channel]):
         views: Sequence[View] = (),
         layout: Layout = "nhwc",
         preprocess: Place = "server",
+        request_id: str = "",
         timeout: float | None = TIMEOUT,
     ) -> Result:
         """Classifies images.
@@ -139,16 +142,19 @@ class Client(BaseClient[grpc.Channel]):
             layout: Order of the axes of arrays and tensors: "nhwc", or "nchw" if channels come first.
             preprocess: Place where pictures are preprocessed: "server", or "client" to send only the pixels that the
                 model takes. Both give the same pixels.
+            request_id: Id of the request in the server's log. It also decides which version answers where a candidate
+                answers a share of the requests (`--split`); without an id, the default version does.
             timeout: Seconds for the whole call. If None, no limit.
 
         Raises:
             Error: A request failed; resprobe.errors has the tree.
         """
         deadline = Deadline(timeout)
-        options = RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess, views=views)
+        options = RequestOptions(
+            model, version, blocks, top_k, block_scale, layout, preprocess, views=views, request_id=request_id
+        )
         request = self._resolve(options, timeout).prepare(images)
-        response = self._receive(self._send(request, deadline.left()), request)
-        return self._read(response, request.parts, deadline.left())
+        return self._receive(self._send(request, deadline.left()), request)
 
     @overload
     def stream(
@@ -262,7 +268,7 @@ class Client(BaseClient[grpc.Channel]):
                         waiting.append((self._send(request, timeout), request))
                     while waiting and (request is None or len(waiting) >= in_flight):
                         future, sent = waiting.popleft()
-                        result = self._read(self._receive(future, sent), sent.parts, timeout)
+                        result = self._receive(future, sent)
                         done += len(result)
                         report(done, images)
                         yield result
@@ -272,20 +278,9 @@ class Client(BaseClient[grpc.Channel]):
 
     def _send(self, request: PreparedRequest, timeout: float | None) -> "grpc.Future[pb.ClassifyResponse]":
         with self._calling():
-            return self._stub.Classify.future(request.message, timeout=timeout)
+            return self._stub.Classify.future(self._ready(request), timeout=timeout)
 
-    def _receive(self, future: "grpc.Future[pb.ClassifyResponse]", request: PreparedRequest) -> pb.ClassifyResponse:
+    def _receive(self, future: "grpc.Future[pb.ClassifyResponse]", request: PreparedRequest) -> Result:
         with self._calling(request.sources):
-            return request.complete(future.result())
-
-    def _read(self, response: pb.ClassifyResponse, parts: Collection[str], timeout: float | None) -> Result:
-        """Reads a response; all but classes needs the description of the version that answered."""
-        model = self._known(response) if parts else None
-        if parts and model is None:
-            model = self._keep(response, self._fetch(response.model, response.version, timeout))
-        return read_result(response, model, parts)
-
-    def _fetch(self, name: str, version: str | int, timeout: float | None) -> pb.Model:
-        request = model_request(name, version)
-        with self._calling():
-            return self._stub.GetModel(request, timeout=timeout)
+            response = future.result()
+        return self._read(response, request)

@@ -173,6 +173,8 @@ class ClassifyRequest(_message.Message):
     BLOCK_SCALE_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     VIEWS_FIELD_NUMBER: _builtins.int
+    DESCRIBE_FIELD_NUMBER: _builtins.int
+    KNOWN_DIGESTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Empty: the only model that is served; an error where there are several."""
     version: _builtins.str
@@ -184,6 +186,10 @@ class ClassifyRequest(_message.Message):
     view: Global___View.ValueType
     id: _builtins.str
     """Comes back in the response and in the server's log."""
+    describe: _builtins.bool
+    """Whether the response carries the description of the version that answers, unless its digest is a known one. Behind
+    a proxy, a call of GetModel may reach a server that does not have this version.
+    """
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Image]: ...
     @_builtins.property
@@ -196,6 +202,10 @@ class ClassifyRequest(_message.Message):
     def views(self) -> _containers.RepeatedScalarFieldContainer[Global___View.ValueType]:
         """More views: the response has the parts of all of them and of `view`. Serving.views says which the version answers."""
 
+    @_builtins.property
+    def known_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Digests of descriptions that the client has."""
+
     def __init__(
         self,
         *,
@@ -207,10 +217,12 @@ class ClassifyRequest(_message.Message):
         block_scale: _abc.Iterable[_builtins.float] | None = ...,
         id: _builtins.str = ...,
         views: _abc.Iterable[Global___View.ValueType] | None = ...,
+        describe: _builtins.bool = ...,
+        known_digests: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "top_k", b"top_k"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "block_scale", b"block_scale", "id", b"id", "images", b"images", "model", b"model", "top_k", b"top_k", "version", b"version", "view", b"view", "views", b"views"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "block_scale", b"block_scale", "describe", b"describe", "id", b"id", "images", b"images", "known_digests", b"known_digests", "model", b"model", "top_k", b"top_k", "version", b"version", "view", b"view", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__top_k: _TypeAlias = _typing.Literal["top_k"]  # noqa: Y015
     _WhichOneofArgType__top_k: _TypeAlias = _typing.Literal["_top_k", b"_top_k"]  # noqa: Y015
@@ -300,6 +312,7 @@ class ClassifyResponse(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     model: _builtins.str
     version: _builtins.str
@@ -323,6 +336,10 @@ class ClassifyResponse(_message.Message):
     def error(self) -> _status_pb2.Status:
         """Only in ClassifyStream: why this request failed."""
 
+    @_builtins.property
+    def description(self) -> Global___Model:
+        """Only with ClassifyRequest.describe: the version that answered."""
+
     def __init__(
         self,
         *,
@@ -336,10 +353,11 @@ class ClassifyResponse(_message.Message):
         error: _status_pb2.Status | None = ...,
         digest: _builtins.str = ...,
         precision: _builtins.str | None = ...,
+        description: Global___Model | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "error", b"error", "precision", b"precision", "timings", b"timings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "description", b"description", "error", b"error", "precision", b"precision", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "batch_size", b"batch_size", "digest", b"digest", "error", b"error", "id", b"id", "model", b"model", "precision", b"precision", "provider", b"provider", "results", b"results", "timings", b"timings", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "batch_size", b"batch_size", "description", b"description", "digest", b"digest", "error", b"error", "id", b"id", "model", b"model", "precision", b"precision", "provider", b"provider", "results", b"results", "timings", b"timings", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__precision: _TypeAlias = _typing.Literal["precision"]  # noqa: Y015
     _WhichOneofArgType__precision: _TypeAlias = _typing.Literal["_precision", b"_precision"]  # noqa: Y015

@@ -69,6 +69,7 @@ class RequestOptions:
     preprocess: Place = "server"
     description: Model | None = None
     views: Sequence[View] = ()
+    request_id: str = ""
 
     @property
     def needs_description(self) -> bool:
@@ -107,10 +108,17 @@ class RequestOptions:
                 view=pb.VIEW_BLOCKS if self.blocks else pb.VIEW_BASIC,  # servers of version 0.1 know no `views`
                 views=[VIEWS[name] for name in VIEWS if name in parts and name != "blocks"],
                 block_scale=_flat(self.block_scale),
+                id=_checked(self.request_id),
             )
         except (TypeError, ValueError) as error:
             raise InvalidRequest(f"top_k {self.top_k!r}: expected a whole number from 1 to 2147483647") from error
         return PreparedRequest(message, [image.source for image in images], sizes, parts)
+
+
+def _checked(request_id: str) -> str:
+    if not isinstance(request_id, str) or request_id.encode(errors="replace").decode() != request_id:
+        raise InvalidRequest(f"request_id {request_id!r}: expected text")
+    return request_id
 
 
 def _parts(blocks: bool, views: Sequence[View]) -> frozenset[str]:

@@ -1,8 +1,7 @@
-"""Descriptions of versions that answer: fetched once, fetched again when the version changed, within the timeout."""
+"""Descriptions of versions that answer: sent with the first response, and again when the version has changed."""
 
 import json
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,47 +24,59 @@ class Versions(Scripted):
 
     Attributes:
         blocks: Names of the blocks.
-        answered: Digest in responses.
-        described: Digest in descriptions.
-        fetched: How often the description was requested.
-        open: Whether descriptions are sent; a request for one waits until it is.
+        digest: Digest of the description.
+        sent: How often the description was sent.
     """
 
     def __init__(self, digest: str, *blocks: str) -> None:
-        self.blocks, self.answered, self.described = list(blocks), digest, digest
-        self.fetched, self.open = 0, threading.Event()
-        self.open.set()
+        self.blocks, self.digest, self.sent = list(blocks), digest, 0
 
     def become(self, digest: str, *blocks: str) -> None:
-        self.blocks, self.answered, self.described = list(blocks), digest, digest
+        self.blocks, self.digest = list(blocks), digest
 
     def Classify(self, request: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:
-        response = pb.ClassifyResponse(model="net", version="1", digest=self.answered)
+        response = pb.ClassifyResponse(model="net", version="1", digest=self.digest)
         result = response.results.add()
         result.classes.add(index=0, label="cat", probability=1)
         for name in STATISTICS:
             result.statistics.add(name=name, values=[1.0] * len(self.blocks))
+        if request.describe and self.digest not in request.known_digests:
+            self.sent += 1
+            blocks = [pb.Block(name=name, channels=1, height=1, width=1) for name in self.blocks]
+            serving = pb.Serving(digest=self.digest)
+            response.description.CopyFrom(
+                pb.Model(name="net", version="1", statistics=STATISTICS, blocks=blocks, serving=serving)
+            )
         return response
 
-    def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.Model:
-        self.fetched += 1
-        self.open.wait(60)
-        blocks = [pb.Block(name=name, channels=1, height=1, width=1) for name in self.blocks]
-        serving = pb.Serving(digest=self.described)
-        return pb.Model(name="net", version="1", statistics=STATISTICS, blocks=blocks, serving=serving)
+
+class Undescribed(Versions):
+    """Serves a version, and knows no field that asks for its description."""
+
+    def Classify(self, request: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:
+        request.describe = False
+        return super().Classify(request, context)
 
 
 def names(client: resprobe.Client) -> list[str]:
     return client.classify(IMAGE, blocks=True).blocks.names
 
 
-def test_a_description_is_fetched_once(connect: Connect) -> None:
+def test_a_description_is_sent_once(connect: Connect) -> None:
     versions = Versions("one", "a", "b")
     with scripted(versions) as address, connect(address) as client:
         for _ in range(3):
             assert names(client) == ["a", "b"]
         assert len(list(client.stream([IMAGE] * 3, blocks=True))) == 3
-    assert versions.fetched == 1
+        assert client.classify(IMAGE).labels == ["cat"]
+    assert versions.sent == 1
+
+
+def test_classes_need_no_description(connect: Connect) -> None:
+    versions = Versions("one", "a")
+    with scripted(versions) as address, connect(address) as client:
+        assert client.classify(IMAGE).labels == ["cat"]
+    assert versions.sent == 0
 
 
 def test_a_version_that_was_loaded_again_has_its_new_blocks(connect: Connect) -> None:
@@ -78,40 +89,14 @@ def test_a_version_that_was_loaded_again_has_its_new_blocks(connect: Connect) ->
         assert names(client) == ["e"]
         versions.become("one", "a", "b")
         assert names(client) == ["a", "b"]
-    assert versions.fetched == 3
+    assert versions.sent == 3
 
 
-def test_a_server_that_sends_no_digest_is_asked_every_time(connect: Connect) -> None:
-    versions = Versions("", "a")
-    with scripted(versions) as address, connect(address) as client:
-        assert names(client) == ["a"]
-        versions.become("", "b")
-        assert names(client) == ["b"]
-
-
-def test_a_version_that_changed_meanwhile_is_not_mistaken(connect: Connect) -> None:
-    versions = Versions("one", "a")
-    versions.described = "two"
-    with scripted(versions) as address, connect(address) as client:
-        with pytest.raises(resprobe.ServerUnavailable, match=r"model net version 1 was replaced .* send the request"):
+def test_statistics_without_a_description_are_refused(connect: Connect) -> None:
+    with scripted(Undescribed("one", "a")) as address, connect(address) as client:
+        with pytest.raises(resprobe.ServerError, match=r"model net version 1 without its description"):
             names(client)
-        versions.answered = "two"
-        assert names(client) == ["a"]
-
-
-def test_fetching_a_description_keeps_to_the_timeout(connect: Connect) -> None:
-    versions = Versions("one", "a")
-    versions.open.clear()
-    with scripted(versions) as address, connect(address) as client:
-        try:
-            with pytest.raises(resprobe.DeadlineExceeded):
-                client.classify(IMAGE, blocks=True, timeout=0.5)
-            with pytest.raises(resprobe.DeadlineExceeded):
-                list(client.stream([IMAGE], blocks=True, timeout=0.5))
-            with pytest.raises(resprobe.DeadlineExceeded):
-                client.classify(IMAGE, block_scale={"a": 0}, timeout=0.5)
-        finally:
-            versions.open.set()
+        assert client.classify(IMAGE).labels == ["cat"]
 
 
 def test_few_descriptions_are_kept(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +106,7 @@ def test_few_descriptions_are_kept(connect: Connect, monkeypatch: pytest.MonkeyP
         for digest in ("0", "1", "2", "2", "1", "0"):  # the last one was forgotten
             versions.become(digest, f"block{digest}")
             assert names(client) == [f"block{digest}"]
-    assert versions.fetched == 4
+    assert versions.sent == 4
 
 
 def test_a_real_server_loads_a_version_again(

@@ -68,11 +68,13 @@ class Wish:
         identifier: Id of the request.
         top_k: Number of classes to return for each image.
         analyses: Names of the outputs to return beside the classes.
+        describes: Whether to return the description of the version.
     """
 
     identifier: str
     top_k: int
     analyses: frozenset[str]
+    describes: bool = False
 
 
 def response(wish: Wish, version: Version, outcome: Outcome) -> pb.ClassifyResponse:
@@ -86,6 +88,8 @@ def response(wish: Wish, version: Version, outcome: Outcome) -> pb.ClassifyRespo
     # Setting fields one by one is twice as fast as passing them to a constructor or to `add`.
     labels = version.labels
     made = pb.ClassifyResponse(id=wish.identifier, batch_size=outcome.batch_size)
+    if wish.describes:
+        made.description.CopyFrom(version.description)
     set_duration(made.timings.queue, outcome.queued)
     set_duration(made.timings.inference, outcome.ran)
     indices, probabilities = outcome.results.best(wish.top_k, version.probabilities)

@@ -99,10 +99,14 @@ class ClassifyPlanner:
             values += row_bytes // VALUE_BYTES
         if BLOCKS in analyses:
             values += len(version.description.blocks) * len(version.description.statistics)
-        wish = Wish(request.id, top_k, analyses)
+        wish = Wish(request.id, top_k, analyses, _describes(request, version))
         return ClassifyPlan(
             wish, version, batcher, count * values > MAX_VALUES, row_bytes, scale, wanted, self._decoders, self._tracer
         )
+
+
+def _describes(request: pb.ClassifyRequest, version: Version) -> bool:
+    return request.describe and version.description.serving.digest not in request.known_digests
 
 
 def _analyses(request: pb.ClassifyRequest) -> frozenset[str]:
