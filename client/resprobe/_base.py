@@ -23,7 +23,6 @@ from resprobe._wire.responses import read_model, read_result
 from resprobe._wire.status import raise_error
 from resprobe.errors import InvalidRequest, ServerError
 
-TIMEOUT = 30.0  # seconds for a call
 IN_FLIGHT = 4  # requests of a stream that are under way at a time
 DESCRIPTIONS = 64  # descriptions that a client keeps
 Channel = TypeVar("Channel", grpc.Channel, grpc.aio.Channel)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 from types import TracebackType
 from typing import Literal, Self, Unpack, overload
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos import resprobe_pb2_grpc
 
-from resprobe._base import IN_FLIGHT, TIMEOUT, BaseClient, ClassifyOptions, Deadline, StreamOptions, total
+from resprobe._base import IN_FLIGHT, BaseClient, ClassifyOptions, Deadline, StreamOptions, total
 from resprobe._lesion_run import LesionRun
 from resprobe._pictures.arrays import Layout
 from resprobe._pictures.images import Images
@@ -23,9 +24,10 @@ from resprobe._results.lesions import Lesions
 from resprobe._results.model import Model
 from resprobe._results.result import ProbedResult, Result
 from resprobe._wire import counters, health
-from resprobe._wire.channel import Endpoint
+from resprobe._wire.channel import TIMEOUT, Endpoint
 from resprobe._wire.requests import BlockScale, PreparedRequest, RequestOptions, model_request
 from resprobe._wire.responses import read_model
+from resprobe._wire.rollout import Rollout
 from resprobe.errors import ModelNotFound
 
 
@@ -36,6 +38,11 @@ class Client(BaseClient[grpc.Channel]):
         channel = endpoint.open()
         self._stub = resprobe_pb2_grpc.ResidualServiceStub(channel)
         return channel
+
+    @cached_property
+    def rollout(self) -> Rollout:
+        """Candidates of the server: new versions that are compared with those that serve."""
+        return Rollout(self._channel, self._calling)
 
     def __enter__(self) -> Self:
         return self

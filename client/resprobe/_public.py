@@ -9,8 +9,10 @@ from resprobe._results.inspection import Channels, Inspection, Maps, Readouts
 from resprobe._results.lesions import Lesions
 from resprobe._results.model import Baseline, Block, Model, Noise, Quantization, Readout
 from resprobe._results.result import Prediction, ProbedPrediction, ProbedResult, Result, Timings
+from resprobe._results.shadow import BlockChange, ClassChange, DefaultChange, Shadow
 from resprobe._results.statistics import BlockStatistics
 from resprobe._wire.health import ServingStatus
+from resprobe._wire.rollout import AsyncRollout, Rollout
 from resprobe.analysis.compare import Comparison, compare
 from resprobe.analysis.dataset_result import Frame
 from resprobe.analysis.drift import Drift, drift
@@ -32,15 +34,19 @@ from resprobe.errors import (
 
 __all__ = [
     "AsyncClient",
+    "AsyncRollout",
     "Baseline",
     "Block",
+    "BlockChange",
     "BlockStatistics",
     "Channels",
+    "ClassChange",
     "Client",
     "Comparison",
     "Counters",
     "DatasetError",
     "DeadlineExceeded",
+    "DefaultChange",
     "Drift",
     "Error",
     "Frame",
@@ -62,10 +68,12 @@ __all__ = [
     "RequestTooLarge",
     "ResizeAndCrop",
     "Result",
+    "Rollout",
     "ServerBusy",
     "ServerError",
     "ServerUnavailable",
     "ServingStatus",
+    "Shadow",
     "StatisticsUnavailable",
     "Timings",
     "Unauthorized",

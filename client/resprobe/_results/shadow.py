@@ -45,6 +45,19 @@ class BlockChange:
 
 
 @dataclass(frozen=True)
+class DefaultChange:
+    """Change of a model's default version.
+
+    Attributes:
+        version: Default version now.
+        previous_version: Default version before.
+    """
+
+    version: str
+    previous_version: str
+
+
+@dataclass(frozen=True)
 class Shadow:
     """Candidate of a model, and how it compares.
 

@@ -11,6 +11,7 @@ from resprobe._wire import replicas
 from resprobe._wire.address import UNIX, is_loopback, parse
 from resprobe.errors import InvalidRequest
 
+TIMEOUT = 30.0  # seconds for a call
 FilePath: TypeAlias = str | os.PathLike[str]
 _RETRY = {"maxAttempts": 4, "initialBackoff": "0.2s", "maxBackoff": "2s", "backoffMultiplier": 2}
 _METHODS = {"name": [{"service": replicas.SERVICE}], "retryPolicy": {**_RETRY, "retryableStatusCodes": ["UNAVAILABLE"]}}

@@ -27,7 +27,7 @@ def test_the_public_surface_is_what_is_documented() -> None:
     }
     for name in ("Client", "AsyncClient"):
         methods = {one for one in vars(getattr(resprobe, name)) if not one.startswith("_")}
-        assert methods == {"close", "models", "model", "classify", "stream", "lesions", "health", "counters"}
+        assert methods == {"close", "models", "model", "classify", "stream", "lesions", "health", "counters", "rollout"}
     assert resprobe.analysis is sys.modules["resprobe.analysis"]
     assert not hasattr(resprobe, "no_such_name")
 
@@ -102,6 +102,8 @@ def test_a_scale_may_name_blocks(client: resprobe.Client, address: str, test_ima
         ({"block_scale": {2: 0}}, "has no block 2"),
         ({"top_k": "5"}, "top_k '5': expected"),
         ({"top_k": 2**40}, "top_k 1099511627776: expected"),
+        ({"request_id": 7}, "request_id 7: expected text"),
+        ({"request_id": "\ud800"}, "request_id '.ud800': expected text"),
         ({"version": 1.5}, "version 1.5: expected a name, and a version"),
         ({"version": True}, "version True: expected"),
         ({"model": None}, "model None version '': expected"),

@@ -1,11 +1,10 @@
 """`resprobe promote`."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import tyro
 
 from resprobe.cli.options import Connected, console
-from resprobe.cli.rollout import Rollout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +23,9 @@ class Promote(Connected):
     def run(self) -> None:
         """Asks the server and prints the versions."""
         with self.client() as client:
-            now, before = Rollout(client).promote(self.model)
+            moved = client.rollout.promote(self.model)
         if self.json:
-            self.show({"model": self.model, "version": now, "previous_version": before})
+            self.show({"model": self.model, **asdict(moved)})
         else:
+            now, before = moved.version, moved.previous_version
             console.print(f"{self.model}: version {now} serves, and no longer version {before}", markup=False)

@@ -11,7 +11,6 @@ from resprobe._results.shadow import Shadow as Found
 from resprobe.analysis import promotion
 from resprobe.cli import tables
 from resprobe.cli.options import Connected, console
-from resprobe.cli.rollout import Rollout
 from resprobe.errors import InvalidRequest
 
 SHOWN = 10  # blocks, and pairs of classes
@@ -58,11 +57,11 @@ class Shadow(Connected):
         if not self.candidate and (self.share is not None or self.split is not None):
             raise InvalidRequest("--share and --split belong to a version: expected --candidate VERSION with them")
         with self.client() as client:
-            rollout = Rollout(client)
             if self.candidate:
-                found = rollout.set(self.model, self.candidate, self.share or 0.0, self.split or 0.0)
+                shares = {"share": self.share or 0.0, "split": self.split or 0.0}
+                found = client.rollout.set(self.model, self.candidate, **shares)
             else:
-                found = rollout.shadow(self.model)
+                found = client.rollout.shadow(self.model)
         judged = promotion.judge(found, rules)
         verdict = promotion.verdict(judged)
         if self.json:
