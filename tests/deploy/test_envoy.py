@@ -6,17 +6,25 @@ import signal
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 import resprobe
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import HealthServicer
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from resprobe_protos import resprobe_pb2 as pb
-from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
+from resprobe_protos.resprobe_pb2_grpc import (
+    ResidualServiceServicer,
+    ResidualServiceStub,
+    add_ResidualServiceServicer_to_server,
+)
 
 from tests.support.calls import REQUEST
+from tests.support.clients import listening
 from tests.support.envoy import BINARY, Envoy, envoy, send
 from tests.support.replicas import SECONDS, Replica, answered, one_version, replica, replicas, while_asking
 from tests.support.waiting import until
@@ -52,6 +60,25 @@ def asking(address: str, request: pb.ClassifyRequest = REQUEST) -> Iterator[Call
     with grpc.insecure_channel(address, options) as channel:
         stub = ResidualServiceStub(channel)
         yield lambda: stub.Classify(request, timeout=SECONDS).version
+
+
+class Unavailable(ResidualServiceServicer):
+    """A service that says UNAVAILABLE to each call."""
+
+    def Classify(self, request: pb.ClassifyRequest, context: grpc.ServicerContext) -> pb.ClassifyResponse:
+        context.abort(grpc.StatusCode.UNAVAILABLE, "its disk is full")
+
+
+def failing() -> AbstractContextManager[str]:
+    """Runs a server that fails each call and says that it is healthy; yields the address."""
+
+    def add(server: grpc.Server) -> None:
+        add_ResidualServiceServicer_to_server(Unavailable(), server)
+        health = HealthServicer()
+        health.set("resprobe.v1.ResidualService", health_pb2.HealthCheckResponse.SERVING)
+        add_HealthServicer_to_server(health, server)
+
+    return listening(add)
 
 
 def test_each_server_gets_half(pair: Envoy) -> None:
@@ -137,6 +164,33 @@ def test_a_rolling_restart_loses_no_call(mortal: tuple[list[Replica], Envoy], re
         with asking(proxy.address) as ask:
             assert Counter(while_asking(ask, restart)).keys() == {"1", "2"}
             assert answered(ask, 10)
+
+
+def test_a_server_that_keeps_failing_is_left_out(repository: Path, tmp_path: Path) -> None:
+    with (
+        replica(one_version(repository, tmp_path, "1"), "1") as good,
+        failing() as bad,
+        envoy(tmp_path, [good.address, bad]) as proxy,
+        asking(proxy.address) as ask,
+    ):
+        name = "cluster.servers.outlier_detection.ejections_enforced_total"
+        for _ in range(200):  # each is answered: by the good server, if need be after the other has failed
+            assert ask() == "1"
+            if proxy.statistic(name):
+                break
+        assert proxy.statistic("cluster.servers.outlier_detection.ejections_active") == 1
+        assert proxy.healthy() == 1
+
+
+def test_a_drain_loses_no_call(mortal: tuple[list[Replica], Envoy]) -> None:
+    _, proxy = mortal
+
+    def drain() -> None:
+        assert send(proxy.admin, "POST", "/drain_listeners?graceful&skip_exit").status == 200
+        until(lambda: proxy.statistic("http.resprobe.downstream_cx_drain_close") > 0)
+
+    with asking(proxy.address) as ask:
+        assert set(while_asking(ask, drain)) == {"1", "2"}
 
 
 def test_python_clients_need_to_know_nothing_of_it(pair: Envoy) -> None:
