@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -18,13 +19,12 @@ from grpc_health.v1.health import HealthServicer
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import (
-    ResidualServiceServicer,
     ResidualServiceStub,
     add_ResidualServiceServicer_to_server,
 )
 
 from tests.support.calls import REQUEST
-from tests.support.clients import listening
+from tests.support.clients import Scripted, listening
 from tests.support.envoy import BINARY, Envoy, envoy, send
 from tests.support.replicas import SECONDS, Replica, answered, one_version, replica, replicas, while_asking
 from tests.support.waiting import until
@@ -62,10 +62,10 @@ def asking(address: str, request: pb.ClassifyRequest = REQUEST) -> Iterator[Call
         yield lambda: stub.Classify(request, timeout=SECONDS).version
 
 
-class Unavailable(ResidualServiceServicer):
+class Unavailable(Scripted):
     """A service that says UNAVAILABLE to each call."""
 
-    def Classify(self, request: pb.ClassifyRequest, context: grpc.ServicerContext) -> pb.ClassifyResponse:
+    def Classify(self, request: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:
         context.abort(grpc.StatusCode.UNAVAILABLE, "its disk is full")
 
 
