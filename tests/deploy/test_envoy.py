@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import grpc
 import numpy as np
@@ -65,7 +64,7 @@ def asking(address: str, request: pb.ClassifyRequest = REQUEST) -> Iterator[Call
 class Unavailable(Scripted):
     """A service that says UNAVAILABLE to each call."""
 
-    def Classify(self, request: pb.ClassifyRequest, context: Any) -> pb.ClassifyResponse:
+    def Classify(self, request: pb.ClassifyRequest, context: grpc.ServicerContext) -> pb.ClassifyResponse:
         context.abort(grpc.StatusCode.UNAVAILABLE, "its disk is full")
 
 
