@@ -96,7 +96,7 @@ async def serve(options: Options) -> None:
         await models.start()
         reader = InputReader(Decoders(ThreadPoolExecutor(2), config), config.max_images, tracer)
         planner = InferPlanner(models.table, reader, 64 << 20)
-        endpoint = Endpoint(planner, tracer, streams=False)
+        endpoint = Endpoint(planner, tracer, False, models.on_demand.bring)
 
         async def infer(data: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
             wrapped = Context(context)

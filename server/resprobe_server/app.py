@@ -85,6 +85,7 @@ async def serve(config: Config) -> AsyncIterator[int]:
             parts.inference.drain()
             parts.server.drain()
             await parts.server.stop(config.drain)
+            parts.models.close()
             if started:
                 log.info("stopped")
 
@@ -114,7 +115,7 @@ async def _assemble(config: Config, stack: AsyncExitStack) -> _Parts:
     tracer = await stack.enter_async_context(_tracer(config))
     device = await stack.enter_async_context(Device(tracer, waiting))
     await stack.enter_async_context(probes(config, health))
-    models, calls = Models(config, device, show), Calls()
+    models, calls = Models(config, device, show, waiting), Calls()
     candidates = Candidates(models.table, device.when_idle, rules.read(config.shadow, config.split))
     decoders = stack.enter_context(_decoders(config))
     stack.enter_context(prometheus.listen(config, prometheus.ServerCollector(models, calls, candidates)))
@@ -132,7 +133,7 @@ async def _assemble(config: Config, stack: AsyncExitStack) -> _Parts:
     )
     inference = OpenInferenceService(models, decoders, config, tracer)
     _add_services(server, ResidualService(models, decoders, config, tracer), inference, health)
-    server.add(rollout_pb2_grpc.add_RolloutServiceServicer_to_server, RolloutService(candidates))
+    server.add(rollout_pb2_grpc.add_RolloutServiceServicer_to_server, RolloutService(candidates, models))
     return _Parts(server, models, health, inference, gates, fatal)
 
 

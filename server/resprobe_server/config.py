@@ -1,6 +1,7 @@
 """Configuration of the server: one frozen dataclass; its fields are the options of the command."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ from resprobe_server.errors import StartError
 
 Mode = Literal["watch", "explicit", "once"]
 DeviceName = Literal["auto", "cpu", "cuda", "tensorrt"]
+MEMORY = re.compile(r"(?P<number>\d+(\.\d+)?) ?(?P<unit>[KMGT]iB)?")
+UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _AT_LEAST_0 = (
     *("threads", "max_wait", "max_calls", "max_calls_per_peer", "request_timeout"),
-    *("max_connection_age", "min_ping_interval", "drain"),
+    *("max_connection_age", "min_ping_interval", "drain", "max_models"),
 )
 _AT_LEAST_1 = (
     *("decode_threads", "max_batch", "max_queue", "max_message", "max_images", "max_pixels", "max_watchers"),
@@ -48,6 +51,12 @@ class Config:
     The hash of a request's id decides, so that a request keeps its version; requests without an id stay as they are."""
     allow_incompatible: bool = False
     """Serve a new version of a model even if its inputs or classes differ from those of the version that serves."""
+    max_models: int = 0
+    """Maximum models in memory; 0 means no limit. The least recently used one is unloaded to make room for another, and
+    loaded again when a request asks for it."""
+    max_memory: str = ""
+    """Maximum memory of all models together, in bytes or such as 4GiB: what this process grew by when they were loaded.
+    The least recently used one is unloaded to make room for another. Without a value, there is no limit."""
     poll: float = 5.0
     """Maximum seconds between scans of the repository with --mode watch; reported changes are loaded at once."""
     address: str = "127.0.0.1:50051"
@@ -157,8 +166,22 @@ class Config:
         """Maximum bytes that wait for graphs."""
         return self.max_waiting << 20
 
+    @property
+    def memory_limit(self) -> int:
+        """Maximum bytes of all models together; 0 means no limit. Raises StartError if it is not a number of bytes."""
+        if not self.max_memory:
+            return 0
+        found = MEMORY.fullmatch(self.max_memory.strip())
+        size = 0 if found is None else int(float(found["number"]) * UNITS[found["unit"] or ""])
+        if not size:
+            raise StartError(
+                f"max_memory is {self.max_memory!r}; expected a number of bytes, or such as 512MiB or 4GiB"
+            )
+        return size
+
     def check(self) -> None:
         """Checks the ranges of all numbers. Raises StartError for a number out of its range."""
+        _ = self.memory_limit
         for name, (minimum, maximum) in RANGES.items():
             value = getattr(self, name)
             if not minimum <= value <= maximum:

@@ -54,6 +54,18 @@ class QueueFull(RequestError):
         self.retry_after = retry_after
 
 
+class Unloaded(RequestError):
+    """The model is not in memory; a request for it waits until it was loaded. `model` is its name."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"model {model} is not in memory; a request for it loads it")
+        self.model = model
+
+
+class TooLarge(RequestError):
+    """The model needs more memory than all models together may have."""
+
+
 class Expired(RequestError):
     """The deadline passed before the request was run."""
 
@@ -71,6 +83,8 @@ STATUS: dict[type[RequestError], grpc.StatusCode] = {
     Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     Forbidden: grpc.StatusCode.PERMISSION_DENIED,
     QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Unloaded: grpc.StatusCode.UNAVAILABLE,
     Expired: grpc.StatusCode.DEADLINE_EXCEEDED,
     NotReady: grpc.StatusCode.UNAVAILABLE,
 }

@@ -60,7 +60,7 @@ async def self_test(config: Config) -> list[Row]:
     async def show(name: str, serving: bool) -> None:
         """Does nothing: a self-test answers no health checks."""
 
-    models = Models(replace(config, mode="once", load=()), Device(), show)
+    models = Models(replace(config, mode="once", load=(), max_models=0, max_memory=""), Device(), show)
     await models.start()
     provider, served = choose(config), models.table.all()
     rows = [row for version in served for row in _rows(version, _speedup(version, served, config, provider))]

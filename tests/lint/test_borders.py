@@ -19,7 +19,7 @@ SERVER = (  # rooms of the server, from the lowest to the highest, with the name
     ("scheduling", {"execution", "errors", "tracer"}),
     ("images", {"scheduling.budget", "config", "errors"}),
     ("validation", {"execution", "images.format", "errors"}),
-    ("models", {"execution", "scheduling", "images.format", "validation", "config", "errors"}),
+    ("models", {"execution", "scheduling", "images.format", "validation", "config", "errors", "memory"}),
     ("shadowing", {"execution", "scheduling", "models", "errors"}),
     (
         "observability",

@@ -53,6 +53,11 @@ def scan(root: Path) -> list[Found]:
     return [found for model in models for found in _versions(model)]
 
 
+def scan_model(root: Path, name: str) -> list[Found]:
+    """Finds every version of a model in a repository, by number; none if there is no such model."""
+    return list(_versions(root / name))
+
+
 def wanted(config: Config, found: Set[str]) -> Set[str]:
     """Returns the names of the models to load at the start.
 

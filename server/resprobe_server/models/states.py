@@ -1,6 +1,6 @@
 """States of the versions in the repository, and counts of their loads."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -57,8 +57,12 @@ class LoadCounts:
         loaded: Versions that were loaded.
         failed: Versions that failed to load.
         incompatible: Versions that were refused because they are incompatible with those that are served.
+        evicted: Models that were unloaded to make room for another.
+        seconds: Total time to load versions, of those that were loaded.
     """
 
     loaded: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     incompatible: Counter[str] = field(default_factory=Counter)
+    evicted: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))

@@ -1,4 +1,4 @@
-"""Table of the versions that are served, by name and number.
+"""Table of the versions that are served, by name and number; those of a model are all in memory, or none is.
 
 It changes on the event loop; `get` may be called on any thread. A request that has found a version may use it for as
 long as it needs it: it is finished by the version that accepted it, and the last request frees the version's sessions.
@@ -7,7 +7,7 @@ long as it needs it: it is finished by the version that accepted it, and the las
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from resprobe_server.errors import InvalidRequest, NotFound, NotReady
+from resprobe_server.errors import InvalidRequest, NotFound, NotReady, Unloaded
 from resprobe_server.models.repository import is_number
 from resprobe_server.models.routes import HIGHEST, Route
 from resprobe_server.models.version import Version
@@ -42,7 +42,15 @@ class Table:
             InvalidRequest: The name is empty, and several models are served.
             NotFound: There is no such model or version; the text names those that there are.
             NotReady: Models are still being loaded.
+            Unloaded: The version is not in memory.
         """
+        found = self.find(name, version, identifier)
+        if not found.batchers:
+            raise Unloaded(found.name)
+        return found
+
+    def find(self, name: str, version: str, identifier: str = "") -> Version:
+        """Returns the version that a request names, also if it is not in memory, as `get` does otherwise."""
         self.check_open()
         if not name:
             served = self.names()
@@ -69,6 +77,18 @@ class Table:
     def names(self) -> list[str]:
         """Returns the names of the models that are served."""
         return sorted(self._versions)
+
+    def is_loaded(self, name: str) -> bool:
+        """Returns whether a model is served and in memory."""
+        return any(version.is_loaded for version in self.versions(name).values())
+
+    def only(self, name: str) -> "Table":
+        """Returns a table with the versions that a model has now, whatever becomes of this one."""
+        copy = Table()
+        copy._versions[name], copy.is_open = dict(self._versions[name]), True
+        if name in self._routes:
+            copy._routes[name] = self._routes[name]
+        return copy
 
     def versions(self, name: str) -> Mapping[int, Version]:
         """Returns the versions of a model by number; none if it is not served."""

@@ -1,4 +1,4 @@
-"""One loaded version of a model, and which requests it can answer."""
+"""One version of a model, and which requests it can answer."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -84,7 +84,7 @@ class Version:
         inputs: Inputs of its lean graph, by name.
         outputs: Outputs of its lean graph, by name.
         batched: Whether the first axis of its tensors is a batch. If not, a row of a batcher is a whole request.
-        batchers: Batchers of its graphs, by file; there is always one of model.onnx.
+        batchers: Batchers of its graphs, by file, with one of model.onnx; none if it is not in memory.
         times: Seconds of the start of each graph, by file.
         inspected: Outputs that inspect.onnx alone has, by name; none if there is no such graph.
         sampled: What is sampled of its images.
@@ -109,6 +109,15 @@ class Version:
     def name(self) -> str:
         """Name of its model."""
         return self.description.name
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether its graphs are in memory."""
+        return bool(self.batchers)
+
+    def unloaded(self) -> "Version":
+        """Returns what is left of the version when its graphs are not in memory: all that describes it."""
+        return replace(self, batchers={}, sampled=Sampled())
 
     @property
     def lean(self) -> Batcher:
@@ -211,7 +220,7 @@ class Version:
 
         If None, it has no lesion graphs.
         """
-        if LESION not in self.batchers:
+        if not self.description.serving.has_block_scale:
             return None
         description = pb.Model()
         description.CopyFrom(self.description)

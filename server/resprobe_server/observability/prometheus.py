@@ -17,7 +17,7 @@ from resprobe_server.errors import NotReady, StartError
 from resprobe_server.models.registry import Models
 from resprobe_server.models.sampling import ratios
 from resprobe_server.models.version import Version
-from resprobe_server.observability import drift
+from resprobe_server.observability import drift, loads
 from resprobe_server.observability.candidates import metrics as candidate_metrics
 from resprobe_server.rpc.status_counts import BOUNDS, Calls, Example
 from resprobe_server.scheduling.batcher import Batcher
@@ -39,12 +39,12 @@ class ServerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yields all metrics."""
         try:
-            versions = self._models.table.all()
+            versions = [version for version in self._models.table.all() if version.is_loaded]
         except NotReady:
             versions = []
         yield self._requests()
         yield self._latencies()
-        yield self._loads()
+        yield from loads.metrics(self._models)
         yield _info(versions)
         graphs = [
             ((version.description.name, str(version.number), graph), batcher)
@@ -77,21 +77,6 @@ class ServerCollector(Collector):
                 for place, pair in enumerate(_buckets(BOUNDS, latency.counts.copy()))
             ]
             metric.add_metric(labels, buckets, latency.sum)
-        return metric
-
-    def _loads(self) -> Metric:
-        text = (
-            "Versions that were loaded, that failed to, or that are incompatible with those served; the log says why."
-        )
-        metric = CounterMetricFamily("resprobe_loads", text, labels=["model", "outcome"])
-        loads = self._models.counts
-        for outcome, counts in (
-            ("loaded", loads.loaded),
-            ("failed", loads.failed),
-            ("incompatible", loads.incompatible),
-        ):
-            for model, count in sorted(counts.copy().items()):
-                metric.add_metric([model, outcome], count)
         return metric
 
 

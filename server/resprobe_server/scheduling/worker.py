@@ -6,10 +6,10 @@ prepare requests may rest while a batch runs: the requests that arrive meanwhile
 """
 
 import asyncio
+import heapq
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeAlias, TypeVar
@@ -41,7 +41,8 @@ class Device:
         self._tracer, self._budget = tracer, budget or Budget()
         self._inbox: queue.SimpleQueue[tuple[Batcher, Work] | Job | None] = queue.SimpleQueue()
         self._active: list[Batcher] = []  # those whose queue is not empty
-        self._spare: deque[Job] = deque()  # jobs for an idle device
+        self._spare: list[tuple[float, int, Job]] = []  # heap of jobs for an idle device: time, number, job
+        self._jobs = 0
         self._stopping = False
         self._waits = threading.Event()  # set while there is no batch to run
         self._rest = 0.0
@@ -61,12 +62,17 @@ class Device:
         """Creates a batcher whose graph runs on this device."""
         return Batcher(graph, self._put, options, self._budget, self._tracer)
 
-    def when_idle(self, job: Job) -> None:
+    def when_idle(self, job: Job, earliest: float = 0.0) -> None:
         """Runs a short job once the device has been idle for a moment; under full load that may be never.
 
         Call it on the device's thread, which is where the job runs. The job must not raise.
+
+        Args:
+            job: Job.
+            earliest: Time before which it does not run, on the clock of time.monotonic.
         """
-        self._spare.append(job)
+        self._jobs += 1
+        heapq.heappush(self._spare, (earliest, self._jobs, job))
 
     def call(self, function: Callable[[], Result]) -> Result:
         """Calls a function on the device's thread between two batches, and waits for its result.
@@ -142,7 +148,7 @@ class Device:
 
     def _wait(self, now: float) -> None:
         """Waits for a request, for a batch that becomes ready, or for the device to count as idle."""
-        seconds = QUIET if self._spare else None
+        seconds = max(QUIET, self._spare[0][0] - now) if self._spare else None
         if self._active:
             seconds = min(one.queue.ready_at() for one in self._active) - now
         self._waits.set()
@@ -150,7 +156,7 @@ class Device:
             self._accept(self._inbox.get(timeout=seconds))
         except queue.Empty:
             if not self._active:
-                self._spare.popleft()()
+                heapq.heappop(self._spare)[2]()
         finally:
             self._waits.clear()
 

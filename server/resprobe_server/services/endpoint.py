@@ -6,9 +6,10 @@ response is made), a task on the event loop does it with the same plan.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import grpc
 from google.protobuf.message import Message
@@ -16,6 +17,7 @@ from google.rpc import status_pb2
 
 from resprobe_server.errors import Unreadable
 from resprobe_server.execution.graph import Arrays
+from resprobe_server.models.table import Table
 from resprobe_server.models.version import Version
 from resprobe_server.rpc.context import CallContext, RequestContext
 from resprobe_server.rpc.request_stream import Each
@@ -73,6 +75,24 @@ class Prepared:
 
 
 @dataclass(frozen=True)
+class Absent:
+    """Request for a model that is not in memory: its task waits until it is, and plans the request then.
+
+    Attributes:
+        model: Name of the model.
+        message: Request.
+        deadline: Deadline on the clock of time.monotonic.
+    """
+
+    model: str
+    message: Message
+    deadline: float
+
+
+Bring: TypeAlias = Callable[[str, float, int], Awaitable[Table]]  # see OnDemand.bring
+
+
+@dataclass(frozen=True)
 class Refused:
     """Request that cannot be answered, whose task raises the reason inside its span.
 
@@ -88,8 +108,11 @@ class Refused:
 class Planner(Protocol):
     """Side of an endpoint that knows its protocol's messages."""
 
-    def prepare(self, data: bytes, call: RequestContext, /) -> Prepared:
+    def prepare(self, data: bytes, call: RequestContext, /) -> Prepared | Absent:
         """Parses, looks up and plans a request. Raises a RequestError for a request that cannot be answered."""
+
+    def plan(self, message: Any, call: CallContext, table: Table, /) -> Prepared:
+        """Looks up in a table and plans a request that was parsed, on any thread. Raises a RequestError likewise."""
 
     def identifier(self, data: bytes, /) -> str:
         """Returns the id of a request that `prepare` has refused."""
@@ -101,15 +124,16 @@ class Planner(Protocol):
 class Endpoint:
     """Answers the requests of one method."""
 
-    def __init__(self, planner: Planner, tracer: Tracer, streams: bool) -> None:
+    def __init__(self, planner: Planner, tracer: Tracer, streams: bool, bring: Bring) -> None:
         """Creates an endpoint.
 
         Args:
             planner: Plans requests.
             tracer: Tracer of requests.
             streams: Whether the method has a stream of requests, each of which then gets a span of its own.
+            bring: Loads a model that is not in memory.
         """
-        self._planner, self._tracer, self._streams = planner, tracer, streams
+        self._planner, self._tracer, self._streams, self._bring = planner, tracer, streams, bring
 
     def each(self, limit: int = 1, ordered: bool = False) -> Each:
         """Returns the method for the gRPC server.
@@ -120,7 +144,7 @@ class Endpoint:
         """
         return Each(self.accept, self.answer, self.refuse, limit, ordered)
 
-    def accept(self, data: bytes, call: RequestContext) -> Prepared | Refused | None:
+    def accept(self, data: bytes, call: RequestContext) -> Prepared | Absent | Refused | None:
         """Queues a request, on the poller's thread.
 
         Returns:
@@ -136,6 +160,9 @@ class Endpoint:
             if isinstance(error, Unreadable) or not self._tracer.follows_tasks:
                 raise
             return Refused(error, self._planner.identifier(data))
+        if isinstance(request, Absent):
+            call.regard(request.model)
+            return request
         plan, inputs = request.plan, request.inputs
         call.regard(plan.version.name)
         if inputs is None or plan.is_slow or self._tracer.follows_tasks:
@@ -143,13 +170,20 @@ class Endpoint:
         plan.batcher.add(inputs, request.deadline, call.reply(plan.serialize), _response_bytes(plan, inputs))
         return None
 
-    async def answer(self, request: Prepared | Refused, context: CallContext) -> bytes:
+    async def answer(self, request: Prepared | Absent | Refused, context: CallContext) -> bytes:
         """Answers a request that was not queued, on the event loop. Returns the serialized response."""
         if isinstance(request, Refused):
             with self._span(request.identifier):
                 raise request.error
+        if isinstance(request, Absent):
+            with self._span(getattr(request.message, "id", "")):
+                return await _run(await self._planned(request, context))
         with self._span(request.plan.identifier):
             return await _run(request)
+
+    async def _planned(self, request: Absent, context: CallContext) -> Prepared:
+        table = await self._bring(request.model, request.deadline, request.message.ByteSize())
+        return self._planner.plan(request.message, context, table)
 
     def refuse(self, error: Exception, context: CallContext, identifier: str) -> tuple[bytes, grpc.StatusCode]:
         """Returns the response of a stream that says why a request is not answered, and the status."""

@@ -3,9 +3,11 @@
 from resprobe_protos import rollout_pb2 as pb
 
 from resprobe_server.errors import InvalidRequest
+from resprobe_server.models.registry import Models
 from resprobe_server.models.repository import is_number
 from resprobe_server.models.version import Version
 from resprobe_server.rpc.context import CallContext
+from resprobe_server.rpc.status import deadline_of
 from resprobe_server.shadowing.candidates import Candidates, Standing
 from resprobe_server.shadowing.comparison import BlockChanges, Comparison
 from resprobe_server.shadowing.rules import Rule
@@ -16,9 +18,9 @@ SHOWN = 20  # pairs of classes
 class RolloutService:
     """Methods of the service, by their names in rollout.proto."""
 
-    def __init__(self, candidates: Candidates) -> None:
-        """Creates the service of a server's candidates."""
-        self._candidates = candidates
+    def __init__(self, candidates: Candidates, models: Models) -> None:
+        """Creates the service of a server's candidates and models."""
+        self._candidates, self._models = candidates, models
 
     async def GetShadow(self, request: pb.GetShadowRequest, context: CallContext) -> pb.GetShadowResponse:
         """Returns how the candidate of a model compares."""
@@ -30,7 +32,9 @@ class RolloutService:
         if not is_number(request.version) or request.version == "0":
             raise InvalidRequest(f"version is {request.version!r}; expected the number of a version", "version")
         rule = Rule(model, int(request.version), request.share, request.split)
-        return pb.SetShadowResponse(shadow=describe(self._candidates.set(rule)))
+        self._candidates.set(rule)  # which keeps the model in memory
+        await self._models.on_demand.bring(model, deadline_of(context))
+        return pb.SetShadowResponse(shadow=describe(self._candidates.get(model)))
 
     async def PromoteModel(self, request: pb.PromoteModelRequest, context: CallContext) -> pb.PromoteModelResponse:
         """Makes the candidate the default version."""

@@ -1,15 +1,15 @@
 """Candidates of all models: set, compared, promoted and rolled back. Lives on the event loop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
 
-from resprobe_server.errors import NotFound, NotSupported, RequestError
+from resprobe_server.errors import NotFound, NotReady, NotSupported, RequestError
 from resprobe_server.models.routes import HIGHEST, Route
 from resprobe_server.models.table import Table
 from resprobe_server.shadowing.rules import Rule
-from resprobe_server.shadowing.shadow import Shadow, check
+from resprobe_server.shadowing.shadow import Shadow, WhenIdle, check
 
 log = structlog.get_logger()
 
@@ -34,12 +34,12 @@ class Standing:
 class Candidates:
     """Candidates of a server."""
 
-    def __init__(self, table: Table, when_idle: Callable[[Callable[[], None]], None], rules: Sequence[Rule]) -> None:
+    def __init__(self, table: Table, when_idle: WhenIdle, rules: Sequence[Rule]) -> None:
         """Keeps the candidates of these rules from becoming the default, before any model is loaded.
 
         Args:
             table: Versions that are served.
-            when_idle: Runs a job when the device is idle, which may be never.
+            when_idle: Runs a job when the device is idle, but not before a time, which may be never.
             rules: Rules of the configuration.
         """
         self._table, self._when_idle = table, when_idle
@@ -81,6 +81,8 @@ class Candidates:
         if rule.version not in versions:
             raise NotFound(f"version {rule.version} is not loaded")
         current, candidate = versions[self._table.default(rule.model)], versions[rule.version]
+        if not current.is_loaded:
+            raise NotReady(f"model {rule.model} is not in memory")
         if current is candidate:
             raise NotSupported(f"version {rule.version} is the only one that is loaded, and serves")
         if not rule.share:
@@ -99,7 +101,7 @@ class Candidates:
         """
         name, versions = rule.model, self._table.versions(rule.model)
         if not versions:
-            self._table.get(name, "")  # raises what there is
+            self._table.find(name, "")  # raises what there is
         others = [number for number in versions if number != rule.version]
         if not others:
             raise NotSupported(f"version {rule.version} is the only one of {name}: nothing else could serve")
@@ -117,7 +119,7 @@ class Candidates:
         """Returns the state of a model's candidate. Raises NotFound if it has none."""
         rule = self._rules.get(model)
         if rule is None:
-            self._table.get(model, "")
+            self._table.find(model, "")
             raise NotFound(f"model {model} has no candidate; `resprobe shadow {model} --candidate VERSION` sets one")
         current = self._table.default(model) if self._table.versions(model) else 0
         return Standing(rule, current, self._shadows.get(model), self._reasons.get(model, ""))
@@ -146,7 +148,7 @@ class Candidates:
             NotFound: The version is not loaded any more, or there is no such model.
             NotSupported: No version of the model was promoted since the start of the server.
         """
-        self._table.get(model, "")
+        self._table.find(model, "")
         if model not in self._previous:
             raise NotSupported(f"no version of {model} was promoted since the server was started")
         number = self._previous[model]

@@ -1,13 +1,16 @@
 """Runs a candidate on images that the current version has answered, when the device has nothing else to do.
 
-Images are copied out of batches that ran and wait in a short queue; one at a time is run with both versions while the
-device is idle, and for at most a small share of its time, so that requests hardly ever find it busy with that.
+Images are copied out of batches that ran and wait in a short queue. While the device is idle, one at a time is run with
+one version, and in another idle moment with the other, for a small share of the time in all. So requests hardly ever
+find the device busy with that, and then wait for half of one run.
 """
 
 import random
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import structlog
@@ -19,9 +22,12 @@ from resprobe_server.models.version import Version
 from resprobe_server.shadowing.comparison import BlockChanges, Comparison, Floats
 
 MAX_WAITING = 64  # images
-# Share of the device's time. A request that arrives finds a comparison running with this probability and waits for half
-# of one then; a comparison is about two and a half requests long. So requests take about 4 % longer.
-DUTY = 0.03
+# Share d of the device's time. A request finds a step running with this probability and waits for half of it, and so do
+# those that queue behind it: the mean wait grows by d · step / 2 / (1 − load) (Pollaczek and Khinchine, with priorities
+# and without preemption). A step is 1.25 lean runs long, so at half load that is 2.5 % of a lean run, and less than 2 %
+# of the latency, which is 1.5 lean runs there.
+DUTY = 0.02
+WhenIdle: TypeAlias = Callable[[Callable[[], None], float], None]
 log = structlog.get_logger()
 
 
@@ -37,7 +43,7 @@ class Shadow:
         current: Version,
         candidate: Version,
         share: float,
-        when_idle: Callable[[Callable[[], None]], None],
+        when_idle: WhenIdle,
     ) -> None:
         """Creates a shadow that sees no images before `attach`.
 
@@ -45,7 +51,7 @@ class Shadow:
             current: Version that answers.
             candidate: Version to compare it with.
             share: Share of the images, in [0, 1].
-            when_idle: Runs a job when the device is idle, which may be never.
+            when_idle: Runs a job when the device is idle, but not before a time, which may be never.
 
         Raises:
             NotSupported: The two do not classify the same images into the same classes.
@@ -57,7 +63,8 @@ class Shadow:
         self._places = _common_blocks(current, candidate) if self._graph == PROBE else {}
         self.comparison = Comparison(BlockChanges(list(self._places)))
         self._waiting: deque[Arrays] = deque()
-        self._credit, self._rest_until = 0.0, 0.0
+        self._begun: _Begun | None = None
+        self._credit = self._rest_until = 0.0
         self._scheduled = self._detached = False
 
     def attach(self) -> None:
@@ -87,35 +94,43 @@ class Shadow:
                 self._waiting.append({name: array[row : row + 1].copy() for name, array in inputs.items()})
         if self._waiting and not self._scheduled:
             self._scheduled = True
-            self._when_idle(self._step)
+            self._when_idle(self._step, self._rest_until)
 
     def _step(self) -> None:
-        """Compares one image, unless that would be too much of the device's time."""
+        """Runs one image with one of the versions."""
         begin = time.monotonic()
         if self._detached:
             self._waiting.clear()
-        if self._waiting and begin >= self._rest_until:
-            self._try(self._waiting.popleft())
+            self._begun = None
+        if self._waiting or self._begun is not None:
+            self._try()
             self._rest_until = begin + (time.monotonic() - begin) / DUTY
-        self._scheduled = bool(self._waiting)
+        self._scheduled = bool(self._waiting) or self._begun is not None
         if self._scheduled:
-            self._when_idle(self._step)
+            self._when_idle(self._step, self._rest_until)
 
-    def _try(self, image: Arrays) -> None:
+    def _try(self) -> None:
         try:
-            self._compare(image)
+            begun, self._begun = self._begun, None
+            if begun is None:
+                image = self._waiting.popleft()
+                self._begun = _Begun(image, *self._run(self.current, image))
+            else:
+                self._compare(begun)
         except Exception as error:  # no request waits for it, and the device's thread must live on
             self.comparison.failed += 1
             self.comparison.failure = shorten(str(error))
             if self.comparison.failed == 1:
                 log.error("a candidate failed", model=self.current.name, version=self.candidate.number, exc_info=error)
 
-    def _compare(self, image: Arrays) -> None:
-        times = [time.perf_counter()]
-        outputs = []
-        for version in (self.current, self.candidate):
-            outputs.append(version.batchers[self._graph].run_aside(image))
-            times.append(time.perf_counter())
+    def _run(self, version: Version, image: Arrays) -> tuple[Arrays, float]:
+        """Returns the outputs of a version for an image, and the seconds that it took."""
+        begin = time.perf_counter()
+        return version.batchers[self._graph].run_aside(image), time.perf_counter() - begin
+
+    def _compare(self, begun: "_Begun") -> None:
+        found, seconds = self._run(self.candidate, begun.image)
+        outputs = begun.outputs, found
         current, candidate = (int(np.argmax(one[LOGITS][0])) for one in outputs)
         if self._places:
             places = list(self._places.values())
@@ -123,7 +138,16 @@ class Shadow:
                 _ratios(outputs[0], self.current, [at for at, _ in places]),
                 _ratios(outputs[1], self.candidate, [at for _, at in places]),
             )
-        self.comparison.add((current, candidate), (times[1] - times[0], times[2] - times[1]))
+        self.comparison.add((current, candidate), (begun.seconds, seconds))
+
+
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """Image that ran with the current version: its outputs, and the seconds that it took."""
+
+    image: Arrays
+    outputs: Arrays
+    seconds: float
 
 
 def check(current: Version, candidate: Version) -> None:

@@ -162,3 +162,20 @@ def test_a_number_out_of_its_range_is_refused(options: dict[str, Any], message: 
 def test_every_number_has_a_range() -> None:
     numbers = {field.name for field in fields(Config) if type(field.default) in (int, float)}
     assert numbers == set(RANGES)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("", 0), ("4096", 4096), ("1.5KiB", 1536), ("512 MiB", 512 << 20), ("4GiB", 4 << 30)]
+)
+def test_an_amount_of_memory_is_read(text: str, expected: int) -> None:
+    config = Config(max_memory=text)
+    config.check()
+    assert config.memory_limit == expected
+
+
+@pytest.mark.parametrize("text", ["4GB", "much", "0", "-1", "0.1"])
+def test_an_amount_of_memory_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(
+        StartError, match=f"max_memory is '{text}'; expected a number of bytes, or such as 512MiB or 4GiB"
+    ):
+        Config(max_memory=text).check()

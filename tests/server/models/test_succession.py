@@ -73,7 +73,7 @@ def test_another_kind_of_net_is_refused(
             assert reason.startswith(expected)
             assert reason.endswith("give this one a name of its own, or start the server with --allow-incompatible")
             registry = CollectorRegistry()
-            registry.register(ServerCollector(models, Calls(), Candidates(models.table, lambda _: None, [])))
+            registry.register(ServerCollector(models, Calls(), Candidates(models.table, lambda _job, _time: None, [])))
             labels = {"model": "digits", "outcome": "incompatible"}
             assert registry.get_sample_value("resprobe_loads_total", labels) == 1
             await models.refresh()  # the same content is not tried again

@@ -228,5 +228,5 @@ def test_while_models_are_loaded_there_are_metrics_already() -> None:
     models = Models(Config(), Device(), show)
     assert "resprobe_model_info" in {
         metric.name
-        for metric in ServerCollector(models, Calls(), Candidates(models.table, lambda _: None, [])).collect()
+        for metric in ServerCollector(models, Calls(), Candidates(models.table, lambda _job, _time: None, [])).collect()
     }

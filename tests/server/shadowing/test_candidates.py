@@ -17,6 +17,7 @@ from resprobe_protos import rollout_pb2
 from resprobe_protos.contract import PROBE
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 from resprobe_protos.rollout_pb2_grpc import RolloutServiceStub
+from resprobe_server import config_sources
 from resprobe_server.scheduling.worker import Device
 from resprobe_server.shadowing.candidates import Candidates
 from resprobe_server.shadowing.rules import Rule
@@ -186,6 +187,39 @@ def test_a_candidate_with_other_classes_is_refused(serving: Callable[..., Served
     served = serving(tmp_path, allow_incompatible=True, shadow=("net=2:1",))
     assert served.ask() == "1"
     assert served.shadow().reason == "version 2 takes images of another size or colour"
+
+
+@pytest.fixture
+def renamed(twins: Path, tmp_path: Path) -> Path:
+    """A repository of net, whose version 2 calls a class by another name."""
+    shutil.copytree(twins / "net", tmp_path / "net")
+    path = tmp_path / "net" / "2" / "model.json"
+    path.write_text(path.read_text().replace('"class3"', '"cat"'))
+    return tmp_path
+
+
+def test_a_candidate_with_other_labels_is_refused(
+    serving: Callable[..., Served], renamed: Path, tmp_path: Path
+) -> None:
+    """By RPC, by option and by the configuration file, whether or not it may be served beside the other."""
+    other = "version 2 has other classes than version 1, which serves; give it a name of its own"
+    served = serving(renamed, allow_incompatible=True)
+    with failing(grpc.StatusCode.FAILED_PRECONDITION, other):
+        served.set("2", share=0.1)
+    assert served.ask() == "2"  # nothing has changed
+    file = tmp_path / "server.toml"
+    file.write_text('shadow = ["net=2:1"]\nallow_incompatible = true\n')
+    for options in (
+        {"shadow": ("net=2:1",), "allow_incompatible": True},
+        config_sources.read(["--config", str(file)], {}),
+    ):
+        served = serving(renamed, **options)
+        assert served.ask(count=4) == "1"
+        found = served.shadow()
+        assert (found.reason, found.image_count) == (other, 0)
+    served = serving(renamed, shadow=("net=2:1",))  # it is not even loaded
+    assert served.ask() == "1"
+    assert served.shadow().reason == "version 2 is not loaded"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ graph as well when the device is idle; under full load that may be never.
 """
 
 import random
+import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -62,14 +63,22 @@ class Sampler:
             return
         row = random.randrange(len(images))
         self._waiting = True
-        self._when_idle(partial(self._analyse, {name: array[row : row + 1].copy() for name, array in inputs.items()}))
+        image = {name: array[row : row + 1].copy() for name, array in inputs.items()}
+        self._when_idle(partial(_analyse, weakref.ref(self), image))
 
-    def _analyse(self, image: Arrays) -> None:
+    def analyse(self, image: Arrays) -> None:
+        """Analyses one image."""
         try:
             self._add(self._graph.run(image))
         except Exception as error:  # no request waits for it, and the device's thread must live on
             log.error("an image could not be sampled", exc_info=error)
         self._waiting = False
+
+
+def _analyse(sampler: "weakref.ref[Sampler]", image: Arrays) -> None:
+    """Analyses one image, unless the version was freed meanwhile: a job that waits does not keep it in memory."""
+    if (found := sampler()) is not None:
+        found.analyse(image)
 
 
 class Watched:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.contract import IMAGE, LEAN
 
+from resprobe_server.config import Config
 from resprobe_server.execution.dtypes import BYTES
 from resprobe_server.execution.graph import Tensor
 from resprobe_server.execution.providers import CPU
@@ -45,8 +46,8 @@ def model(version: Version, served: Iterable[Version]) -> pb.ModelMetadataRespon
     )
 
 
-def config(version: Version) -> pb.ModelConfig:
-    """Returns the configuration that a model would have with Triton."""
+def config(version: Version, options: Config) -> pb.ModelConfig:
+    """Returns the configuration that a model would have with Triton, given the options of the server."""
     model, first = version.description, 1 if version.batched else 0
     is_image = version.format is not None
     nhwc, none = pb.ModelInput.FORMAT_NHWC, pb.ModelInput.FORMAT_NONE
@@ -74,10 +75,8 @@ def config(version: Version) -> pb.ModelConfig:
         default_model_filename=LEAN,
         parameters={name: pb.ModelParameter(string_value=text) for name, text in _parameters(version).items()},
         dynamic_batching=pb.ModelDynamicBatching(
-            max_queue_delay_microseconds=int(version.lean.options.max_wait * 1e6),
-            default_queue_policy=pb.ModelQueuePolicy(
-                allow_timeout_override=True, max_queue_size=version.lean.options.max_queue
-            ),
+            max_queue_delay_microseconds=int(options.max_wait * 1000),
+            default_queue_policy=pb.ModelQueuePolicy(allow_timeout_override=True, max_queue_size=options.max_queue),
         ),
     )
 

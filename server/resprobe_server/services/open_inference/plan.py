@@ -1,5 +1,6 @@
 """Plans ModelInferRequests: which graph answers, with which inputs, and with which outputs."""
 
+import math
 import time
 from collections.abc import Mapping
 
@@ -7,14 +8,14 @@ from google.rpc import status_pb2
 from resprobe_protos import open_inference_pb2 as pb
 from resprobe_protos.contract import BLOCK_SCALE, BLOCKS
 
-from resprobe_server.errors import InvalidRequest
+from resprobe_server.errors import InvalidRequest, Unloaded
 from resprobe_server.execution.graph import Arrays
 from resprobe_server.models.table import Table
 from resprobe_server.models.version import INSPECTED, Version
 from resprobe_server.principal import require
 from resprobe_server.rpc.context import CallContext, RequestContext
 from resprobe_server.rpc.status import deadline_of
-from resprobe_server.services.endpoint import Prepared
+from resprobe_server.services.endpoint import Absent, Prepared
 from resprobe_server.services.fields import check_response, intact
 from resprobe_server.services.open_inference import served_models
 from resprobe_server.services.open_inference.inputs import InputReader
@@ -127,31 +128,50 @@ class InferPlanner:
         """
         self._table, self._reader, self._wrap, self._max_bytes = table, reader, wrap, max_bytes
 
-    def prepare(self, data: bytes, call: RequestContext) -> Prepared:
-        """Parses, looks up and plans a request, or finds the plan of an earlier one that fits.
-
-        Raises:
-            InvalidRequest: A field of the request is wrong.
-            Forbidden: The request asks for an analysis that its principal has no right to.
-            NotFound: There is no such model.
-            NotSupported: The version has no graph that answers the request.
-        """
+    def prepare(self, data: bytes, call: RequestContext) -> Prepared | Absent:
+        """Parses, looks up and plans a request, or finds the plan of an earlier one that fits. Errors: see `plan`."""
         cache = self._cache()  # before the table is read: a plan of an earlier table must not enter a later cache
         entry = cache.find(data)
         if entry is not None:
             plan, name = entry.known
             return Prepared(plan, plan.admit(call), plan.complete({name: entry.tensor(data)}))
         request: pb.ModelInferRequest = call.parse(data)
-        version = served_models.get(self._table, request.model_name, request.model_version, request.id)
-        plan = InferPlan(request, version, self._reader, self._wrap, self._max_bytes)
-        deadline = plan.admit(call)
-        inputs = self._reader.view(request, version)
+        try:
+            plan, inputs, deadline = self._read(request, call, self._table)
+        except Unloaded as error:
+            timeout = timeout_of(request.parameters)
+            end = math.inf if timeout is None else time.monotonic() + timeout
+            return Absent(error.model, request, min(end, deadline_of(call)))
         if inputs is None:
             return Prepared(plan, deadline, None, request)
         if not (request.id or plan.is_slow):  # ids differ from request to request
             ((name, tensor),) = inputs.items()
             cache.learn(data, tensor, (plan, name))
         return Prepared(plan, deadline, plan.complete(inputs))
+
+    def plan(self, request: pb.ModelInferRequest, call: CallContext, table: Table) -> Prepared:
+        """Looks up and plans a request.
+
+        Raises:
+            InvalidRequest: A field of the request is wrong.
+            Forbidden: The request asks for an analysis that its principal has no right to.
+            NotFound: There is no such model.
+            NotSupported: The version has no graph that answers the request.
+            Unloaded: The version is not in memory.
+        """
+        plan, inputs, deadline = self._read(request, call, table)
+        if inputs is None:
+            return Prepared(plan, deadline, None, request)
+        return Prepared(plan, deadline, plan.complete(inputs))
+
+    def _read(
+        self, request: pb.ModelInferRequest, call: CallContext, table: Table
+    ) -> tuple[InferPlan, Arrays | None, float]:
+        """Returns the plan of a request, its inputs unless they must be converted, and its deadline."""
+        version = served_models.get(table, request.model_name, request.model_version, request.id)
+        plan = InferPlan(request, version, self._reader, self._wrap, self._max_bytes)
+        deadline = plan.admit(call)
+        return plan, self._reader.view(request, version), deadline
 
     def identifier(self, data: bytes) -> str:
         """Returns the id of a request."""

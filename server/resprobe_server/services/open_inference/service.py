@@ -9,6 +9,7 @@ from resprobe_server.errors import InvalidRequest, RequestError
 from resprobe_server.images.pool import Decoders
 from resprobe_server.models.registry import Models
 from resprobe_server.models.states import State
+from resprobe_server.models.version import LESION_SUFFIX
 from resprobe_server.rpc.context import CallContext
 from resprobe_server.rpc.request_stream import Each
 from resprobe_server.services.endpoint import Endpoint
@@ -41,14 +42,14 @@ class OpenInferenceService:
             config: Limits on images, pixels and streams.
             tracer: Tracer of requests.
         """
-        self._models, self._table = models, models.table
+        self._models, self._table, self._config = models, models.table, config
         self._draining = False
         reader = InputReader(decoders, config.max_images, tracer)
-        largest = config.max_message * MIB
+        largest, bring = config.max_message * MIB, models.on_demand.bring
         unary = InferPlanner(models.table, reader, largest)
         stream = InferPlanner(models.table, reader, largest, streamed)
-        self.ModelInfer = Endpoint(unary, tracer, streams=False).each()
-        self.ModelStreamInfer = Endpoint(stream, tracer, streams=True).each(config.max_in_stream, ordered=True)
+        self.ModelInfer = Endpoint(unary, tracer, False, bring).each()
+        self.ModelStreamInfer = Endpoint(stream, tracer, True, bring).each(config.max_in_stream, ordered=True)
 
     def drain(self) -> None:
         """Marks the server as not ready from now on."""
@@ -63,12 +64,16 @@ class OpenInferenceService:
         return pb.ServerReadyResponse(ready=self._table.is_open and not self._draining)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: CallContext) -> pb.ModelReadyResponse:
-        """Returns whether a model is served. As with Triton, false and not an error if there is no such model."""
+        """Returns whether requests for a model are answered, which may load it first.
+
+        As with Triton, false and not an error if there is no such model.
+        """
         try:
-            served_models.get(self._table, request.name, request.version)
+            version = served_models.find(self._table, request.name, request.version)
         except RequestError:
             return pb.ModelReadyResponse(ready=False)
-        return pb.ModelReadyResponse(ready=True)
+        name = version.name.removesuffix(LESION_SUFFIX) if version.is_lesioned else version.name
+        return pb.ModelReadyResponse(ready=self._models.on_demand.obstacle(name) is None)
 
     async def ServerMetadata(
         self, request: pb.ServerMetadataRequest, context: CallContext
@@ -78,25 +83,25 @@ class OpenInferenceService:
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: CallContext) -> pb.ModelMetadataResponse:
         """Returns the inputs and outputs of a model."""
-        version = served_models.get(self._table, request.name, request.version)
+        version = served_models.find(self._table, request.name, request.version)
         return metadata.model(version, served_models.all_versions(self._table))
 
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: CallContext) -> pb.ModelConfigResponse:
         """Returns the configuration that a model would have with Triton."""
-        version = served_models.get(self._table, request.name, request.version)
-        return pb.ModelConfigResponse(config=metadata.config(version))
+        version = served_models.find(self._table, request.name, request.version)
+        return pb.ModelConfigResponse(config=metadata.config(version, self._config))
 
     async def ModelStatistics(
         self, request: pb.ModelStatisticsRequest, context: CallContext
     ) -> pb.ModelStatisticsResponse:
-        """Returns the counters of one version, of all versions of a model, or of all models."""
+        """Returns the counters of one version, of all versions of a model, or of all models, of those in memory."""
         table = self._table
         if request.version:
-            versions = [served_models.get(table, request.name, request.version)]
+            versions = [served_models.find(table, request.name, request.version)]
         else:
-            name = request.name and served_models.get(table, request.name, "").description.name
+            name = request.name and served_models.find(table, request.name, "").description.name
             versions = [one for one in served_models.all_versions(table) if name in ("", one.description.name)]
-        return pb.ModelStatisticsResponse(model_stats=[statistics(version) for version in versions])
+        return pb.ModelStatisticsResponse(model_stats=[statistics(one) for one in versions if one.is_loaded])
 
     async def RepositoryIndex(
         self, request: pb.RepositoryIndexRequest, context: CallContext

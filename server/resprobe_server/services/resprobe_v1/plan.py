@@ -9,7 +9,7 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.contract import BLOCK_SCALE, BLOCKS, IMAGE
 
 from resprobe_server.config import Config
-from resprobe_server.errors import InvalidRequest
+from resprobe_server.errors import InvalidRequest, Unloaded
 from resprobe_server.execution.graph import Arrays
 from resprobe_server.images.format import Format
 from resprobe_server.images.pool import Decoders
@@ -17,11 +17,11 @@ from resprobe_server.models import views
 from resprobe_server.models.table import Table
 from resprobe_server.models.version import INSPECTED, Version
 from resprobe_server.principal import require
-from resprobe_server.rpc.context import RequestContext
+from resprobe_server.rpc.context import CallContext, RequestContext
 from resprobe_server.rpc.status import deadline_of
 from resprobe_server.scheduling.batcher import Batcher
 from resprobe_server.scheduling.request import Outcome
-from resprobe_server.services.endpoint import Prepared
+from resprobe_server.services.endpoint import Absent, Prepared
 from resprobe_server.services.fields import MIB, check_images, check_response, intact, read_scale
 from resprobe_server.services.resprobe_v1.messages import Wish, response, set_sizes, sources, stack
 from resprobe_server.tracer import Tracer
@@ -50,17 +50,25 @@ class ClassifyPlanner:
         self._table, self._decoders, self._tracer = table, decoders, tracer
         self._max_images, self._max_bytes = config.max_images, config.max_message * MIB
 
-    def prepare(self, data: bytes, call: RequestContext) -> Prepared:
-        """Parses, looks up and plans a request; images that need no decoding are joined.
+    def prepare(self, data: bytes, call: RequestContext) -> Prepared | Absent:
+        """Parses, looks up and plans a request. Arguments and errors are those of `plan`."""
+        request: pb.ClassifyRequest = call.parse(data)
+        try:
+            return self.plan(request, call, self._table)
+        except Unloaded as error:
+            return Absent(error.model, request, deadline_of(call))
+
+    def plan(self, request: pb.ClassifyRequest, call: CallContext, table: Table) -> Prepared:
+        """Looks up and plans a request; images that need no decoding are joined.
 
         Raises:
             InvalidRequest: A field of the request is wrong.
             Forbidden: The request asks for an analysis that its principal has no right to.
             NotFound: There is no such model.
             NotSupported: The version has no graph that answers the request.
+            Unloaded: The version is not in memory.
         """
-        request: pb.ClassifyRequest = call.parse(data)
-        plan = self._plan(request, self._table.get(request.model, request.version, request.id), call)
+        plan = self._plan(request, table.get(request.model, request.version, request.id), call)
         deadline = deadline_of(call)
         images = stack(request.images, plan.wanted)
         if images is None:
@@ -75,7 +83,7 @@ class ClassifyPlanner:
         """Returns the serialized response of a stream that says why a request is not answered."""
         return pb.ClassifyResponse(id=identifier, error=status).SerializeToString()
 
-    def _plan(self, request: pb.ClassifyRequest, version: Version, call: RequestContext) -> "ClassifyPlan":
+    def _plan(self, request: pb.ClassifyRequest, version: Version, call: CallContext) -> "ClassifyPlan":
         top_k = request.top_k if request.HasField("top_k") else DEFAULT_TOP_K
         if top_k < 1:
             raise InvalidRequest(f"top_k is {top_k}; expected at least 1", "top_k")

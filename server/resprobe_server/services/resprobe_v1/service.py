@@ -34,8 +34,8 @@ class ResidualService:
         """
         self._table = models.table
         planner = ClassifyPlanner(models.table, decoders, config, tracer)
-        self.Classify = Endpoint(planner, tracer, streams=False).each()
-        self.ClassifyStream = Endpoint(planner, tracer, streams=True).each(config.max_in_stream)
+        self.Classify = Endpoint(planner, tracer, False, models.on_demand.bring).each()
+        self.ClassifyStream = Endpoint(planner, tracer, True, models.on_demand.bring).each(config.max_in_stream)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: CallContext) -> pb.ListModelsResponse:
         """Returns the descriptions of all versions that are served."""
@@ -43,4 +43,4 @@ class ResidualService:
 
     async def GetModel(self, request: pb.GetModelRequest, context: CallContext) -> pb.Model:
         """Returns the description of a version."""
-        return self._table.get(request.name, request.version).description
+        return self._table.find(request.name, request.version).description
