@@ -22,11 +22,16 @@ from PIL import Image, ImageFilter
 from resprobe import analysis, datasets
 from resprobe.datasets import CIFAR
 from resprobe_exporter.commands.convert import Convert
+from resprobe_protos import resprobe_pb2 as pb
 from resprobe_server.app import serve
 from resprobe_server.config import Config
+from resprobe_server.models import description
+from resprobe_server.models.sampling.drift import WINDOW, Window
 
+STEP = 5  # images between two looks at the alarm
 RECORD = 1 + 3 * 32 * 32  # bytes
 Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Options:
     """Number of disjoint windows without a disturbance, whose verdicts are printed."""
     repeats: int = 200
     """Number of overlapping windows without a disturbance, to count false alarms."""
+    orders: int = 20
+    """Number of orders of the disturbed images, whose least, median and largest delay of the alarm are printed."""
 
 
 def split(data: Path, root: Path) -> tuple[Path, Path]:
@@ -104,8 +111,34 @@ def say(what: str, found: resprobe.Drift, accuracy: float | None) -> None:
     )
 
 
-def demonstrate(address: str, own: datasets.Dataset, fresh: datasets.Dataset, options: Options) -> None:
-    """Asks the server about all windows and prints the verdicts."""
+def delays(model: pb.Model, clean: Floats, changed: Floats, repeats: int) -> list[int]:
+    """Returns after how many disturbed images the server's alarm is on, for different orders of the images.
+
+    Args:
+        model: Description with the baseline.
+        clean: Ratios of images without a disturbance, [n, L], at least a window of them, which come first.
+        changed: Ratios of disturbed images, [m, L]. If the alarm stays off with all of them, the delay is m + 1.
+        repeats: Number of orders.
+    """
+    generator, found = np.random.default_rng(0), []
+    for _ in range(repeats):
+        window = Window(clean.shape[1])
+        window.add(generator.permutation(clean)[:WINDOW])
+        delay = len(changed) + 1
+        for count, row in enumerate(generator.permutation(changed), start=1):
+            window.add(row[None])
+            drift = window.drift(model) if count % STEP == 0 else None
+            if drift is not None and drift.alarm:
+                delay = count
+                break
+        found.append(delay)
+    return found
+
+
+def demonstrate(
+    address: str, model: pb.Model, own: datasets.Dataset, fresh: datasets.Dataset, options: Options
+) -> None:
+    """Asks the server about all windows and prints the verdicts, and how soon its own alarm would be on."""
     generator = np.random.default_rng(0)
     with resprobe.Client(address) as client:
         frame = analysis.sweep(client, fresh)
@@ -127,6 +160,8 @@ def demonstrate(address: str, own: datasets.Dataset, fresh: datasets.Dataset, op
         for what, images in corruptions(part.images).items():
             changed = analysis.sweep(client, dataclasses.replace(part, images=images))
             say(what, resprobe.drift(changed), changed.accuracy)
+            late = delays(model, frame.blocks.ratio, changed.blocks.ratio, options.orders)
+            print(f"{'':24} alarm of the server after {min(late)}, {np.median(late):.0f}, {max(late)} images")
 
 
 async def run(options: Options, root: Path) -> None:
@@ -145,8 +180,11 @@ async def run(options: Options, root: Path) -> None:
     )
     convert.run()
     async with serve(Config(models, address="127.0.0.1:0")) as port:
+        model = description.read(next(models.glob("*/1")))
+        if model is None:
+            raise SystemExit("the converted model has no description")
         sets = [datasets.load("cifar10", directory) for directory in (own, fresh)]
-        await asyncio.to_thread(demonstrate, f"127.0.0.1:{port}", sets[0], sets[1], options)
+        await asyncio.to_thread(demonstrate, f"127.0.0.1:{port}", model, sets[0], sets[1], options)
 
 
 def main() -> None:
