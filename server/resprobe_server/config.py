@@ -93,7 +93,7 @@ class Config:
     max_queue: int = 4096
     """Maximum images that wait for a graph; further requests are refused with RESOURCE_EXHAUSTED."""
     max_waiting: int = 256
-    """Maximum MiB that wait for graphs, all models together.
+    """Maximum MiB that wait for graphs or for models to be loaded, all models together.
     Further requests are refused with RESOURCE_EXHAUSTED."""
     max_wait: float = 0.0
     """Maximum milliseconds that a batch that is not full waits for more requests while the device is idle."""
