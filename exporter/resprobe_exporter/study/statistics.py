@@ -45,12 +45,17 @@ def mean(values: Sequence[float]) -> Estimate:
     return contrast((values,), (1,))
 
 
-def over_nets(estimates: Sequence[Estimate]) -> Estimate:
-    """Returns the mean over nets, with Student's interval; a single net's estimate is returned as it is.
+def over_nets(estimates: Sequence[Estimate], limits: tuple[float, float] = (-1, 1)) -> Estimate:
+    """Returns the mean over nets, with Student's interval as far as it lies between two limits that the number has.
 
-    The intervals of several nets are not used: how far nets differ includes what their images add to it.
+    A single net's estimate is returned as it is. The intervals of several nets are not used: how far nets differ
+    includes what their images add to it.
     """
-    return estimates[0] if len(estimates) == 1 else mean([one.value for one in estimates])
+    if len(estimates) == 1:
+        return estimates[0]
+    found = mean([one.value for one in estimates])
+    low, high = (None if end is None else float(np.clip(end, *limits)) for end in (found.low, found.high))
+    return Estimate(found.value, low, high, found.n)
 
 
 def share(hits: int, count: int) -> Estimate:

@@ -8,13 +8,18 @@ from resprobe_exporter.study.inside.findings import Decisions, Inside, Reading
 from resprobe_exporter.study.statistics import Estimate, over_nets
 
 
-def combine(nets: Sequence[Inside], get: Callable[[Decisions], Estimate | None], factor: float = 1) -> Estimate | None:
-    """Returns a number of what fitted heads read, times a factor, with an interval over nets.
+def combine(
+    nets: Sequence[Inside],
+    get: Callable[[Decisions], Estimate | None],
+    factor: float = 1,
+    limits: tuple[float, float] = (-1, 1),
+) -> Estimate | None:
+    """Returns a number between two limits of what fitted heads read, times a factor, with an interval over nets.
 
     A single net has its interval over images. If None, no net has the number.
     """
     found = [one for net in nets if (one := get(net.decisions["fitted"])) is not None]
-    return over_nets(found).times(factor) if found else None
+    return over_nets(found, limits).times(factor) if found else None
 
 
 def accuracy(nets: Sequence[Inside], reading: Reading = "fitted") -> dict[str, float]:

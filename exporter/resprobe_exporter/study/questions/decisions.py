@@ -12,7 +12,7 @@ from resprobe_exporter.study.evidence import Answer, Evidence, Number, Outcome, 
 from resprobe_exporter.study.inside import Inside
 from resprobe_exporter.study.inside.summary import accuracy, combine, decided, last_stage, stage, stage_ends
 from resprobe_exporter.study.record import Record
-from resprobe_exporter.study.statistics import mean
+from resprobe_exporter.study.statistics import Estimate, over_nets
 from resprobe_exporter.study.verdict import Claim, conclude, rises
 
 ABOUT_HALF = (40.0, 60.0)  # per cent
@@ -58,11 +58,12 @@ def _numbers(records: Sequence[Record]) -> Iterator[Number]:
     layers, nets = f"{records[0].depth} layers", _insides(records)
     blocks = list(accuracy(nets))
     read = {name: [net.decisions[name].accuracy for net in nets] for name in ("fitted", "served")}
-    for block in (blocks[0], *stage_ends(blocks)):
-        yield Number(f"accuracy after {block}, {layers}", mean([100 * one[block] for one in read["fitted"]]), "%")
+    for block in dict.fromkeys((blocks[0], *stage_ends(blocks))):
+        yield Number(f"accuracy after {block}, {layers}", _percent(read["fitted"], block), "%")
     first = last_stage(blocks)[0]
-    for name, head in (("fitted", "fitted head"), ("served", "the net's own head")):
-        yield Number(f"accuracy after {first}, {head}, {layers}", mean([100 * one[first] for one in read[name]]), "%")
+    if first != blocks[-1]:
+        yield Number(f"accuracy after {first}, fitted head, {layers}", _percent(read["fitted"], first), "%")
+        yield Number(f"accuracy after {first}, the net's own head, {layers}", _percent(read["served"], first), "%")
     for label, get, factor, unit in (
         ("rank correlation of accuracy and place of the block", lambda one: one.rise, 1, ""),
         ("wrong answers that were right earlier", lambda one: one.right_earlier, 100, "%"),
@@ -72,6 +73,10 @@ def _numbers(records: Sequence[Record]) -> Iterator[Number]:
     ):
         if (found := combine(nets, get, factor)) is not None:
             yield Number(f"{label}, {layers}", found, unit)
+
+
+def _percent(accuracies: Sequence[Mapping[str, float]], block: str) -> Estimate:
+    return over_nets([Estimate(one[block], n=(1,)) for one in accuracies], (0, 1)).times(100)
 
 
 def _rows(evidence: Evidence) -> Iterator[Row]:
@@ -107,7 +112,7 @@ def _verdict(records: Sequence[Record]) -> tuple[Outcome, str]:
     else:
         said.append("Too few blocks differ to say whether accuracy rises with depth.")
     said += [_course(accuracy(nets)), _half("Half of the answers are", decided(nets)) + "."]
-    if (early := combine(nets, lambda one: one.right_earlier, 100)) is not None:
+    if (early := combine(nets, lambda one: one.right_earlier, 100, (0, 1))) is not None:
         text = "About half of the wrong answers were right after an earlier block"
         expected.append(Claim(text, early, *ABOUT_HALF, form=".0f", unit=" %"))
         said.append(expected[-1])
@@ -165,7 +170,7 @@ def _served(nets: Sequence[Inside]) -> str:
     return (
         "In the last stage of served models the net's own head reads, which was trained to read the last block only: "
         f"after {worst} it is right for {served[worst]:.1f} % of the images, a fitted head for {fitted[worst]:.1f} %. "
-        f"{_half('By it, half of the answers are', decided(nets, 'served'))}."
+        f"{_half('As served, half of the answers are', decided(nets, 'served'))}."
     )
 
 

@@ -13,7 +13,7 @@ from resprobe_exporter.study.inside.findings import COSTS, STATISTICS, Cost, Sta
 from resprobe_exporter.study.questions.lesions import changes_shape, lost
 from resprobe_exporter.study.record import Record
 from resprobe_exporter.study.statistics import Estimate, over_nets
-from resprobe_exporter.study.verdict import Claim, conclude, rises, shown
+from resprobe_exporter.study.verdict import Claim, conclude, rises
 
 STRONG = 0.7
 COST: dict[Cost, str] = {"accuracy": "accuracy lost", "loss": "rise of the cross-entropy"}
@@ -62,7 +62,7 @@ def combine(
     If None, it is not known of any of the nets.
     """
     found = [get(one) for record in records for one in _chosen(record, cost, all_blocks) if one.statistic == statistic]
-    return over_nets(found) if found else None
+    return over_nets(found, (-2, 2) if get is _above_influence else (-1, 1)) if found else None
 
 
 def _chosen(record: Record, cost: Cost, all_blocks: bool) -> list[Correlation]:
@@ -91,7 +91,7 @@ def _numbers(records: Sequence[Record]) -> Iterator[Number]:
         for cost in COSTS:
             for statistic in STATISTICS:
                 if (rho := combine(records, cost, all_blocks, statistic)) is not None:
-                    label = f"rank correlation of {COST[cost]} and {statistic}, {which}, {records[0].depth} layers"
+                    label = f"rho of {COST[cost]} and {statistic}, {which}, {records[0].depth} layers"
                     yield Number(label, rho)
 
 
@@ -129,7 +129,12 @@ def _verdict(records: Sequence[Record]) -> tuple[Outcome, str]:
     if best != "influence":
         above = combine(records, "accuracy", True, best, _above_influence)
         if above is not None:
-            said.append(rises("It predicts better than the influence: their difference is above 0", above))
+            said.append(
+                rises(
+                    "It predicts better than the influence, as the best of four: the difference of rho is above 0",
+                    above,
+                )
+            )
     said += [
         rises(f"The larger the {one}, the more accuracy the removal costs: rho is above 0", rho)
         for one, rho in rhos.items()
@@ -147,9 +152,7 @@ def _others(records: Sequence[Record]) -> Iterator[str]:
     for cost, all_blocks, words in others:
         rhos = {one: rho for one in STATISTICS if (rho := combine(records, cost, all_blocks, one)) is not None}
         if rhos:
-            yield (
-                f"{words} rho is " + ", ".join(f"{shown(rho, '+.2f')} for the {one}" for one, rho in rhos.items()) + "."
-            )
+            yield (f"{words} rho is " + ", ".join(f"{rho.value:+.2f} for the {one}" for one, rho in rhos.items()) + ".")
 
 
 def draw(evidence: Evidence) -> Figure:
@@ -163,7 +166,7 @@ def draw(evidence: Evidence) -> Figure:
         for panel, all_blocks in zip(axes[:, 2], (True, False), strict=True):
             _draw_correlations(panel, records, all_blocks)
         if axes[0, 2].get_legend_handles_labels()[0]:
-            axes[0, 2].legend()
+            axes[0, 2].legend(loc="lower center")
     return figure
 
 
@@ -199,7 +202,9 @@ def _draw_correlations(axes: Axes, records: Sequence[Record], all_blocks: bool) 
             if rho.low is not None and rho.high is not None:
                 axes.vlines(x, rho.low, rho.high, color=colour)
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_ylim(-1.05, 1.05)
-    axes.set_xticks(range(len(STATISTICS)), [one.replace(" ", "\n", 1) for one in STATISTICS], fontsize=8)
+    axes.set_ylim(-1.6, 1.05)  # room for the legend
+    panels.set_ticks(axes.yaxis, (-1, -0.5, 0, 0.5, 1))
+    axes.set_xlim(-0.5, len(STATISTICS) - 0.5)
+    axes.set_xticks(range(len(STATISTICS)), ["ratio", "1 − cos", "influence", "readout"], fontsize=8)
     axes.set_ylabel("rank correlation")
     axes.set_title("all blocks" if all_blocks else "blocks that keep the shape")
