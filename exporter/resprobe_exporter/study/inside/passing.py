@@ -42,20 +42,25 @@ class Passed:
 def observe(net: ResNet, part: Part, data: Data) -> Passed:
     """Passes images through a net in evaluation mode; its blocks keep being hooked only while it runs."""
     net.eval()
-    names = [block.name for block in net.blocks]
-    last = [place for place, block in enumerate(net.blocks) if block.stage == net.blocks[-1].stage]
-    features, own, sums = list[list[Tensor]](), list[Tensor](), list[Tensor]()
-    for images in torch.split(part.images, BATCH):
+    blocks, count = net.blocks, len(part)
+    names = [block.name for block in blocks]
+    last = [place for place, block in enumerate(blocks) if block.stage == blocks[-1].stage]
+    # filled in place: small results left between large tensors would break freed memory to pieces
+    features = [np.empty((count, channels)) for channels in (blocks[0].channels, *(one.channels for one in blocks))]
+    own, sums = np.empty((count, len(last), net.architecture.classes)), np.empty((count, len(names), 3))
+    for rows in _batches(count):
         with _values(net, names) as (inputs, outputs, operands):
-            net(normalise(images, data))
-        features.append([one.double().mean((2, 3)).cpu() for one in (inputs[0], *outputs)])
-        own.append(torch.stack([net.classify(outputs[place]) for place in last], 1).double().cpu())
-        sums.append(torch.stack([_sums(*pair) for pair in operands], 1).cpu())
-    branch, shortcut, dot = torch.cat(sums).numpy().transpose(2, 0, 1)
+            net(normalise(part.images[rows], data))
+        for found, one in zip(features, (inputs[0], *outputs), strict=True):
+            found[rows] = one.mean((2, 3), dtype=torch.float64).cpu().numpy()
+        for place, block in enumerate(last):
+            own[rows, place] = net.classify(outputs[block]).cpu().numpy()
+        for place, pair in enumerate(operands):
+            sums[rows, place] = _sums(*pair).cpu().numpy()
+    branch, shortcut, dot = sums.transpose(2, 0, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio, cosine = branch / shortcut, np.clip(dot / (branch * shortcut), -1, 1)
-    means = [torch.cat(parts).numpy() for parts in zip(*features, strict=True)]
-    return Passed(means, torch.cat(own).numpy(), ratio, cosine, influence(branch, shortcut, cosine))
+    return Passed(features, own, ratio, cosine, influence(branch, shortcut, cosine))
 
 
 @torch.no_grad()
@@ -66,19 +71,22 @@ def scores_without(net: ResNet, part: Part, data: Data) -> Floats:
     """
     net.eval()
     names = [block.name for block in net.blocks]
-    blocks, found = [net.get_submodule(name) for name in names], list[Tensor]()
-    for images in torch.split(part.images, BATCH):
+    blocks = [net.get_submodule(name) for name in names]
+    scores = np.empty((len(part), len(names), net.architecture.classes))
+    for rows in _batches(len(part)):
         with _values(net, names) as (inputs, _, _):
-            net(normalise(images, data))
-        scores = []
+            net(normalise(part.images[rows], data))
         for place, name in enumerate(names):
             with without(net, name):
                 x = blocks[place](inputs[place])
             for block in blocks[place + 1 :]:
                 x = block(x)
-            scores.append(net.classify(x))
-        found.append(torch.stack(scores, 1).double().cpu())
-    return torch.cat(found).numpy()
+            scores[rows, place] = net.classify(x).cpu().numpy()
+    return scores
+
+
+def _batches(count: int) -> Iterator[slice]:
+    return (slice(begin, min(begin + BATCH, count)) for begin in range(0, count, BATCH))
 
 
 @contextmanager
