@@ -125,6 +125,12 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> Estimate | None:
     return Estimate(float(spearman(*pairs)), float(low), float(high), (n,))
 
 
+def rank_correlation_by_chance(count: int) -> float:
+    """Returns the absolute rank correlation that pairs in random order exceed once in 20 times, by Student's t."""
+    t = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 2))
+    return t / float(np.sqrt(count - 2 + t**2))
+
+
 def _with_interval(value: float, error: float, freedom: float, n: tuple[int, ...]) -> Estimate:
     """Returns a number with Student's interval, from its standard error and degrees of freedom."""
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error  # `interval` has none for an error of 0

@@ -11,6 +11,7 @@ from resprobe_exporter.study import panels
 from resprobe_exporter.study.evidence import Answer, Evidence, Number, Outcome, Question, Row
 from resprobe_exporter.study.inside import Inside
 from resprobe_exporter.study.inside.summary import accuracy, combine, decided, last_stage, stage, stage_ends
+from resprobe_exporter.study.questions.proxies import in_random_order
 from resprobe_exporter.study.record import Record
 from resprobe_exporter.study.statistics import Estimate, over_nets
 from resprobe_exporter.study.verdict import Claim, conclude, rises
@@ -152,9 +153,10 @@ def _chance(nets: Sequence[Inside]) -> Iterator[Claim]:
         yield rises(text, above, ".0f", " points")
 
 
-def _ratio(nets: Sequence[Inside]) -> Iterator[Claim]:
+def _ratio(nets: Sequence[Inside]) -> Iterator[Claim | str]:
     if (blocks := combine(nets, lambda one: one.with_ratio)) is not None:
         yield rises("The larger the ratio of a block, the more answers are decided at it: rho is above 0", blocks)
+        yield in_random_order(len(accuracy(nets)))
     if (images := combine(nets, lambda one: one.depth_with_ratio)) is not None:
         yield rises("The later an image is decided, the larger its mean ratio: rho over images is above 0", images)
 

@@ -12,7 +12,7 @@ from resprobe_exporter.study.inside import Correlation
 from resprobe_exporter.study.inside.findings import COSTS, STATISTICS, Cost, Statistic
 from resprobe_exporter.study.questions.lesions import changes_shape, lost
 from resprobe_exporter.study.record import Record
-from resprobe_exporter.study.statistics import Estimate, over_nets
+from resprobe_exporter.study.statistics import Estimate, over_nets, rank_correlation_by_chance
 from resprobe_exporter.study.verdict import Claim, conclude, rises
 
 STRONG = 0.7
@@ -139,8 +139,15 @@ def _verdict(records: Sequence[Record]) -> tuple[Outcome, str]:
         rises(f"The larger the {one}, the more accuracy the removal costs: rho is above 0", rho)
         for one, rho in rhos.items()
     ]
+    said.append(in_random_order(len(records[0].lesions)))
     said += _others(records)
     return conclude([poor]), " ".join(map(str, said))
+
+
+def in_random_order(blocks: int) -> str:
+    """Returns a sentence on what rank correlation over blocks is nothing special."""
+    limit = rank_correlation_by_chance(blocks)
+    return f"{blocks} blocks in random order reach a rho of {limit:.2f} or -{limit:.2f} once in 20 times."
 
 
 def _others(records: Sequence[Record]) -> Iterator[str]:
