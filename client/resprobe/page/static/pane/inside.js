@@ -101,9 +101,9 @@ function readers(readouts) {
   const own = readouts.find((one) => one.head === "own");
   const fitted = readouts.some((one) => one.head === "fitted");
   const before = fitted ? "Linear heads, fitted on training images, read the blocks before. " : "";
-  return own
-    ? `${before}From ${own.block} on the net's own head reads: it was trained to read the last block only, and may misread others.`
-    : "";
+  if (!own) return "";
+  const trained = "it was trained to read the last block only, and may misread others.";
+  return `${before}From ${own.block} on the net's own head reads: ${trained}`;
 }
 
 /** Joins neighbours that say the same. */
