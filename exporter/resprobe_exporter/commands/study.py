@@ -20,8 +20,9 @@ class Study:
     """Study depth as the paper does: train plain and residual nets of several depths, measure them, and write a page.
 
     Does depth hurt plain nets, and why: overfitting, vanishing gradients, or layers that cannot keep the identity? Is
-    F(x) close to zero, and does it matter? Without --dataset it trains 36 nets on scikit-learn's digits, in about a
-    quarter of an hour on two cores. After a kill, the same command continues with the nets that are missing.
+    F(x) close to zero, and does it matter? When does a net decide, and what predicts cheaply which blocks it needs?
+    Without --dataset it trains 36 nets on scikit-learn's digits, in about a quarter of an hour on two cores. After a
+    kill, the same command continues with the nets that are missing.
 
     With --checkpoints it measures published weights and trains nothing; it names the questions that this leaves open.
 
@@ -54,9 +55,9 @@ class Study:
     weights: str | None = None
     """Weights to read from checkpoints with several: ema, raw, or the key that they are under."""
     limit: int | None = None
-    """Maximum number of images to measure errors, responses and ratios on. Default: all."""
+    """Maximum number of images to measure errors, responses, ratios and readouts on. Default: all."""
     lesion_limit: int = 1000
-    """Maximum number of test images to measure lesions on."""
+    """Maximum number of test images to measure lesions on, and the statistics that are compared with them."""
     device: Device = "auto"
     """Device to compute on. auto: the GPU if there is one."""
     workers: int | None = None

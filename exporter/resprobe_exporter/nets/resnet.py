@@ -62,6 +62,10 @@ class ResNet(nn.Module):
         x = self.pool(x)
         for stage in range(len(self.architecture.stages.blocks)):
             x = self.get_submodule(f"stage{stage + 1}")(x)
+        return self.classify(x)
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Maps the output of the last block [n, channels, height, width] to logits [n, classes]."""
         if self.architecture.family == "preact":
             x = self.active(self.bn(x))
         logits: Tensor = self.linear(x.mean((2, 3)))

@@ -3,19 +3,18 @@
 import copy
 import functools
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from resprobe import datasets
-from torch import Tensor, nn
 from torch.nn import functional
 
 from resprobe_exporter.checkpoints import state_dict
 from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.study.inside import Counts, measure_inside
 from resprobe_exporter.study.plan import Job, StudyPlan
 from resprobe_exporter.study.record import Record, Snapshot
 from resprobe_exporter.training import data, hooks, trainer
@@ -43,7 +42,8 @@ def measure(plan: StudyPlan, job: Job, device: torch.device) -> Record:
     gradients: dict[str, Mapping[str, float]] = {"initial": _gradients(net, images, plan.gradient_images)}
     curve = _obtain_weights(net, images, plan, job, gradients)
     gradients["late"] = _gradients(net, images, plan.gradient_images)
-    few = _head(images.test, plan.lesion_limit)
+    counts = Counts(plan.head_images, plan.limit, plan.lesion_limit)
+    inside, lesions = measure_inside(net, images, counts) if net.blocks else (None, {})
     return Record(
         family=job.family,
         depth=job.depth,
@@ -53,33 +53,11 @@ def measure(plan: StudyPlan, job: Job, device: torch.device) -> Record:
         gradients=gradients,
         closed_form=hooks.closed_form(net),
         curve=curve,
-        lesions=lesions(net, few, images),
-        lesion_accuracy=trainer.evaluate(net, few, images).accuracy,
+        lesions=lesions,
+        lesion_accuracy=trainer.evaluate(net, _head(images.test, plan.lesion_limit), images).accuracy,
+        inside=inside,
         seconds=time.perf_counter() - begin,
     )
-
-
-def lesions(net: ResNet, part: data.Part, images: data.Data) -> dict[str, float]:
-    """Returns the accuracy of the net without each of its residual blocks, whose shortcuts stay (Veit et al. 2016)."""
-    found = {}
-    for block in net.blocks:
-        with without(net, block.name):
-            found[block.name] = trainer.evaluate(net, part, images).accuracy
-    return found
-
-
-@contextmanager
-def without(net: ResNet, block: str) -> Iterator[None]:
-    """A context in which the branch of a residual block adds nothing to the shortcut."""
-
-    def drop(_module: nn.Module, operands: tuple[Tensor, Tensor], _total: Tensor) -> Tensor:
-        return operands[1]
-
-    hook = net.get_submodule(f"{block}.add").register_forward_hook(drop)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def _new_net(plan: StudyPlan, job: Job, images: data.Data) -> ResNet:

@@ -41,7 +41,8 @@ def render(plan: StudyPlan, evidence: Evidence, answers: Sequence[Answer], drawi
         "He et al. (2015) saw plain nets get worse with depth, ruled out overfitting and vanishing gradients, and "
         "proposed that layers find it hard to pass on their input: with a shortcut, H(x) = F(x) + x, they need only "
         "learn the difference F(x). This page repeats their argument on nets measured here, and asks the question "
-        "that is left: is F(x) close to zero, and does it matter?",
+        "that is left: is F(x) close to zero, and does it matter? Then it looks inside: when does a net decide, and "
+        "what tells cheaply which blocks it needs?",
         sections,
         list(_notes()),
     )
@@ -131,7 +132,11 @@ def _table(numbers: Sequence[Number]) -> page.Table:
         for one in numbers
     ]
     columns = ("", "mean", "95 % interval", "n", *(("paper",) if paper else ()))
-    return page.Table(columns, rows, "The numbers. A mean over nets has an interval if there are at least two nets.")
+    return page.Table(
+        columns,
+        rows,
+        "The numbers. Means of two nets or more have an interval; of a single net, what was resampled over images.",
+    )
 
 
 def _text(estimate: Estimate, unit: str) -> str:
@@ -156,12 +161,17 @@ def _listed(depths: Sequence[int]) -> str:
 def _notes() -> Iterator[str]:
     yield (
         "All intervals are 95 % intervals: Student's for means and Welch's for differences, over nets (seeds); of the "
-        "least-squares fit for exponents; and of a bootstrap over blocks for rank correlations. n counts nets, and "
-        "blocks for rank correlations. Each verdict follows by the rule from the number beside it."
+        "least-squares fit for exponents; and of a bootstrap over blocks for the rank correlations of question 6. "
+        "Questions 7 and 8 give Student's interval over nets where there are several; for a single net the interval is "
+        "over its images, by a bootstrap or, for a share, Wilson's: it says how well that net is known, and nothing "
+        "of other nets. n counts nets, blocks or images accordingly. Each verdict follows by the rule from the number "
+        "beside it."
     )
     yield (
         "K. He, X. Zhang, S. Ren, J. Sun: Deep Residual Learning for Image Recognition, arXiv 1512.03385. A. Veit, "
         "M. Wilber, S. Belongie: arXiv 1605.06431. B. Chang et al.: Multi-level Residual Networks from Dynamical "
-        "Systems View, 2018. M. Hauser: arXiv 1902.04106. S. De, S. Smith: arXiv 2002.10444."
+        "Systems View, 2018. M. Hauser: arXiv 1902.04106. S. De, S. Smith: arXiv 2002.10444. G. Alain, Y. Bengio: "
+        "arXiv 1610.01644. Y. Kaya, S. Hong, T. Dumitraș: arXiv 1810.07052. R. Baldock, H. Maennel, B. Neyshabur: "
+        "arXiv 2106.09647. X. Men et al.: arXiv 2403.03853. C. Hinostroza et al.: arXiv 2605.14075."
     )
     yield "Made with " + ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES) + "."

@@ -76,6 +76,7 @@ class StudyPlan:
         limit: Maximum images of each part to measure errors, responses and ratios on. If None, all.
         lesion_limit: Maximum test images to measure lesions on.
         gradient_images: Training images to measure gradients on.
+        head_images: Maximum training images to fit readouts on.
     """
 
     recipe: Recipe
@@ -88,10 +89,11 @@ class StudyPlan:
     limit: int | None = None
     lesion_limit: int = 1000
     gradient_images: int = 256
+    head_images: int = 10_000
 
     def __post_init__(self) -> None:
         """Refuses plans that cannot be carried out."""
-        for name in ("seeds", "limit", "lesion_limit", "gradient_images"):
+        for name in ("seeds", "limit", "lesion_limit", "gradient_images", "head_images"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ExporterError(f"--{name.replace('_', '-')} {value}: expected 1 or more")
         if self.imported is None:
@@ -126,6 +128,7 @@ class StudyPlan:
             "limit": self.limit,
             "lesion_limit": self.lesion_limit,
             "gradient_images": self.gradient_images,
+            "head_images": self.head_images,
         }
         if self.imported is not None and job.weights is not None:
             known["weights_sha256"] = hashlib.sha256(job.weights.read_bytes()).hexdigest()

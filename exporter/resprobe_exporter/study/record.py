@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from resprobe import _files
 
 from resprobe_exporter.errors import ExporterError
+from resprobe_exporter.study.inside import Inside
 from resprobe_exporter.study.plan import Family, Job, StudyPlan
 
 
@@ -49,6 +50,7 @@ class Record:
         curve: Error of each epoch during training, on augmented images; empty for an imported net.
         lesions: Test accuracy without each block; empty for a plain net.
         lesion_accuracy: Accuracy of the intact net on the images of `lesions`.
+        inside: Findings about the inside of the net. If None, it is a plain net.
         seconds: Seconds that training and measurement took.
     """
 
@@ -62,7 +64,18 @@ class Record:
     curve: list[float]
     lesions: Mapping[str, float]
     lesion_accuracy: float
+    inside: Inside | None
     seconds: float
+
+    def look_inside(self) -> Inside:
+        """Returns the findings about the inside of a residual net.
+
+        Raises:
+            ValueError: It is a plain net.
+        """
+        if self.inside is None:
+            raise ValueError(f"nothing is known of the inside of a {self.family} net")
+        return self.inside
 
 
 class Store:
@@ -91,13 +104,18 @@ class Store:
         """Returns the measurements of a net. If None, it has not been measured yet.
 
         Raises:
-            ExporterError: The net was measured under other conditions; the text names them.
+            ExporterError: The net was measured under other conditions, which the text names, or by another version.
         """
         path = self._path(job)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+        if content.keys() ^ {"conditions", *(field.name for field in fields(Record))}:
+            raise ExporterError(
+                f"{path} was measured by another version of resprobe, which measured something else: choose another "
+                "--out, or delete that directory"
+            )
         before, now = content.pop("conditions"), json.loads(json.dumps(plan.conditions(job)))
         if before != now:
             changed = "; ".join(_changes(before, now))
@@ -106,6 +124,8 @@ class Store:
             )
         for name in ("untrained", "trained"):
             content[name] = Snapshot(**content[name])
+        if content["inside"] is not None:
+            content["inside"] = Inside.from_json(content["inside"])
         return Record(**content)
 
     def _path(self, job: Job) -> Path:

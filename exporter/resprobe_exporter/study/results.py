@@ -13,9 +13,18 @@ from resprobe import _files
 from resprobe_exporter.study import page
 from resprobe_exporter.study.evidence import Answer, Evidence
 from resprobe_exporter.study.plan import StudyPlan
-from resprobe_exporter.study.questions import degradation, gradients, lesions, overfitting, ratios, responses
+from resprobe_exporter.study.questions import (
+    decisions,
+    degradation,
+    gradients,
+    lesions,
+    overfitting,
+    proxies,
+    ratios,
+    responses,
+)
 
-QUESTIONS = (degradation, overfitting, gradients, responses, ratios, lesions)
+QUESTIONS = (degradation, overfitting, gradients, responses, ratios, lesions, decisions, proxies)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Statistics of a study: means, differences, a power law and a rank correlation, each with its interval."""
+"""Statistics of a study: means, differences, a power law and rank correlations, each with its interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy.typing as npt
 from scipy import stats
 
 CONFIDENCE = 0.95
+TAILS = (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
 RESAMPLES = 2000
 Floats = npt.NDArray[np.float64]
 
@@ -33,10 +34,34 @@ class Estimate:
         """Observations of each group as text, such as 3 + 3."""
         return " + ".join(map(str, self.n))
 
+    def times(self, factor: float) -> "Estimate":
+        """Returns the number and its interval times a positive factor."""
+        low, high = (None if end is None else factor * end for end in (self.low, self.high))
+        return Estimate(factor * self.value, low, high, self.n)
+
 
 def mean(values: Sequence[float]) -> Estimate:
     """Returns the mean of independent observations, with Student's interval."""
     return contrast((values,), (1,))
+
+
+def over_nets(estimates: Sequence[Estimate], limits: tuple[float, float] = (-1, 1)) -> Estimate:
+    """Returns the mean over nets, with Student's interval as far as it lies between two limits that the number has.
+
+    A single net's estimate is returned as it is. The intervals of several nets are not used: how far nets differ
+    includes what their images add to it.
+    """
+    if len(estimates) == 1:
+        return estimates[0]
+    found = mean([one.value for one in estimates])
+    low, high = (None if end is None else float(np.clip(end, *limits)) for end in (found.low, found.high))
+    return Estimate(found.value, low, high, found.n)
+
+
+def share(hits: int, count: int) -> Estimate:
+    """Returns a share of independent observations, with Wilson's interval (1927)."""
+    interval = stats.binomtest(hits, count).proportion_ci(CONFIDENCE, "wilson")
+    return Estimate(hits / count, float(interval.low), float(interval.high), (count,))
 
 
 def difference(first: Sequence[float], second: Sequence[float]) -> Estimate:
@@ -96,9 +121,14 @@ def rank_correlation(x: Sequence[float], y: Sequence[float]) -> Estimate | None:
     if n < 3 or not np.ptp(pairs, axis=1).all():
         return None
     rows = np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.nanquantile(_spearman(*pairs[:, rows]), (tail, 1 - tail))
-    return Estimate(float(_spearman(*pairs)), float(low), float(high), (n,))
+    low, high = np.nanquantile(spearman(*pairs[:, rows]), TAILS)
+    return Estimate(float(spearman(*pairs)), float(low), float(high), (n,))
+
+
+def rank_correlation_by_chance(count: int) -> float:
+    """Returns the absolute rank correlation that pairs in random order exceed once in 20 times, by Student's t."""
+    t = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 2))
+    return t / float(np.sqrt(count - 2 + t**2))
 
 
 def _with_interval(value: float, error: float, freedom: float, n: tuple[int, ...]) -> Estimate:
@@ -107,7 +137,7 @@ def _with_interval(value: float, error: float, freedom: float, n: tuple[int, ...
     return Estimate(value, value - half, value + half, n)
 
 
-def _spearman(x: Floats, y: Floats) -> Floats:
+def spearman(x: Floats, y: Floats) -> Floats:
     """Returns Spearman's coefficient along the last axis; nan where one side is constant."""
     ranks = stats.rankdata([x, y], axis=-1)
     ranks -= ranks.mean(axis=-1, keepdims=True)

@@ -13,7 +13,7 @@ RULE = (
     "A claim is confirmed if the whole 95 % interval of its number lies in that range, and contradicted if no part of "
     "the interval does. Otherwise, or without an interval, one cannot tell. The expectation of a question consists of "
     "one or more claims: it is confirmed if all of them are, and contradicted if one of them is; otherwise one cannot "
-    "tell. n is the number of observations behind an interval; a single net has no interval."
+    "tell. n is the number of observations behind an interval: nets, blocks or images."
 )
 
 

@@ -55,9 +55,13 @@ class Responses:
             net: Net to measure; it must be called itself, not through a compiled copy.
         """
         self._net = net
-        self._sums: dict[str, list[Tensor]] = defaultdict(list)
+        # Between the large tensors of a batch nothing small is left behind: freed memory would fall to pieces, and of a
+        # ResNet-56 the process grew by 1 GB for 1,000 images.
+        self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = defaultdict(int)
-        self._ratios: dict[str, list[Tensor]] = defaultdict(list)
+        self._batch: dict[str, Tensor] = {}
+        self._ratios: list[Tensor] = []
+        self._names: list[str] = []
         self._hooks: list[torch.utils.hooks.RemovableHandle] = []
 
     def __enter__(self) -> "Responses":
@@ -67,6 +71,7 @@ class Responses:
             if isinstance(module, Addition):
                 block = name.rpartition(".")[0]
                 self._hooks.append(module.register_forward_hook(partial(self._add_ratio, block)))
+        self._hooks.append(self._net.register_forward_hook(self._end_batch))
         return self
 
     def __exit__(
@@ -81,25 +86,34 @@ class Responses:
         """Standard deviation over images, channels and positions of each 3×3 layer's response, in layer order."""
         found = {}
         for name, sums in self._sums.items():
-            total, squares = (torch.stack(sums).sum(0) / self._counts[name]).tolist()
+            total, squares = (sums / self._counts[name]).tolist()
             found[name] = max(0.0, squares - total**2) ** 0.5
         return found
 
     @property
     def ratios(self) -> dict[str, npt.NDArray[np.float64]]:
         """Ratio ‖F(x)‖₂ / ‖s(x)‖₂ of each image [n], for each block from input to output; empty for a plain net."""
-        return {name: torch.cat(parts).cpu().numpy() for name, parts in self._ratios.items()}
+        if not self._ratios:
+            return {}
+        return dict(zip(self._names, torch.cat(self._ratios, 1).cpu().numpy(), strict=True))
 
     @torch.no_grad()
     def _add_response(self, name: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
         squares = torch.linalg.vector_norm(output, dtype=torch.float64).square()
-        self._sums[name].append(torch.stack([output.sum(dtype=torch.float64), squares]))  # no wait for the device
+        sums = torch.stack([output.sum(dtype=torch.float64), squares])  # no wait for the device
+        self._sums[name] = self._sums[name].add_(sums) if name in self._sums else sums
         self._counts[name] += output.numel()
 
     @torch.no_grad()
     def _add_ratio(self, name: str, _module: nn.Module, operands: tuple[Tensor, Tensor], _output: Tensor) -> None:
         branch, shortcut = (torch.linalg.vector_norm(one.flatten(1), dim=1, dtype=torch.float64) for one in operands)
-        self._ratios[name].append(branch / shortcut)
+        self._batch[name] = branch / shortcut
+
+    def _end_batch(self, *_: object) -> None:
+        if self._batch:
+            self._names = list(self._batch)
+            self._ratios.append(torch.stack(list(self._batch.values())))
+            self._batch.clear()
 
 
 def _responding(net: ResNet) -> Iterator[tuple[str, nn.Module]]:

@@ -111,6 +111,9 @@ def test_an_opened_block_shows_the_inside_of_the_net(
     runs = [label for label, _ in itertools.groupby(found.readouts.classes[0].tolist())]
     assert inside.locator("li").count() == len(runs)
     assert f"{found.readouts.names[-1]} {found.labels[0]}, " in inside.locator("li").last.inner_text()
+    assert (
+        f"From {found.readouts.names[found.readouts.heads.index('own')]} on" in inside.locator(".readouts").inner_text()
+    )
     page.get_by_role("button", name="Remove").click()
     without = client.classify(file, model="digits/2", views=["readouts"], block_scale=[1, 0, 1])
     page.wait_for_function(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 def test_the_page_fetches_nothing(finished: Path) -> None:
     text = (finished / "index.html").read_text()
-    assert text.count("<svg") == 6
+    assert text.count("<svg") == 8
     addresses = re.findall(r"""(?:\bsrc|\bhref|\burl)\s*[=(]\s*["']?([^"')\s>]+)""", text)
     assert addresses
     assert {address for address in addresses if not address.startswith(("#", "data:"))} == set()

@@ -1,18 +1,28 @@
 """Questions of a study: verdicts follow from the numbers, and every figure can be drawn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from resprobe_exporter.study.evidence import Answer, Evidence
-from resprobe_exporter.study.questions import degradation, gradients, lesions, overfitting, ratios, responses
+from resprobe_exporter.study.questions import (
+    decisions,
+    degradation,
+    gradients,
+    lesions,
+    overfitting,
+    proxies,
+    ratios,
+    responses,
+)
+from resprobe_exporter.study.results import QUESTIONS
 
-from tests.support.study import nets
+from tests.support.study import Numbers, nets
 
-SAME: Sequence[Mapping[str, float]] = ({}, {})
-WORSE: Sequence[Mapping[str, float]] = ({"error": 0.01}, {"error": 0.4})
-BETTER: Sequence[Mapping[str, float]] = ({"error": 0.4}, {"error": 0.01})
+SAME: Sequence[Numbers] = ({}, {})
+WORSE: Sequence[Numbers] = ({"error": 0.01}, {"error": 0.4})
+BETTER: Sequence[Numbers] = ({"error": 0.4}, {"error": 0.01})
 PLAIN_RISES = "The training error of plain nets rises from 20 to 56 layers: "
 VERDICTS = [
     (degradation.answer, nets(WORSE, SAME), "confirmed", f"{PLAIN_RISES}confirmed (+39.00 points [+38.98, +39.02], n"),
@@ -78,6 +88,44 @@ VERDICTS = [
     (lesions.answer, nets((), ({}, {"cost": -0.1})), "contradicted", "rho is above 0: contradicted (-1.00 [-1.00, -1."),
     (lesions.answer, nets((), ({}, {"cost": 9.0})), "contradicted", "for the one that costs most: contradicted (27."),
     (lesions.answer, nets((), ({}, {"cost": 0.0})), "cannot tell", "Too few blocks differ"),
+    (decisions.answer, nets((), SAME), "confirmed", "right after an earlier block: confirmed (50 % [50, 50], n = 3)"),
+    (
+        decisions.answer,
+        nets((), SAME),
+        "confirmed",
+        "the net's own head, which reads it in served models, reads as wel",
+    ),
+    (decisions.answer, nets((), ({}, {"own": 0.2})), "confirmed", "after stage3.block0 it is right for "),
+    (
+        decisions.answer,
+        nets((), ({}, {"early": 0.9})),
+        "contradicted",
+        "after an earlier block: contradicted (90 % [90",
+    ),
+    (decisions.answer, nets((), ({}, {"early": None})), "cannot tell", "No answer is wrong, so that none was right"),
+    (
+        decisions.answer,
+        nets((), ({}, {"rise": -0.5})),
+        "contradicted",
+        "accuracy and place is above 0: contradicted (-0",
+    ),
+    (
+        decisions.answer,
+        nets((), ({}, {"rise": None})),
+        "cannot tell",
+        "Too few blocks differ to say whether accuracy r",
+    ),
+    (decisions.answer, nets(SAME, ()), "unanswered", "there are no residual nets"),
+    (proxies.answer, nets((), SAME), "contradicted", "below 0.7: contradicted (+0.90 [+0.90, +0.90], n = 3). Of the 4"),
+    (proxies.answer, nets((), ({}, {"influence": 0.3})), "confirmed", "the influence has the largest rank correlation"),
+    (proxies.answer, nets((), ({}, {"influence": 0.7})), "cannot tell", "The larger the influence, the more accuracy"),
+    (
+        proxies.answer,
+        nets((), ({}, {"influence": None})),
+        "cannot tell",
+        "too few blocks differ for a rank correlation",
+    ),
+    (proxies.answer, nets(SAME, ()), "unanswered", "there are no residual nets"),
 ]
 
 
@@ -88,7 +136,7 @@ def test_verdicts_follow_from_the_numbers(answer: object, evidence: Evidence, ou
     assert found.outcome == outcome
 
 
-@pytest.mark.parametrize("question", [degradation, overfitting, gradients, responses, ratios, lesions])
+@pytest.mark.parametrize("question", QUESTIONS)
 @pytest.mark.parametrize(
     "evidence", [nets(WORSE, SAME), nets((), SAME), nets(WORSE, ())], ids=["both", "resnet", "plain"]
 )
@@ -96,6 +144,12 @@ def test_every_figure_can_be_drawn(question: object, evidence: Evidence) -> None
     figure = question.draw(evidence)  # type: ignore[attr-defined]
     assert isinstance(figure, Figure)
     figure.draw_without_rendering()
+
+
+def test_a_single_net_has_the_intervals_of_its_images() -> None:
+    one = Evidence(tuple(nets((), SAME).select("resnet", 56)[:1]), "digits")
+    assert "confirmed (50 % [49, 51], n = 100)" in decisions.answer(one).verdict
+    assert "contradicted (+0.90 [+0.89, +0.91], n = 100)" in proxies.answer(one).verdict
 
 
 def test_gradients_that_vanish_in_the_middle_are_seen() -> None:

@@ -17,7 +17,7 @@ from resprobe_exporter.study.record import Record
 from tests.support.nets import small_net
 from tests.support.study import TINY
 
-KEYS = ("degradation", "overfitting", "gradients", "responses", "ratios", "lesions")
+KEYS = ("degradation", "overfitting", "gradients", "responses", "ratios", "lesions", "decisions", "proxies")
 
 
 def test_a_study_writes_answers_and_tables(finished: Path) -> None:
@@ -26,7 +26,7 @@ def test_a_study_writes_answers_and_tables(finished: Path) -> None:
     tables = {path.stem: pq.read_table(path) for path in finished.glob("*.parquet")}
     assert set(tables) == set(KEYS)
     assert tables["degradation"].num_rows == 4
-    assert tables["ratios"].num_rows == tables["lesions"].num_rows == 3 + 6
+    assert {tables[key].num_rows for key in ("ratios", "lesions", "decisions", "proxies")} == {3 + 6}
     assert tables["responses"].num_rows == 2 * (7 + 13)
     assert tables["gradients"].num_rows == 3 * 2 * (8 + 14)  # three moments; the linear layer counts
     assert set(tables["gradients"].column("moment").to_pylist()) == {"initial", "early", "late"}
@@ -66,6 +66,16 @@ def test_a_smaller_plan_resumes_and_another_is_refused(finished: Path, tmp_path:
         ExporterError, match="was measured by another plan \\(limit was 60, is 50; epochs was 1, is 2\\)"
     ):
         run_study(replace(TINY, recipe=default_recipe("digits", 2), limit=50), tmp_path)
+
+
+def test_records_of_another_version_are_refused(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "runs", tmp_path / "runs")
+    path = tmp_path / "runs" / "resnet14-seed0.json"
+    record = json.loads(path.read_text())
+    del record["inside"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(ExporterError, match=r"resnet14-seed0\.json was measured by another version of resprobe"):
+        run_study(TINY, tmp_path)
 
 
 def test_imported_nets_are_measured_without_training(tmp_path: Path) -> None:

@@ -69,3 +69,9 @@ def test_rank_correlations_are_spearmans() -> None:
     assert mixed is not None
     assert mixed.value == pytest.approx(stats.spearmanr(x, y).statistic)
     assert statistics.rank_correlation([1, 2, 3], [1, 1, 1]) is None
+
+
+def test_random_orders_reach_a_rank_correlation() -> None:
+    generator = np.random.default_rng(0)
+    rhos = [stats.spearmanr(np.arange(9), generator.permutation(9)).statistic for _ in range(1000)]
+    assert np.mean(np.abs(rhos) > statistics.rank_correlation_by_chance(9)) == pytest.approx(0.05, abs=0.02)

@@ -80,8 +80,10 @@ function readoutPath({ of, depth }, block, model) {
   const steps = runs(of).map((run) => {
     const [first, last] = [run[0], run.at(-1)];
     const where = run.length > 1 ? `${first.block} to ${last.block}` : first.block;
-    const sure =
-      run.length > 1 ? `${percent(first.probability)} to ${percent(last.probability)}` : percent(last.probability);
+    const least = run.reduce((one, other) => (other.probability < one.probability ? other : one));
+    const most = run.reduce((one, other) => (other.probability > one.probability ? other : one));
+    const [low, high] = [percent(least.probability), percent(most.probability)];
+    const sure = low === high ? low : `${low} to ${high}`;
     const here = run.some((one) => one.block === block) ? "here" : null;
     return make("li", { class: here }, make("span", { class: "quiet" }, `${where} `), `${first.label}, ${sure}`);
   });
@@ -90,7 +92,18 @@ function readoutPath({ of, depth }, block, model) {
     { class: "readouts" },
     make("p", {}, says, `From ${name} on, all readouts agree with the final answer.`),
     make("ol", { "aria-label": "What the net would say if it ended after a block" }, ...steps),
+    make("p", { class: "quiet" }, readers(of)),
   );
+}
+
+/** Says which head reads which blocks: the net's own was not trained to read others than the last. */
+function readers(readouts) {
+  const own = readouts.find((one) => one.head === "own");
+  const fitted = readouts.some((one) => one.head === "fitted");
+  const before = fitted ? "Linear heads, fitted on training images, read the blocks before. " : "";
+  if (!own) return "";
+  const trained = "it was trained to read the last block only, and may misread others.";
+  return `${before}From ${own.block} on the net's own head reads: ${trained}`;
 }
 
 /** Joins neighbours that say the same. */
