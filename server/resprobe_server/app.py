@@ -39,6 +39,7 @@ from resprobe_server.scheduling.worker import Device
 from resprobe_server.security.tokens import Authorization, log_open, revoking
 from resprobe_server.services import merged, message_limits
 from resprobe_server.services.health import Health
+from resprobe_server.services.open_inference.regions import Regions
 from resprobe_server.services.open_inference.service import OpenInferenceService
 from resprobe_server.services.readiness import Readiness
 from resprobe_server.services.resprobe_v1.service import ResidualService
@@ -169,7 +170,10 @@ async def _assemble(config: Config, stack: AsyncExitStack, siblings: Siblings | 
         reader,
         None if siblings is None else siblings.around,
     )
-    inference = OpenInferenceService(models, decoders, config, tracer)
+    regions = Regions(config.tokens is not None) if config.shared_memory else None
+    if siblings is not None and regions is not None:
+        siblings.shared["regions"] = regions
+    inference = OpenInferenceService(models, decoders, config, tracer, regions)
     _add_services(server, ResidualService(models, decoders, config, tracer), inference, health)
     server.add(rollout_pb2_grpc.add_RolloutServiceServicer_to_server, RolloutService(candidates))
     return _Parts(server, models, health, inference, gates, fatal, partial(to_text, registry), siblings)

@@ -111,6 +111,9 @@ class Config:
     max_calls_per_peer: int = 0
     """Maximum calls under way of one client: the holder of a token, or else an IP address.
     0 leaves places for other clients: a client that is alone may have 7/8 of --max-calls."""
+    shared_memory: bool = False
+    """Let callers on this machine send and receive tensors in shared memory (/dev/shm), as Triton does.
+    They can have the server read and write what its user can in /dev/shm; with --tokens, only keys with their name."""
     request_timeout: float = 20.0
     """Maximum seconds from the start of a call, or of a stream, to its first request. 0 means no limit."""
     max_watchers: int = 256
