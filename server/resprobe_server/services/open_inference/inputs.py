@@ -137,7 +137,7 @@ def _tensor_of(given: Input, version: Version, is_raw: bool, known: Arrays) -> T
     """Returns the model's input for an input of a request. Raises InvalidRequest if there is none, or it is `known`."""
     name = given.name
     if is_raw and given.HasField("contents"):
-        raise InvalidRequest(f"input {name} has contents beside raw_input_contents or a region; send only one", name)
+        raise InvalidRequest(f"input {name} has contents beside raw_input_contents; send only one form", name)
     tensor = version.inputs.get(name)
     if tensor is None or name in known:
         what = "given twice" if tensor else f"unknown to model {version.description.name}"
