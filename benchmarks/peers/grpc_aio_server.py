@@ -26,6 +26,7 @@ from resprobe_server.scheduling.worker import Device
 from resprobe_server.services.endpoint import Endpoint
 from resprobe_server.services.open_inference.inputs import InputReader
 from resprobe_server.services.open_inference.plan import InferPlanner
+from resprobe_server.services.open_inference.shared_memory import SharedMemory
 from resprobe_server.tracer import NullTracer
 
 
@@ -95,7 +96,7 @@ async def serve(options: Options) -> None:
         models = Models(config, device, show)
         await models.start()
         reader = InputReader(Decoders(ThreadPoolExecutor(2), config), config.max_images, tracer)
-        planner = InferPlanner(models.table, reader, 64 << 20)
+        planner = InferPlanner(models.table, reader, 64 << 20, SharedMemory())
         endpoint = Endpoint(planner, tracer, False, models.on_demand.bring)
 
         async def infer(data: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:

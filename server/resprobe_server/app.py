@@ -1,10 +1,12 @@
 """Puts the server together. The only file that imports all of it; the command and the tests call `serve`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -26,7 +28,8 @@ from resprobe_server.images.pool import Decoders
 from resprobe_server.memory import giving_back
 from resprobe_server.models.registry import Models
 from resprobe_server.models.watcher import watching
-from resprobe_server.observability import prometheus
+from resprobe_server.observability import listener, prometheus
+from resprobe_server.observability.merging import to_text
 from resprobe_server.rpc.admission import arrivals, options
 from resprobe_server.rpc.context import Gate
 from resprobe_server.rpc.server import Server
@@ -34,8 +37,9 @@ from resprobe_server.rpc.status_counts import Calls
 from resprobe_server.scheduling.budget import Budget
 from resprobe_server.scheduling.worker import Device
 from resprobe_server.security.tokens import Authorization, log_open, revoking
-from resprobe_server.services import message_limits
+from resprobe_server.services import merged, message_limits
 from resprobe_server.services.health import Health
+from resprobe_server.services.open_inference.regions import Regions
 from resprobe_server.services.open_inference.service import OpenInferenceService
 from resprobe_server.services.readiness import Readiness
 from resprobe_server.services.resprobe_v1.service import ResidualService
@@ -43,6 +47,9 @@ from resprobe_server.services.rollout import RolloutService
 from resprobe_server.shadowing import rules
 from resprobe_server.shadowing.candidates import Candidates
 from resprobe_server.tracer import NullTracer, Tracer
+from resprobe_server.workers.loaded import LoadedModels
+from resprobe_server.workers.place import Place
+from resprobe_server.workers.siblings import Siblings
 
 RESIDUAL = resprobe_pb2.DESCRIPTOR.services_by_name["ResidualService"].full_name
 INFERENCE = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -52,11 +59,16 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def serve(config: Config) -> AsyncIterator[int]:
+async def serve(config: Config, place: Place | None = None) -> AsyncIterator[int]:
     """Runs a server while the context is open.
 
-    It listens at once and answers UNAVAILABLE until the models are loaded; then the context is entered. When it is
-    left, requests that were accepted are answered, for up to `config.drain` seconds.
+    It listens at once and answers UNAVAILABLE until the models are loaded; then the context is entered. A worker
+    listens when all workers have loaded their models. When the context is left, requests that were accepted are
+    answered, for up to `config.drain` seconds.
+
+    Args:
+        config: Configuration.
+        place: Place among workers that serve the same port. If None, the server is alone.
 
     Yields:
         The port that it listens on.
@@ -64,19 +76,19 @@ async def serve(config: Config) -> AsyncIterator[int]:
     Raises:
         StartError: It cannot listen at this address, or no model can be served.
     """
+    siblings = None if place is None else Siblings(place, merged.METHODS)
     async with AsyncExitStack() as stack:
-        parts = await _assemble(config, stack)
-        port, first_call = listen(parts.server, config)
-        await parts.server.start()
+        parts = await _assemble(config, stack, siblings)
         started = False
         try:
-            await first_call.make()
-            await parts.models.start()
+            port = await _begin(parts, config, stack, place)
             started = True
             for name in ("", RESIDUAL, INFERENCE):
                 parts.health.show(name, True)
-            log.info("started", address=config.address, port=port, models=parts.models.table.names())
-            log_open(config)
+            event = "started" if place is None else "worker started"
+            log.info(event, address=config.address, port=port, pid=os.getpid(), models=parts.models.table.names())
+            if place is None or place.index == 0:
+                log_open(config)
             with parts.fatal:
                 async with watching(config, parts.models), revoking(parts.gates), giving_back():
                     yield port
@@ -87,7 +99,7 @@ async def serve(config: Config) -> AsyncIterator[int]:
             await parts.server.stop(config.drain)
             parts.models.close()
             if started:
-                log.info("stopped")
+                log.info("stopped" if place is None else "worker stopped")
 
 
 @dataclass(frozen=True)
@@ -100,9 +112,32 @@ class _Parts:
     inference: OpenInferenceService
     gates: Sequence[Gate]
     fatal: "_Fatal"
+    metrics: Callable[[], str]
+    siblings: Siblings | None
 
 
-async def _assemble(config: Config, stack: AsyncExitStack) -> _Parts:
+async def _begin(parts: _Parts, config: Config, stack: AsyncExitStack, place: Place | None) -> int:
+    """Listens and loads the models; a worker in the other order, since others answer meanwhile. Returns the port."""
+    if parts.siblings is None or place is None:
+        await stack.enter_async_context(probes(config, parts.health))
+        port = await _listen(parts, config)
+        await parts.models.start()
+        return port
+    await parts.models.start()
+    await place.loaded(parts.metrics)
+    async with parts.siblings.joining():
+        await stack.enter_async_context(probes(config, parts.health))
+        return await _listen(parts, config, parts.siblings.address)
+
+
+async def _listen(parts: _Parts, config: Config, private: str = "") -> int:
+    port, first_call = listen(parts.server, config, private)
+    await parts.server.start()
+    await first_call.make()
+    return port
+
+
+async def _assemble(config: Config, stack: AsyncExitStack, siblings: Siblings | None) -> _Parts:
     """Creates the parts of a server; those that must be closed are entered into the stack."""
     health = Health(config.max_watchers)
 
@@ -114,11 +149,15 @@ async def _assemble(config: Config, stack: AsyncExitStack) -> _Parts:
     waiting = Budget(config.waiting_bytes, "of images and tensors are waiting")
     tracer = await stack.enter_async_context(_tracer(config))
     device = await stack.enter_async_context(Device(tracer, waiting))
-    await stack.enter_async_context(probes(config, health))
+    if siblings is not None and (names := siblings.known("models")) is not None:
+        config = replace(config, load=tuple(names))
     models, calls = Models(config, device, show, waiting), Calls()
     candidates = Candidates(models.table, device.when_idle, rules.read(config.shadow, config.split))
     decoders = stack.enter_context(_decoders(config))
-    stack.enter_context(prometheus.listen(config, prometheus.ServerCollector(models, calls, candidates)))
+    registry = prometheus.registry(prometheus.ServerCollector(models, calls, candidates))
+    stack.enter_context(listener.listen(config.metrics_address if siblings is None else "", registry))
+    if siblings is not None:  # the supervisor answers scrapes
+        siblings.shared |= {"models": LoadedModels(models, config.mode == "explicit"), "rollouts": candidates}
     gates: list[Gate] = [] if config.tokens is None else [Authorization(config.tokens)]
     fatal, reader = _Fatal(health), message_limits.Readers(config.max_images)
     server = Server(
@@ -130,11 +169,15 @@ async def _assemble(config: Config, stack: AsyncExitStack) -> _Parts:
         arrivals(config),
         fatal.stop,
         reader,
+        None if siblings is None else siblings.around,
     )
-    inference = OpenInferenceService(models, decoders, config, tracer)
+    regions = Regions(config.tokens is not None) if config.shared_memory else None
+    if siblings is not None and regions is not None:
+        siblings.shared["regions"] = regions
+    inference = OpenInferenceService(models, decoders, config, tracer, regions)
     _add_services(server, ResidualService(models, decoders, config, tracer), inference, health)
     server.add(rollout_pb2_grpc.add_RolloutServiceServicer_to_server, RolloutService(candidates, models))
-    return _Parts(server, models, health, inference, gates, fatal)
+    return _Parts(server, models, health, inference, gates, fatal, partial(to_text, registry), siblings)
 
 
 def _add_services(server: Server, residual: ResidualService, inference: OpenInferenceService, health: Health) -> None:

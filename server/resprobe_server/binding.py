@@ -22,8 +22,13 @@ from resprobe_server.start_check import FirstCall, at_port, at_private_socket
 log = structlog.get_logger()
 
 
-def listen(server: Server, config: Config) -> tuple[int, FirstCall]:
+def listen(server: Server, config: Config, private: str = "") -> tuple[int, FirstCall]:
     """Makes a server listen as configured.
+
+    Args:
+        server: Server.
+        config: Configuration.
+        private: Address of a socket for other workers, which are not asked for TLS. If empty, there are none.
 
     Returns:
         The port, and the call that is to be made when the server has started.
@@ -35,8 +40,10 @@ def listen(server: Server, config: Config) -> tuple[int, FirstCall]:
     address = parse_listening(config.address)
     if config.tls_cert is not None and config.tls_key is not None:
         credentials = server_credentials(config.tls_cert, config.tls_key, config.tls_client_ca)
-        port = _bind(address, lambda: server.add_secure_port(address, credentials))
-        return port, at_private_socket(address, server.add_insecure_port)
+        port = _bind(address, lambda: server.add_secure_port(address, credentials), config.workers)
+        return port, _first_call_of_worker(server, address, private) or at_private_socket(
+            address, server.add_insecure_port
+        )
     if config.tls_cert or config.tls_key or config.tls_client_ca:
         raise StartError("TLS needs both --tls-cert and --tls-key; --tls-client-ca goes with them")
     if not is_loopback(address):
@@ -47,8 +54,16 @@ def listen(server: Server, config: Config) -> tuple[int, FirstCall]:
                 "--insecure-plaintext"
             )
         log.warning("plaintext on the network", address=address)
-    port = _bind(address, lambda: server.add_insecure_port(address))
-    return port, at_port(address, port)
+    port = _bind(address, lambda: server.add_insecure_port(address), config.workers)
+    return port, _first_call_of_worker(server, address, private) or at_port(address, port)
+
+
+def _first_call_of_worker(server: Server, address: str, private: str) -> FirstCall | None:
+    """Makes a worker listen for the others. At the port, any of them could answer its first call."""
+    if not private:
+        return None
+    _bind(private, lambda: server.add_insecure_port(private))
+    return FirstCall(private, address)
 
 
 @asynccontextmanager
@@ -68,7 +83,7 @@ async def probes(config: Config, health: Health) -> AsyncIterator[None]:
         return
     server = Server(options(config), [health], arrivals=Arrivals(config.request_timeout))
     server.add(health_pb2_grpc.add_HealthServicer_to_server, health)
-    port = _bind(parse_listening(address), lambda: server.add_insecure_port(address))
+    port = _bind(parse_listening(address), lambda: server.add_insecure_port(address), config.workers)
     await server.start()
     log.info("answering health checks", address=address, port=port)
     try:
@@ -109,8 +124,9 @@ def check_free(address: str) -> None:
         raise StartError(f"cannot listen at {address}: {failures[0].strerror}") from failures[0]
 
 
-def _bind(address: str, add: Callable[[], int]) -> int:
-    check_free(address)
+def _bind(address: str, add: Callable[[], int], workers: int = 1) -> int:
+    if workers == 1:  # a port of several is reserved for them
+        check_free(address)
     try:
         port = add()
     except RuntimeError as error:

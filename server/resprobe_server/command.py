@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import logging
 import os
 import signal
 import sys
-import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,6 +29,7 @@ Examples:
   resprobe-server models --device cuda --max-batch 64
   resprobe-server models --address 0.0.0.0:50051 --tls-cert server.crt --tls-key server.key
   resprobe-server models --mode explicit --load resnet20
+  resprobe-server models --workers 4 --metrics-address 127.0.0.1:9091
   resprobe-server models --self-test
   resprobe-server --print-config > server.toml
   resprobe-server --config server.toml"""
@@ -55,17 +54,24 @@ class Serve(Config):
         if self.print_config:
             print(config_sources.to_toml(self), end="")
             return
-        _configure_log()
         import uvloop
 
+        from resprobe_server.supervision.log import configure, leave_threads
+
+        configure()
+
         from resprobe_server.errors import StartError
-        from resprobe_server.start_check import check_version
+        from resprobe_server.start_check import check_version, check_workers
 
         try:
             self.check()
             check_version(self.untested_grpcio)
-            uvloop.run(_self_test(self) if self.self_test else _serve(self))
-            _leave_threads()
+            if self.workers > 1 and not self.self_test:
+                check_workers()
+                asyncio.run(_supervise(self))
+            else:
+                uvloop.run(_self_test(self) if self.self_test else _serve(self))
+            leave_threads()
         except StartError as error:
             raise Error(str(error)) from error
 
@@ -85,6 +91,12 @@ async def _self_test(options: Serve) -> None:
         raise Error(f"failed to load: {', '.join(failed)}")
 
 
+async def _supervise(config: Config) -> None:
+    from resprobe_server.supervision.supervisor import supervise
+
+    await supervise(config)
+
+
 async def _serve(config: Config) -> None:
     from resprobe_server.app import serve
 
@@ -100,32 +112,6 @@ async def _serve(config: Config) -> None:
         loop.add_signal_handler(number, on_signal)
     async with serve(config):
         await stop.wait()
-
-
-def _leave_threads() -> None:
-    """Ends the process without waiting for threads whose result is no longer needed, such as a picture."""
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
-
-
-def _configure_log() -> None:
-    """Writes the log to standard error: lines for people in a terminal, JSON elsewhere."""
-    import structlog
-
-    in_terminal = sys.stderr.isatty()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer() if in_terminal else structlog.processors.dict_tracebacks,
-            *([] if in_terminal else [structlog.processors.JSONRenderer()]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ _AT_LEAST_0 = (
     *("max_connection_age", "min_ping_interval", "drain", "max_models"),
 )
 _AT_LEAST_1 = (
-    *("decode_threads", "max_batch", "max_queue", "max_message", "max_images", "max_pixels", "max_watchers"),
+    *("workers", "decode_threads", "max_batch", "max_queue", "max_message", "max_images", "max_pixels", "max_watchers"),
     *("max_streams", "max_in_stream", "keepalive", "keepalive_timeout"),
 )
 RANGES: Mapping[str, tuple[float, float]] = {
@@ -62,6 +62,9 @@ class Config:
     address: str = "127.0.0.1:50051"
     """HOST:PORT to listen on; port 0 picks a free port.
     If other machines can reach it, as they reach 0.0.0.0:50051, it needs --tls-cert or --insecure-plaintext."""
+    workers: int = 1
+    """Processes that serve the address together, each with its own models; cores and memory limits are divided.
+    More than one pays where one process cannot keep the cores busy: cheap nets, many connections."""
     tls_cert: Path | None = None
     """PEM file with the certificate of the server, read again when it changes; needs --tls-key.
     Without a certificate, connections are plaintext."""
@@ -85,7 +88,7 @@ class Config:
     engines: Path | None = None
     """Directory that keeps the engines of TensorRT. Without one, every start builds them, which can last minutes."""
     threads: int = 0
-    """Inference threads of each session on the CPU; 0 means one for each core."""
+    """Inference threads of each session on the CPU; 0 means one for each core, divided among the workers."""
     decode_threads: int = 2
     """Threads that decode and resize pictures."""
     max_batch: int = 32
@@ -117,6 +120,9 @@ class Config:
     max_calls_per_peer: int = 0
     """Maximum calls under way of one client: the holder of a token, or else an IP address.
     0 leaves places for other clients: a client that is alone may have 7/8 of --max-calls."""
+    shared_memory: bool = False
+    """Let callers on this machine send and receive tensors in shared memory (/dev/shm), as Triton does.
+    They can have the server read and write what its user can in /dev/shm; with --tokens, only keys with their name."""
     request_timeout: float = 20.0
     """Maximum seconds from the start of a call, or of a stream, to its first request. 0 means no limit."""
     max_watchers: int = 256

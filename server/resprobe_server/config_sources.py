@@ -58,6 +58,11 @@ def to_toml(config: Config) -> str:
     return tomli_w.dumps({name: _plain(value) for name, value in values.items() if value is not None})
 
 
+def from_toml(text: str) -> Config:
+    """Returns the configuration that `to_toml` has written."""
+    return Config(**_values(tomllib.loads(text), "the configuration"))
+
+
 def _file(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -65,7 +70,11 @@ def _file(path: Path) -> dict[str, Any]:
         raise Error(f"--config {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Error(f"--config {path} is not TOML: {error}") from error
-    return {key: _value(key, value, f"{path}: {key}", str) for key, value in content.items()}
+    return _values(content, str(path))
+
+
+def _values(content: Mapping[str, Any], source: str) -> dict[str, Any]:
+    return {key: _value(key, value, f"{source}: {key}", str) for key, value in content.items()}
 
 
 def _environment(environment: Mapping[str, str]) -> dict[str, Any]:

@@ -44,6 +44,12 @@ class Authenticated:
     principal: Principal | None = None
 
 
+def name_of(context: object) -> str:
+    """Returns the name of the principal of a call; empty without tokens."""
+    principal = context.principal if isinstance(context, Authenticated) else None
+    return "" if principal is None else principal.name
+
+
 def require(right: Right, context: object) -> None:
     """Raises Forbidden if the principal of a call does not have a right. Without tokens, every client has all rights.
 

@@ -6,6 +6,7 @@ of what is used with the oldest and the newest version that pyproject.toml admit
 
 import asyncio
 import re
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,12 @@ def check_version(untested: bool, version: str = grpc.__version__) -> None:
             f"grpcio {version} was not tested with this server, which uses internals of grpcio; install a tested "
             f"version (pip install '{TESTED}'), or start with --untested-grpcio"
         )
+
+
+def check_workers() -> None:
+    """Raises StartError if this system does not spread the connections of a port over processes."""
+    if sys.platform != "linux":
+        raise StartError("--workers needs Linux, whose kernel spreads the connections of a port over processes")
 
 
 def target_of(address: str, port: int) -> str:

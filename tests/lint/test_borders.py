@@ -25,6 +25,7 @@ SERVER = (  # rooms of the server, from the lowest to the highest, with the name
         "observability",
         {"scheduling", "models", "shadowing", "rpc.status_counts", "binding", "config", "errors", "tracer"},
     ),
+    ("workers", {"models.registry", "errors"}),
     (
         "services",
         {
@@ -82,7 +83,8 @@ def test_only_these_files_import_it(module: str, allowed: set[str]) -> None:
 def test_only_app_imports_the_whole_server() -> None:
     users = importing("resprobe_server.app", "resprobe_server.observability", "resprobe_server.services")
     outside = {name for name in users if "/services/" not in name and "/observability/" not in name}
-    assert outside == {f"server/resprobe_server/{name}.py" for name in ("app", "binding", "command")}
+    files = "app", "binding", "command", "supervision/supervisor", "supervision/worker"
+    assert outside == {f"server/resprobe_server/{name}.py" for name in files}
 
 
 def exporter(*modules: str) -> set[str]:

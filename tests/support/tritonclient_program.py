@@ -7,6 +7,7 @@ and image.png.
 
 import asyncio
 import json
+import os
 import queue
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import numpy as np
 import tritonclient.grpc as sync
 import tritonclient.grpc.aio as aio
 from tritonclient.grpc import model_config_pb2, service_pb2
-from tritonclient.utils import InferenceServerException
+from tritonclient.utils import InferenceServerException, shared_memory
 
 ADDRESS, EXPLICIT, FOLDER = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 IMAGES = np.load(FOLDER / "images.npy")
@@ -118,6 +119,25 @@ def repository() -> list[Any]:
         return [*states, failure(lambda: client.load_model("vgg"))]
 
 
+def in_shared_memory() -> dict[str, Any]:
+    """Logits of images that are in shared memory, written to shared memory."""
+    with sync.InferenceServerClient(EXPLICIT) as client:
+        region = shared_memory.create_shared_memory_region("mine", f"/resprobe-{os.getpid()}", 8192)
+        try:
+            shared_memory.set_shared_memory_region(region, [IMAGES])
+            client.register_system_shared_memory("mine", f"/resprobe-{os.getpid()}", 8192)
+            listed = sorted(client.get_system_shared_memory_status(as_json=True)["regions"])
+            given, wanted = sync.InferInput("image", list(IMAGES.shape), "UINT8"), sync.InferRequestedOutput("logits")
+            given.set_shared_memory("mine", IMAGES.nbytes)
+            wanted.set_shared_memory("mine", 40 * len(IMAGES), offset=4096)
+            output = client.infer("digits", [given], outputs=[wanted]).get_output("logits")
+            found = shared_memory.get_contents_as_numpy(region, np.float32, list(output.shape), offset=4096).tolist()
+            client.unregister_system_shared_memory("mine")
+            return {"listed": listed, "logits": found, "after": failure(lambda: client.infer("digits", [given]))}
+        finally:
+            shared_memory.destroy_shared_memory_region(region)
+
+
 def wire() -> dict[str, dict[str, list[Any]]]:
     """Number, kind and repetition of every field of every message."""
     fields: dict[str, dict[str, list[Any]]] = {}
@@ -138,6 +158,7 @@ with sync.InferenceServerClient(ADDRESS) as connected:
         "aio": asyncio.run(asynchronous()),
         "metadata": metadata(connected),
         "repository": repository(),
+        "shared": in_shared_memory(),
         "wire": wire(),
     }
 print(json.dumps(results))

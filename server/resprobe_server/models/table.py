@@ -102,6 +102,11 @@ class Table:
         """Returns the route of a model."""
         return self._routes.get(name, HIGHEST)
 
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        """Routes of the models whose default is not simply the highest version, by name."""
+        return self._routes
+
     def set_route(self, name: str, route: Route) -> None:
         """Changes which versions of a model answer, at once; the model may be loaded later."""
         self._routes[name] = route

@@ -1,19 +1,14 @@
-"""Prometheus metrics on a port of their own: made from the counters at each scrape, so they cost nothing until then."""
+"""Prometheus metrics of a server: made from the counters at each scrape, so they cost nothing until then."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import accumulate
 
-import structlog
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
-from resprobe._wire.address import SCHEMES
 
-from resprobe_server.binding import check_free, parse_listening
-from resprobe_server.config import Config
-from resprobe_server.errors import NotReady, StartError
+from resprobe_server.errors import NotReady
 from resprobe_server.models.registry import Models
 from resprobe_server.models.sampling import ratios
 from resprobe_server.models.version import Version
@@ -26,7 +21,6 @@ from resprobe_server.shadowing.candidates import Candidates
 
 GRAPH = "model", "version", "graph"
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-log = structlog.get_logger()
 
 
 class ServerCollector(Collector):
@@ -165,36 +159,9 @@ def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, 
     return list(zip([*(f"{float(bound)}" for bound in bounds), "+Inf"], accumulate(counts), strict=True))
 
 
-@contextmanager
-def listen(config: Config, collector: Collector) -> Iterator[None]:
-    """Answers scrapes over HTTP while the context is open, on threads of its own.
-
-    Args:
-        config: Configuration; `metrics_address` is the address to listen on. If it is empty, nothing is done.
-        collector: Metrics of the server; those of the process are added.
-
-    Raises:
-        StartError: The address is not HOST:PORT, or the server cannot listen there.
-    """
-    address = config.metrics_address
-    if not address:
-        yield
-        return
-    registry = CollectorRegistry()
-    registry.register(collector)
-    ProcessCollector(registry=registry)
-    if address.startswith(SCHEMES):
-        raise StartError(f"cannot serve metrics at {address}: expected HOST:PORT, for example 127.0.0.1:9091")
-    host, _, port = parse_listening(address).rpartition(":")
-    check_free(address)
-    try:
-        server, thread = start_http_server(int(port), host.strip("[]"), registry)
-    except OSError as error:
-        raise StartError(f"cannot listen at {address}: {error.strerror or error}") from error
-    log.info("metrics", address=address, port=server.server_port)
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+def registry(collector: Collector) -> CollectorRegistry:
+    """Returns the metrics of a server, with those of its process."""
+    made = CollectorRegistry()
+    made.register(collector)
+    ProcessCollector(registry=made)
+    return made

@@ -138,7 +138,8 @@ def options(config: Config) -> list[tuple[str, int]]:
         "grpc.keepalive_permit_without_calls": 1,
         # The client's pings: a client that sends them faster gets three warnings and is disconnected.
         "grpc.http2.min_recv_ping_interval_without_data_ms": _ms(config.min_ping_interval),
-        "grpc.so_reuseport": 0,  # a second server at the same address is a mistake, not a wish
+        # A second server at the same address is a mistake; workers of one server have a port that is reserved for them.
+        "grpc.so_reuseport": int(config.workers > 1),
     }
     if config.max_connection_age:
         arguments["grpc.max_connection_age_ms"] = _ms(config.max_connection_age)

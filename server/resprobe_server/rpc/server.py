@@ -30,6 +30,7 @@ from resprobe_server.tracer import NullTracer, Tracer
 QUIET, LONGEST_HOLD = 0.05, 0.5  # seconds: more than from a response to the client's next call, and the maximum
 LONGEST_CLEANUP = 2.0  # seconds that a core that has failed may take to shut down
 log = structlog.get_logger()
+Run = Callable[[Any, Any], Any]
 
 
 class Worker(Protocol):
@@ -61,6 +62,7 @@ class Server:
         arrivals: Arrivals | None = None,
         on_failure: Callable[[], None] | None = None,
         reader: Callable[[str, Deserializer], Deserializer] | None = None,
+        around: Callable[[str, Run], Run] | None = None,
     ) -> None:
         """Creates a server that does not listen yet.
 
@@ -74,10 +76,12 @@ class Server:
             on_failure: Called on the event loop when core fails and no more calls can be served. If None, nothing is.
             reader: Makes the deserializer of a method from its full name and the deserializer of its generated code. If
                 None, the generated ones are used.
+            around: Returns what runs a method with one request and one response, from its full name and what would run
+                it. If None, methods run as they are.
         """
         self.state = ServerState(gates, calls or Calls(), arrivals or Arrivals(), tracing or NullTracer())
         self.failure: Exception | None = None
-        self._worker, self._on_failure, self._reader = worker, on_failure, reader
+        self._worker, self._on_failure, self._reader, self._around = worker, on_failure, reader, around
         self._checking = ExitStack()
         self._methods: dict[bytes, Callable[[CoreCall], Call]] = {}
         self._unknown: Callable[[CoreCall], Call] = partial(Call, self.state, UNKNOWN)
@@ -100,7 +104,10 @@ class Server:
         parse, serialize = handler.request_deserializer, handler.response_serializer or bytes
         if parse is not None and self._reader is not None:
             parse = self._reader(name, parse)
-        run = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        unary = handler.unary_unary
+        if unary is not None and self._around is not None:
+            unary = self._around(name, unary)
+        run = unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         reads_stream = bool(handler.request_streaming)
         make: Callable[[CoreCall], Call]
         if isinstance(run, Each):
@@ -135,6 +142,8 @@ class Server:
 
     async def stop(self, grace: float) -> None:
         """Accepts no more calls, and returns when those under way have ended; after `grace` seconds, cancels them."""
+        if self._poller.ident is None:
+            return  # it was never started
         if self.failure is not None:
             await self._stop_failed()
             return

@@ -54,6 +54,9 @@ NEEDS: Mapping[str, Need] = {
     "inference.GRPCInferenceService/RepositoryIndex": "token",
     "inference.GRPCInferenceService/ModelInfer": "classify",
     "inference.GRPCInferenceService/ModelStreamInfer": "classify",
+    "inference.GRPCInferenceService/SystemSharedMemoryStatus": "classify",
+    "inference.GRPCInferenceService/SystemSharedMemoryRegister": "classify",
+    "inference.GRPCInferenceService/SystemSharedMemoryUnregister": "classify",
     "inference.GRPCInferenceService/RepositoryModelLoad": "repository",
     "inference.GRPCInferenceService/RepositoryModelUnload": "repository",
 }

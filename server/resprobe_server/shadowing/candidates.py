@@ -1,7 +1,8 @@
 """Candidates of all models: set, compared, promoted and rolled back. Lives on the event loop."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import structlog
 
@@ -159,6 +160,24 @@ class Candidates:
         moved = self._move(model, number, before)
         del self._previous[model]
         return moved
+
+    def state(self) -> dict[str, Any]:
+        """Returns the candidates and default versions as JSON has them, for other workers of the server."""
+        return {
+            "rules": [asdict(rule) for rule in self._rules.values()],
+            "previous": self._previous,
+            "routes": {model: asdict(route) for model, route in self._table.routes.items()},
+        }
+
+    async def adopt(self, state: dict[str, Any]) -> None:
+        """Makes the candidates and default versions those of a state; the comparisons begin anew."""
+        old = {*self._rules, *self._table.routes}
+        self._rules = {rule["model"]: Rule(**rule) for rule in state["rules"]}
+        self._previous = state["previous"]
+        routes = {model: Route(**route) for model, route in state["routes"].items()}
+        for model in sorted(old | routes.keys()):
+            self._table.set_route(model, routes.get(model, HIGHEST))
+            self.follow(model)
 
     def _move(self, model: str, number: int, before: int) -> tuple[int, int]:
         highest = number == max(self._table.versions(model))

@@ -29,7 +29,7 @@ def found(
     np.save(folder / "images.npy", test_images[:9])
     Image.fromarray(test_images[0, ..., 0]).save(folder / "image.png")
     program = ROOT / "tests" / "support" / "tritonclient_program.py"
-    with start(repository, mode="explicit", load=("digits",)) as explicit:
+    with start(repository, mode="explicit", load=("digits",), shared_memory=True) as explicit:
         run = subprocess.run([PYTHON, program, address, explicit, folder], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     yield json.loads(run.stdout)
@@ -98,6 +98,14 @@ def test_models_are_unloaded_and_loaded(found: dict[str, Any]) -> None:
     *states, (status, message) = found["repository"]
     assert states == [True, False, True]
     assert (status, "the repository has no model 'vgg'" in message) == ("StatusCode.NOT_FOUND", True)
+
+
+def test_tensors_in_shared_memory(found: dict[str, Any]) -> None:
+    got = found["shared"]
+    np.testing.assert_allclose(got["logits"], found["inference"]["uint8"], rtol=1e-3, atol=1e-3)
+    assert got["listed"] == ["mine"]
+    status, message = got["after"]
+    assert (status, "no region 'mine'" in message) == ("StatusCode.INVALID_ARGUMENT", True)
 
 
 def test_every_field_has_the_number_and_the_type_of_tritons(found: dict[str, Any]) -> None:

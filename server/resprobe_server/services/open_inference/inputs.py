@@ -4,7 +4,7 @@ In the common case, one raw tensor of the graph's own datatype, nothing is copie
 Tensors that must be converted are converted in the thread pool.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,10 +21,13 @@ from resprobe_server.images.pool import Decoders
 from resprobe_server.models.version import Version
 from resprobe_server.services.fields import check_finite, check_images
 from resprobe_server.services.open_inference import tensors
+from resprobe_server.services.open_inference.shared_memory import Place
 from resprobe_server.tracer import Tracer
 
 MAX_SIZES = 64  # sizes in a shape, NumPy's maximum
 Input = pb.ModelInferRequest.InferInputTensor
+Places = Mapping[str, Place]
+NO_PLACES: Places = {}
 
 
 class InputReader:
@@ -61,13 +64,16 @@ class InputReader:
             return None
         return {row.name: np.ndarray(tuple(shape), row.dtype, data)}
 
-    async def read(self, request: pb.ModelInferRequest, version: Version, deadline: float) -> Arrays:
+    async def read(
+        self, request: pb.ModelInferRequest, version: Version, deadline: float, places: Places = NO_PLACES
+    ) -> Arrays:
         """Reads the inputs of a request, and converts or decodes them where needed.
 
         Args:
             request: Request.
             version: Version that runs it.
             deadline: Deadline on the clock of time.monotonic.
+            places: Places in shared memory of the inputs that are there, by name.
 
         Returns:
             Arrays by name, with the batch as the first axis.
@@ -76,15 +82,18 @@ class InputReader:
             InvalidRequest: They are not the inputs of the model, or break a rule of the protocol.
         """
         raw = request.raw_input_contents
-        if raw and len(raw) != len(request.inputs):
+        sent = sum(given.name not in places for given in request.inputs)
+        if raw and len(raw) != sent:
             raise InvalidRequest(
-                f"there are {len(raw)} raw_input_contents for {len(request.inputs)} inputs; expected one for each",
+                f"there are {len(raw)} raw_input_contents for {sent} inputs; expected one for each",
                 "raw_input_contents",
             )
         arrays: dict[str, tensors.Array] = {}
-        for index, given in enumerate(request.inputs):
-            tensor = _tensor_of(given, version, bool(raw), arrays)
-            data = raw[index] if raw else None
+        messages = iter(raw)
+        for given in request.inputs:
+            place = places.get(given.name)
+            tensor = _tensor_of(given, version, bool(raw) or place is not None, arrays)
+            data = place or (next(messages) if raw else None)
             arrays[given.name] = await self._read_one(given, data, tensor, version, deadline)
         if len(arrays) < len(version.inputs):
             missing = ", ".join(name for name in version.inputs if name not in arrays)
@@ -97,7 +106,7 @@ class InputReader:
         return arrays
 
     async def _read_one(
-        self, given: Input, raw: bytes | None, tensor: Tensor, version: Version, deadline: float
+        self, given: Input, raw: bytes | Place | None, tensor: Tensor, version: Version, deadline: float
     ) -> tensors.Array:
         name, wanted = tensor.name, tensors.datatype_of(tensor.dtype, f"input {tensor.name}")
         images = version.format if name == IMAGE else None
@@ -107,6 +116,8 @@ class InputReader:
         shape = tuple(given.shape)
         if version.batched:
             check_images(shape[0], self._max_images)
+        if isinstance(raw, Place):
+            raw = await self._decoders.convert(raw.read, raw.size)
         if raw is not None and datatype is wanted and datatype.name != dtypes.BYTES:
             array = tensors.from_raw(raw, datatype, shape, name)
         else:
@@ -131,8 +142,6 @@ def _tensor_of(given: Input, version: Version, is_raw: bool, known: Arrays) -> T
     if tensor is None or name in known:
         what = "given twice" if tensor else f"unknown to model {version.description.name}"
         raise InvalidRequest(f"input {name!r} is {what}; its inputs: {', '.join(version.inputs)}", "inputs")
-    if given.parameters and "shared_memory_region" in given.parameters:
-        raise InvalidRequest(f"input {name} is in shared memory; send its bytes: regions are not served", name)
     if len(given.shape) > MAX_SIZES:
         raise InvalidRequest(
             f"input {name} has a shape of {len(given.shape)} sizes; expected {len(tensor.shape)}", name

@@ -17,10 +17,11 @@ PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"  # Triton's names of what 
 EXTENSIONS = ("classification", "model_configuration", "model_repository", "parameters", "statistics")
 
 
-def server() -> pb.ServerMetadataResponse:
+def server(shared_memory: bool = False) -> pb.ServerMetadataResponse:
     """Returns name and version of the server, and Triton's names of the extensions that it serves."""
+    extensions = (*EXTENSIONS, "system_shared_memory") if shared_memory else EXTENSIONS
     return pb.ServerMetadataResponse(
-        name="resprobe-server", version=importlib.metadata.version("resprobe"), extensions=EXTENSIONS
+        name="resprobe-server", version=importlib.metadata.version("resprobe"), extensions=extensions
     )
 
 

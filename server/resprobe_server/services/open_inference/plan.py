@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from google.rpc import status_pb2
 from resprobe_protos import open_inference_pb2 as pb
@@ -20,6 +21,7 @@ from resprobe_server.services.fields import check_response, intact
 from resprobe_server.services.open_inference import served_models
 from resprobe_server.services.open_inference.inputs import InputReader
 from resprobe_server.services.open_inference.response import Outputs, ResponseWriter, Wrap, unwrapped
+from resprobe_server.services.open_inference.shared_memory import Find, SharedMemory
 from resprobe_server.services.request_cache import RequestCache
 
 ANALYSES = (BLOCKS, *INSPECTED)
@@ -36,13 +38,15 @@ class InferPlan:
         version: Version that the request names.
         batcher: Batcher of the graph that answers it.
         row_bytes: Bytes of what inspect.onnx returns for a row; 0 if another graph answers.
-        is_slow: Whether it asks for best classes as text, which are made on a thread of its own.
+        is_slow: Whether it asks for best classes as text, or for outputs in shared memory, which are made on a thread
+            of its own.
         serialize: Serializes the response from the outcome.
     """
 
     __slots__ = (
         "_analyses",
         "_max_bytes",
+        "_places",
         "_reader",
         "_scales",
         "_timeout",
@@ -55,7 +59,13 @@ class InferPlan:
     )
 
     def __init__(
-        self, request: pb.ModelInferRequest, version: Version, reader: InputReader, wrap: Wrap, max_bytes: int
+        self,
+        request: pb.ModelInferRequest,
+        version: Version,
+        reader: InputReader,
+        wrap: Wrap,
+        max_bytes: int,
+        find: Find,
     ) -> None:
         """Plans a request.
 
@@ -65,9 +75,11 @@ class InferPlan:
             reader: Reads its inputs.
             wrap: Makes the message that is sent from a response.
             max_bytes: Maximum bytes of a response.
+            find: Returns the places of inputs or outputs that are in shared memory, by name.
 
         Raises:
             InvalidRequest: The outputs or the parameters are wrong.
+            Forbidden: The caller may not use shared memory.
             NotSupported: The version has no graph that answers the request.
         """
         outputs, analyses = read_outputs(request, version)
@@ -78,8 +90,9 @@ class InferPlan:
         inspects = not analyses.isdisjoint(INSPECTED)
         self._scales = inspects and not version.is_lesioned
         self.row_bytes = VALUE_BYTES * version.row_values(analyses) if inspects else 0
-        self.is_slow = any(count for _, count in outputs)
-        self.serialize = ResponseWriter(request.id, version, outputs, wrap).serialize
+        self._places, written = find(request.inputs), find(request.outputs)
+        self.is_slow = any(count for _, count in outputs) or bool(written)
+        self.serialize = ResponseWriter(request.id, version, outputs, wrap, written).serialize
 
     def admit(self, call: CallContext) -> float:
         """Checks the rights of a request's principal.
@@ -97,7 +110,7 @@ class InferPlan:
 
     async def read(self, message: pb.ModelInferRequest, deadline: float) -> Arrays:
         """Converts or decodes the inputs of a request. Raises InvalidRequest as `complete` does."""
-        return self.complete(await self._reader.read(message, self.version, deadline))
+        return self.complete(await self._reader.read(message, self.version, deadline, self._places))
 
     def complete(self, inputs: Arrays) -> Arrays:
         """Adds the block scale that inspect.onnx needs, if the request has none: every block is intact.
@@ -117,16 +130,20 @@ class InferPlan:
 class InferPlanner:
     """Plans ModelInferRequests. Requests that differ from an earlier one in the values of their tensor share a plan."""
 
-    def __init__(self, table: Table, reader: InputReader, max_bytes: int, wrap: Wrap = unwrapped) -> None:
+    def __init__(
+        self, table: Table, reader: InputReader, max_bytes: int, memory: SharedMemory, wrap: Wrap = unwrapped
+    ) -> None:
         """Creates a planner.
 
         Args:
             table: Versions that are served.
             reader: Reads the inputs of requests.
             max_bytes: Maximum bytes of a response.
+            memory: Shared memory of the server.
             wrap: Makes the message that is sent from a response.
         """
         self._table, self._reader, self._wrap, self._max_bytes = table, reader, wrap, max_bytes
+        self._memory = memory
 
     def prepare(self, data: bytes, call: RequestContext) -> Prepared | Absent:
         """Parses, looks up and plans a request, or finds the plan of an earlier one that fits. Errors: see `plan`."""
@@ -169,7 +186,8 @@ class InferPlanner:
     ) -> tuple[InferPlan, Arrays | None, float]:
         """Returns the plan of a request, its inputs unless they must be converted, and its deadline."""
         version = served_models.get(table, request.model_name, request.model_version, request.id)
-        plan = InferPlan(request, version, self._reader, self._wrap, self._max_bytes)
+        find = partial(self._memory.places, context=call)
+        plan = InferPlan(request, version, self._reader, self._wrap, self._max_bytes, find)
         deadline = plan.admit(call)
         return plan, self._reader.view(request, version), deadline
 
@@ -219,10 +237,6 @@ def _class_count(output: pb.ModelInferRequest.InferRequestedOutputTensor) -> int
     parameters = output.parameters
     if not parameters:
         return 0
-    if "shared_memory_region" in parameters:
-        raise InvalidRequest(
-            f"output {output.name} is to be written to shared memory; regions are not served", output.name
-        )
     if "classification" not in parameters:
         return 0
     count = parameters["classification"].int64_param

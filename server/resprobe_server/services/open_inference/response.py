@@ -1,6 +1,6 @@
 """Makes ModelInferResponses: tensors, or the best classes as text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from resprobe_server.execution.dtypes import BY_DTYPE
 from resprobe_server.models.version import Version
 from resprobe_server.scheduling.request import Outcome
 from resprobe_server.services.open_inference import tensors
+from resprobe_server.services.open_inference.shared_memory import Place
 
 Outputs = Sequence[tuple[str, int]]  # name, and number of best classes to return; 0 means the values themselves
 Wrap = Callable[[pb.ModelInferResponse], Message]
@@ -35,9 +36,11 @@ class ResponseWriter:
     The bytes before the values are the same each time that the outputs have the same shape; they are made once.
     """
 
-    __slots__ = ("_first", "_head", "_identifier", "_likeness", "_outputs", "_repeats", "_version", "_wrap")
+    __slots__ = ("_first", "_head", "_identifier", "_likeness", "_outputs", "_places", "_repeats", "_version", "_wrap")
 
-    def __init__(self, identifier: str, version: Version, outputs: Outputs, wrap: Wrap) -> None:
+    def __init__(
+        self, identifier: str, version: Version, outputs: Outputs, wrap: Wrap, places: Mapping[str, Place]
+    ) -> None:
         """Creates a writer.
 
         Args:
@@ -45,10 +48,14 @@ class ResponseWriter:
             version: Version that runs them.
             outputs: Outputs that they ask for, in this order.
             wrap: Makes the message that is sent from a response.
+            places: Places in shared memory of the outputs that are written there, by name.
         """
         self._identifier, self._version, self._outputs, self._wrap = identifier, version, outputs, wrap
+        self._places = places
         self._first, count = outputs[0]
-        self._repeats = len(outputs) == 1 and not count  # whether a response can end with the values of its only output
+        self._repeats = len(outputs) == 1 and not (
+            count or places
+        )  # whether a response can end with the values of its only output
         self._head = b""  # bytes before the values of an array of this shape and dtype
         self._likeness: tuple[tuple[int, ...], np.dtype[Any]] | None = None
 
@@ -77,6 +84,10 @@ class ResponseWriter:
             if not version.batched:
                 array = array[0]
             datatype = BY_DTYPE[array.dtype].name
-            response.outputs.add(name=name, datatype=datatype, shape=array.shape)
-            response.raw_output_contents.append(tensors.to_raw(array))
+            output, data = response.outputs.add(name=name, datatype=datatype, shape=array.shape), tensors.to_raw(array)
+            if (place := self._places.get(name)) is not None:
+                place.write(data, name)
+                place.describe(output, len(data))
+                data = b""
+            response.raw_output_contents.append(data)
         return response

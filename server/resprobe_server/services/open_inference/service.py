@@ -17,7 +17,9 @@ from resprobe_server.services.fields import MIB
 from resprobe_server.services.open_inference import metadata, served_models
 from resprobe_server.services.open_inference.inputs import InputReader
 from resprobe_server.services.open_inference.plan import InferPlanner
+from resprobe_server.services.open_inference.regions import Regions
 from resprobe_server.services.open_inference.response import streamed
+from resprobe_server.services.open_inference.shared_memory import SharedMemory
 from resprobe_server.services.open_inference.statistics import statistics
 from resprobe_server.tracer import Tracer
 
@@ -28,12 +30,17 @@ class OpenInferenceService:
     Attributes:
         ModelInfer: Runs a model on the tensors of one request.
         ModelStreamInfer: Runs models on the tensors of each request of a stream, and answers in their order.
+        SystemSharedMemoryStatus: Returns the caller's regions of shared memory.
+        SystemSharedMemoryRegister: Registers a region.
+        SystemSharedMemoryUnregister: Forgets regions.
     """
 
     ModelInfer: Each
     ModelStreamInfer: Each
 
-    def __init__(self, models: Models, decoders: Decoders, config: Config, tracer: Tracer) -> None:
+    def __init__(
+        self, models: Models, decoders: Decoders, config: Config, tracer: Tracer, regions: Regions | None = None
+    ) -> None:
         """Creates the service.
 
         Args:
@@ -41,13 +48,18 @@ class OpenInferenceService:
             decoders: Convert tensors and decode pictures.
             config: Limits on images, pixels and streams.
             tracer: Tracer of requests.
+            regions: Regions of shared memory. If None, shared memory is not served.
         """
         self._models, self._table, self._config = models, models.table, config
-        self._draining = False
+        self._draining, self._shares = False, regions is not None
+        memory = SharedMemory(regions)
+        self.SystemSharedMemoryStatus = memory.SystemSharedMemoryStatus
+        self.SystemSharedMemoryRegister = memory.SystemSharedMemoryRegister
+        self.SystemSharedMemoryUnregister = memory.SystemSharedMemoryUnregister
         reader = InputReader(decoders, config.max_images, tracer)
         largest, bring = config.max_message * MIB, models.on_demand.bring
-        unary = InferPlanner(models.table, reader, largest)
-        stream = InferPlanner(models.table, reader, largest, streamed)
+        unary = InferPlanner(models.table, reader, largest, memory)
+        stream = InferPlanner(models.table, reader, largest, memory, streamed)
         self.ModelInfer = Endpoint(unary, tracer, False, bring).each()
         self.ModelStreamInfer = Endpoint(stream, tracer, True, bring).each(config.max_in_stream, ordered=True)
 
@@ -79,7 +91,7 @@ class OpenInferenceService:
         self, request: pb.ServerMetadataRequest, context: CallContext
     ) -> pb.ServerMetadataResponse:
         """Returns name, version and extensions of the server."""
-        return metadata.server()
+        return metadata.server(self._shares)
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: CallContext) -> pb.ModelMetadataResponse:
         """Returns the inputs and outputs of a model."""

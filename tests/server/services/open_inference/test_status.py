@@ -18,9 +18,6 @@ UNSUPPORTED = grpc.StatusCode.FAILED_PRECONDITION
 PIXELS = np.zeros((2, 8, 8, 1), np.uint8)
 
 
-SHARED = {"shared_memory_region": {"string_param": "r"}}
-
-
 ODD = np.full((1, 8, 8, 1), 0.5, np.float32)
 
 
@@ -94,17 +91,7 @@ ODD = np.full((1, 8, 8, 1), 0.5, np.float32)
             INVALID,
             "element 0 of input image is 0.5; expected a pixel: a whole number from 0 to 255",
         ),
-        (
-            {"inputs": [tensor("image", "UINT8", (2, 8, 8, 1)) | {"parameters": SHARED}]},
-            INVALID,
-            "input image is in shared memory",
-        ),
         ({"outputs": [{"name": "softmax"}]}, INVALID, "output 'softmax' is unknown to model digits; its outputs: log"),
-        (
-            {"outputs": [{"name": "logits", "parameters": SHARED}]},
-            INVALID,
-            "output logits is to be written to shared",
-        ),
         (
             {"outputs": [{"name": "logits", "parameters": {"classification": {"int64_param": 0}}}]},
             INVALID,
