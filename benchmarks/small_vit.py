@@ -110,7 +110,7 @@ def train(net: ViT, images: data.Data, options: Options) -> None:
             scores = net(pixels)
             loss = functional.cross_entropy(scores, labels, label_smoothing=0.1)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # unannotated in torch
             optimizer.step()
             schedule.step()
             right += int((scores.argmax(1) == labels).sum())
