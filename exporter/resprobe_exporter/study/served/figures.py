@@ -33,7 +33,7 @@ def by_depth(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set_xlabel("relative depth of the block")
     axes.set_ylabel("mean ratio  ‖F‖ / ‖s‖")
     logarithmic(axes.yaxis)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
 
 
 def by_kind(axes: Axes, found: Sequence[tuple[str, str, Estimate | None]]) -> None:

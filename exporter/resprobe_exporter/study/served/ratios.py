@@ -29,9 +29,10 @@ QUESTION = Question(
     experiment=(
         "‖F(x)‖₂ / ‖s(x)‖₂ of every block and image, the norms over all tokens or positions together. The typical "
         "ratio is the geometric mean over blocks and images: that of ‖s‖ / ‖F‖, which Raghu et al. show, is its "
-        "inverse. A claim compares the typical ratios of two models on the same images, and its interval is over "
-        "images. It speaks of these two sets of weights on these images, and of no architecture: another training, or "
-        "none, can give other ratios. Norms are not the whole influence either: Raghu et al. also took shortcuts away."
+        "inverse. A claim compares the typical ratios of two models on the same images: its number is the first over "
+        "the second, so that smaller means below 1, and its interval is over images. It speaks of these two sets of "
+        "weights on these images, and of no architecture: another training, or none, can give other ratios. Norms are "
+        "not the whole influence either: Raghu et al. also took shortcuts away."
     ),
     caption=(
         "Left: mean ratio of each block over images; block k of L is at depth (k + ½) / L. Bars are intervals over "
