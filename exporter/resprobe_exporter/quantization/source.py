@@ -61,8 +61,8 @@ def read(directory: Path) -> Source:
     size = sum(path.stat().st_size for name in (LEAN, WEIGHTS) if (path := directory / name).exists())
     if size > LARGEST:
         raise ExporterError(
-            f"{directory} has {size / 1e9:.1f} GB of weights; only versions of at most 2 GB can be quantised, since an "
-            "ONNX graph with its weights is no larger"
+            f"{directory} has {size / 1e9:.1f} GB of weights; only versions of at most 2 GB can be quantised, the "
+            "maximum of an ONNX graph with its weights"
         )
     try:
         lean = ir.load(directory / LEAN)
