@@ -1,7 +1,9 @@
 """Small nets with the operators of those that people have: ViT, Swin, MLP-Mixer, ConvNeXt, a residual MLP."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -236,3 +238,15 @@ def make(name: str) -> nn.Module:
 
 def residuals(net: nn.Module) -> list[Residual]:
     return [module for module in net.modules() if isinstance(module, Residual)]
+
+
+def export(net: nn.Module, path: Path, is_new: bool = True) -> Path:
+    if is_new:
+        options = {"dynamo": True, "dynamic_shapes": ({0: torch.export.Dim("n")},), "verbose": False}
+    else:
+        options = {"dynamo": False, "opset_version": 17, "dynamic_axes": {"x": {0: "n"}}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporters
+        example = torch.zeros(2, 3, SIZE, SIZE)
+        torch.onnx.export(net, (example,), path, input_names=["x"], output_names=["y"], **options)  # type: ignore[arg-type]
+    return path

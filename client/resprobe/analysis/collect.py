@@ -32,6 +32,7 @@ def sweep(
     progress: bool | Callable[[int, int], object] = False,
     resize: bool = False,
     readouts: bool = False,
+    labels: bool = True,
 ) -> Frame:
     """Sends all images of a data set, or picture files.
 
@@ -44,6 +45,8 @@ def sweep(
         resize: Whether the images of a data set may have another size or other channels than the model's. Picture
             files always may. The server resizes them.
         readouts: Whether to ask for the best class after each block too, as Frame.early and Frame.depth.
+        labels: Whether to match the classes of a data set with the model's. If not, they may be others, and
+            Frame.labels is None.
 
     Raises:
         InvalidRequest: There are no images, or the images or classes of the data set do not fit the model.
@@ -53,7 +56,7 @@ def sweep(
         raise InvalidRequest("no images were given; expected at least one")
     if isinstance(model, str):
         model = client.model(model)
-    labels, notes = fitted(source, model, resize) if isinstance(source, Dataset) else (None, ())
+    known, notes = _labels_and_notes(source, model, resize, labels)
     images = source.images if isinstance(source, Dataset) else source
     results = _ask(client, images, model, progress, ["readouts"] if readouts else [])
     files = None if isinstance(images, np.ndarray) else tuple(str(path) for path in images)
@@ -61,7 +64,15 @@ def sweep(
         sizes = [size for result in results for size in result.resized_from]
         notes += resized.notes(files, sizes, model)
     name, index = (source.name, source.index) if isinstance(source, Dataset) else (FILES, np.arange(len(source)))
-    return _frame(results, model, name, index, files, labels, notes)
+    return _frame(results, model, name, index, files, known, notes)
+
+
+def _labels_and_notes(
+    source: Dataset | Sequence[Path], model: Model, resize: bool, labels: bool
+) -> tuple[npt.NDArray[np.int64] | None, tuple[str, ...]]:
+    if not isinstance(source, Dataset):
+        return None, ()
+    return fitted(source, model, resize) if labels else (None, tuple(_check_size(source, model, resize)))
 
 
 def _ask(
@@ -77,7 +88,7 @@ def _ask(
     with shown(progress, f"{model.name} version {model.version}") as report:
         name, version = model.name, model.version
         for result in client.stream(
-            _parts(images, model), model=name, version=version, blocks=True, top_k=1, views=views
+            parts(images, model), model=name, version=version, blocks=True, top_k=1, views=views
         ):
             results.append(result)
             done += len(result)
@@ -127,6 +138,14 @@ def fitted(source: Dataset, model: Model, resize: bool = False) -> tuple[npt.NDA
     Raises:
         InvalidRequest: They do not fit.
     """
+    notes = _check_size(source, model, resize)
+    found = match(source.classes, model.classes, f"data set {source.name}", f"model {model.name}")
+    notes += [found.note] if found.note else []
+    return found.indices[source.labels], tuple(notes)
+
+
+def _check_size(source: Dataset, model: Model, resize: bool) -> list[str]:
+    """Returns sentences on how the images were read. Raises InvalidRequest if they have another size."""
     wanted = (model.height, model.width, model.channels)
     notes = [*source.notes]
     if isinstance(source.images, np.ndarray) and source.images.shape[1:] != wanted:
@@ -137,9 +156,7 @@ def fitted(source: Dataset, model: Model, resize: bool = False) -> tuple[npt.NDA
                 "--resize (resize=True) to resize the images"
             )
         notes.append(f"{sizes} and were resized to {_times(wanted)}")
-    found = match(source.classes, model.classes, f"data set {source.name}", f"model {model.name}")
-    notes += [found.note] if found.note else []
-    return found.indices[source.labels], tuple(notes)
+    return notes
 
 
 def as_sent(images: npt.NDArray[np.uint8], model: Model) -> npt.NDArray[np.uint8] | list[Image.Image]:
@@ -149,10 +166,10 @@ def as_sent(images: npt.NDArray[np.uint8], model: Model) -> npt.NDArray[np.uint8
     return [Image.fromarray(one[..., 0] if one.shape[-1] == 1 else one) for one in images]
 
 
-def _parts(
+def parts(
     images: npt.NDArray[np.uint8] | Sequence[Path], model: Model
 ) -> Iterator[npt.NDArray[np.uint8] | list[Path] | list[Image.Image]]:
-    """Yields the images of each request."""
+    """Yields the images of each request: arrays as they are or as pictures (`as_sent`), and picture files."""
     if isinstance(images, np.ndarray):
         yield from (as_sent(images[start : start + BATCH], model) for start in range(0, len(images), BATCH))
     else:

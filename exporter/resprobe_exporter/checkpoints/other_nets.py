@@ -30,9 +30,16 @@ MARKS: Mapping[str, str] = {
     "a quantised net": r"\._packed_params|\.zero_point$",
 }
 
+ALIASING = re.compile(r"(?:^|[^a-z])(?:se|eca)?resnet(?:aa|blur)\d", re.IGNORECASE)  # names of files
+
 
 def refuse(names: Collection[str], path: Path) -> None:
-    """Raises CheckpointError if names of weights are those of a net that cannot be read."""
+    """Raises CheckpointError if names of weights, or that of the file, are those of a net that cannot be read."""
+    if ALIASING.search(path.name):
+        raise CheckpointError(
+            f"{path} is called like a net with filters against aliasing, which have no weights, so it would be read as "
+            "another net: use exporter probe on its ONNX file, or rename the file if it has no such filters"
+        )
     for net, mark in MARKS.items():
         if (found := next((name for name in names if re.search(mark, name)), None)) is not None:
             raise CheckpointError(f"{path} holds {net}, by its {found}: {SUPPORTED}")

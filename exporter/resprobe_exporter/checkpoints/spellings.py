@@ -78,6 +78,22 @@ SPELLINGS = (
         first_stage=0,
         averaged=None,
     ),
+    Spelling(
+        "Hugging Face's",
+        r"(?:^|\.)embedder\.embedder\.convolution\.",
+        (
+            (r"^resnet\.", ""),
+            (r"^embedder\.embedder\.convolution\.", "conv1."),
+            (r"^embedder\.embedder\.normalization\.", "bn1."),
+            (r"^encoder\.stages\.(\d+)\.layers\.(\d+)\.", r"stage\1.block\2."),
+            *((rf"\.layer\.{place}\.convolution\.", f".conv{place + 1}.") for place in range(3)),
+            *((rf"\.layer\.{place}\.normalization\.", f".bn{place + 1}.") for place in range(3)),
+            (r"\.shortcut\.convolution\.", ".shortcut.conv."),
+            (r"\.shortcut\.normalization\.", ".shortcut.bn."),
+            (r"^classifier\.1\.", "linear."),
+        ),
+        first_stage=0,
+    ),
     Spelling("timm's ResNet-D", r"\.downsample\.2\.", (*_STAGES, *_STEM, *_AVERAGED_SHORTCUT, *_LINEAR), averaged=True),
     Spelling("torchvision's", "", (*_STAGES, *_STEM, *_SHORTCUT, *_LINEAR)),
 )

@@ -4,14 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from resprobe._classes import match
+from resprobe._classes import imagenet, match
 
 from resprobe_exporter import progress
 from resprobe_exporter.errors import ExporterError
 
 IMAGENET = "imagenet"
-IMAGENET_FILE = Path(__file__).with_name("imagenet.txt")
-IMAGENET_COUNT = 1000
 
 
 def read_labels(text: str) -> tuple[str, ...]:
@@ -20,7 +18,9 @@ def read_labels(text: str) -> tuple[str, ...]:
     Raises:
         ExporterError: There are fewer than two, or one twice; or the file is not UTF-8.
     """
-    path = IMAGENET_FILE if text == IMAGENET else Path(text)
+    if text == IMAGENET:
+        return tuple(imagenet.names().values())
+    path = Path(text)
     parts = _read(path).splitlines() if _is_file(path) else text.split(",")
     labels = tuple(label for part in parts if (label := part.strip()))
     if len(labels) < 2:
@@ -51,7 +51,8 @@ def choose(
         ExporterError: There are more or fewer names than classes.
         InvalidRequest: The net lacks classes of the data set.
     """
-    if names is None and is_imagenet and count == IMAGENET_COUNT and (data_set is None or len(data_set[1]) != count):
+    others = data_set is not None and len(data_set[1]) == count and not imagenet.are_wordnet_ids(data_set[1])
+    if names is None and is_imagenet and count == len(imagenet.names()) and not others:
         names = read_labels(IMAGENET)
         progress.note("classes are called as those of ImageNet, as there are 1,000; --classes gives others")
     if names is None and data_set is not None:

@@ -94,7 +94,7 @@ class Build(TrainingCommand):
             self.dataset,
             self.data,
             self.image_size,
-            self.mirror,
+            self.mirrored,
             self.seed,
             mean=recipe.mean,
             validation=self.validation,

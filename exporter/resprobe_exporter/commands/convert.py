@@ -74,7 +74,10 @@ class Convert(ImportCommand):
         begin = time.perf_counter()
         preprocessing = self.preprocessing()
         if preprocessing is None:
-            raise ExporterError("a net needs the normalisation that it was trained with: give --mean and --std")
+            raise ExporterError(
+                "a net needs the normalisation that it was trained with: give --preprocess imagenet, or --mean "
+                "and --std"
+            )
         second = SecondModel(self.precision, self.dataset, self.data)
         second.check()
         weights = state_dict.read(self.checkpoint, self.weights)

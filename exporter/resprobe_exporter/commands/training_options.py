@@ -30,8 +30,10 @@ class TrainingCommand:
     """How the pictures of a folder become images. none: they are resized as a whole. imagenet: the shorter side is
     resized (bilinear) and the middle 0.875 of it are cut out. timm-bicubic: the same with bicubic interpolation.
     Servers and clients then do the same. Mean and deviation are those of the training images."""
-    mirror: bool | None = None
-    """Mirror training images at random. Default: for all data sets but digits."""
+    mirror: bool = False
+    """Mirror training images at random, digits too. Default: all data sets but digits are mirrored."""
+    no_mirror: bool = False
+    """Mirror no training images: for text, signs, and other pictures that mean something else in a mirror."""
     recipe: Literal["fast", "paper"] = "fast"
     """Hyperparameters. fast: one cycle of learning rates, 15 epochs of digits or 30 of other data sets. paper: those of
     He et al. 2015, §4.2, 64,000 steps."""
@@ -70,6 +72,11 @@ class TrainingCommand:
     json: bool = False
     """Print the result as JSON."""
 
+    @property
+    def mirrored(self) -> bool | None:
+        """Whether training images are mirrored. If None, all are but digits."""
+        return self.mirror if self.mirror or self.no_mirror else None
+
     def running(self) -> "Running":
         """Returns the options that do not affect the weights."""
         from resprobe_exporter.versions.build import Running
@@ -84,6 +91,8 @@ class TrainingCommand:
 
         if self.preprocess != "none" and self.dataset != "folder":
             raise ExporterError(f"--preprocess {self.preprocess}: only the pictures of --dataset folder are cut")
+        if self.mirror and self.no_mirror:
+            raise ExporterError("--mirror and --no-mirror contradict each other; give one of them")
         if self.image_size < 1:
             raise ExporterError(f"--image-size {self.image_size}: expected 1 or more")
         for option in ("epochs", "validation", "record_every"):

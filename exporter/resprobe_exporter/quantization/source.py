@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx_ir as ir
-from resprobe_protos.contract import LEAN
+from resprobe_protos.contract import LEAN, WEIGHTS
 
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.nets.info import ImageShape
 from resprobe_exporter.nets.preprocessing import Pictures
 from resprobe_exporter.versions import metadata
+
+LARGEST = 2**31 - 2**20  # bytes; quantising and measuring need graphs as one message of protobuf, which ends at 2 GB
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,7 @@ def read(directory: Path) -> Source:
     """Reads a version that is to be quantised.
 
     Raises:
-        ExporterError: It cannot be read, takes tensors instead of images, or is not in float32.
+        ExporterError: It cannot be read, takes tensors instead of images, is not in float32, or is over 2 GB.
     """
     description = metadata.read(directory)
     place = directory.resolve()
@@ -56,6 +58,12 @@ def read(directory: Path) -> Source:
         made = description.quantization
         hint = f"; quantise {made.source_name}/{made.source_version}, which it was made of" if made.source_name else ""
         raise ExporterError(f"{directory} is in {description.precision} already{hint}")
+    size = sum(path.stat().st_size for name in (LEAN, WEIGHTS) if (path := directory / name).exists())
+    if size > LARGEST:
+        raise ExporterError(
+            f"{directory} has {size / 1e9:.1f} GB of weights; only versions of at most 2 GB can be quantised, the "
+            "maximum of an ONNX graph with its weights"
+        )
     try:
         lean = ir.load(directory / LEAN)
         ir.external_data.load_to_model(lean)

@@ -19,6 +19,7 @@ OUTCOMES: dict[Outcome, str] = {
     "cannot tell": "cannot tell",
     "unanswered": "cannot be answered with these nets",
 }
+NUMBERS = "The numbers. Means of two nets or more have an interval; of a single net, what was resampled over images."
 PACKAGES = ("resprobe", "torch", "numpy", "scipy")
 
 
@@ -32,10 +33,10 @@ def render(plan: StudyPlan, evidence: Evidence, answers: Sequence[Answer], drawi
         drawings: Figure of each answer.
     """
     sections = [
-        page.Section("In short", list(_summary(answers))),
+        page.Section("In short", list(summary(answers))),
         page.Section("The nets", list(_nets(plan, evidence))),
     ]
-    sections += [_section(place, *both) for place, both in enumerate(zip(answers, drawings, strict=True), 1)]
+    sections += [section(place, *both) for place, both in enumerate(zip(answers, drawings, strict=True), 1)]
     return page.render(
         f"Why deep residual nets can be trained: a study on {plan.dataset}",
         "He et al. (2015) saw plain nets get worse with depth, ruled out overfitting and vanishing gradients, and "
@@ -48,7 +49,8 @@ def render(plan: StudyPlan, evidence: Evidence, answers: Sequence[Answer], drawi
     )
 
 
-def _summary(answers: Sequence[Answer]) -> Iterator[str | page.Table]:
+def summary(answers: Sequence[Answer]) -> Iterator[str | page.Table]:
+    """Yields the parts of a summary: a table of questions, the rule of verdicts, and the verdicts."""
     yield page.Table(
         ("", "question", "expectation"),
         [(str(place), answer.question, OUTCOMES[answer.outcome]) for place, answer in enumerate(answers, 1)],
@@ -107,7 +109,15 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _section(place: int, answer: Answer, drawing: Figure) -> page.Section:
+def section(place: int, answer: Answer, drawing: Figure, caption: str = NUMBERS) -> page.Section:
+    """Returns the section of a question.
+
+    Args:
+        place: Number of the question.
+        answer: Its answer.
+        drawing: Its figure.
+        caption: Caption of the table of numbers.
+    """
     parts: list[str | page.Figure | page.Gallery | page.Table] = [
         Markup("<b>Expected.</b> {}").format(answer.expectation),
         Markup("<b>Experiment.</b> {}").format(answer.experiment),
@@ -115,11 +125,11 @@ def _section(place: int, answer: Answer, drawing: Figure) -> page.Section:
         page.Figure(page.figure_svg(drawing), answer.caption),
     ]
     if answer.numbers:
-        parts.append(_table(answer.numbers))
+        parts.append(_table(answer.numbers, caption))
     return page.Section(f"{place}. {answer.question}", parts)
 
 
-def _table(numbers: Sequence[Number]) -> page.Table:
+def _table(numbers: Sequence[Number], caption: str) -> page.Table:
     paper = any(number.paper for number in numbers)
     rows = [
         (
@@ -132,11 +142,7 @@ def _table(numbers: Sequence[Number]) -> page.Table:
         for one in numbers
     ]
     columns = ("", "mean", "95 % interval", "n", *(("paper",) if paper else ()))
-    return page.Table(
-        columns,
-        rows,
-        "The numbers. Means of two nets or more have an interval; of a single net, what was resampled over images.",
-    )
+    return page.Table(columns, rows, caption)
 
 
 def _text(estimate: Estimate, unit: str) -> str:

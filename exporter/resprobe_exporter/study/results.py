@@ -1,7 +1,7 @@
 """Results of a study, and their files: results.json, a Parquet table for each question, and the page."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,16 +44,13 @@ class StudyResults:
     @property
     def tables(self) -> Mapping[str, pa.Table]:
         """Tidy table of each question, by the question's key."""
-        return {answer.key: pa.Table.from_pylist(list(answer.rows)) for answer in self.answers if answer.rows}
+        return tables(self.answers)
 
     def write(self, directory: Path) -> None:
         """Writes results.json, a Parquet file for each question, and index.html."""
-        _files.write(directory / "results.json", json.dumps(self.as_json(), indent=1, ensure_ascii=False))
-        for key, table in self.tables.items():
-            with _files.replacing(directory / f"{key}.parquet") as part, part.open("wb") as file:
-                pq.write_table(table, file)
         drawings = [question.draw(self.evidence) for question in QUESTIONS]
-        _files.write(directory / "index.html", page.render(self.plan, self.evidence, self.answers, drawings))
+        html = page.render(self.plan, self.evidence, self.answers, drawings)
+        write_answers(directory, self.as_json(), self.answers, html)
 
     def as_json(self) -> dict[str, Any]:
         """Returns the plan, and the answers with their numbers but without their tables."""
@@ -65,6 +62,20 @@ class StudyResults:
                 {key: value for key, value in asdict(answer).items() if key != "rows"} for answer in self.answers
             ],
         }
+
+
+def tables(answers: Sequence[Answer]) -> Mapping[str, pa.Table]:
+    """Returns a tidy table for each answer that has rows, by its key."""
+    return {answer.key: pa.Table.from_pylist(list(answer.rows)) for answer in answers if answer.rows}
+
+
+def write_answers(directory: Path, results: Mapping[str, Any], answers: Sequence[Answer], html: str) -> None:
+    """Writes results.json, a Parquet file for each answer with rows, and the page, index.html."""
+    _files.write(directory / "results.json", json.dumps(results, indent=1, ensure_ascii=False))
+    for key, table in tables(answers).items():
+        with _files.replacing(directory / f"{key}.parquet") as part, part.open("wb") as file:
+            pq.write_table(table, file)
+    _files.write(directory / "index.html", html)
 
 
 def answer_questions(plan: StudyPlan, evidence: Evidence) -> StudyResults:

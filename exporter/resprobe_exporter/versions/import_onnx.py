@@ -75,7 +75,7 @@ def import_onnx(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None, 
         candidate = _candidate(file, options, load)
         image = candidate.info.image
         if image is None and options.readouts is not None:
-            raise ExporterError("--readouts needs a graph that takes images: give --mean and --std")
+            raise ExporterError("--readouts needs a graph that takes images: give --preprocess or --mean and --std")
         readouts = None if image is None or options.readouts is None else options.readouts(image)
         return write_version(candidate, root, name, readouts=readouts)
 
@@ -87,9 +87,9 @@ def _candidate(file: OnnxFile, options: OnnxOptions, load: LoadTestSet | None) -
     onnx_interface.keep_names_free(file)
     image = onnx_interface.take_images(file, options.preprocessing)
     if image is None and load is not None:
-        raise ExporterError("--dataset needs a graph that takes images: give --mean and --std")
+        raise ExporterError("--dataset needs a graph that takes images: give --preprocess or --mean and --std")
     if image is None and options.quantised:
-        raise ExporterError("--precision needs a graph that takes images: give --mean and --std")
+        raise ExporterError("--precision needs a graph that takes images: give --preprocess or --mean and --std")
     blocks = find_blocks(file.canonical, file.path, image is not None or file.channels_last, options.blocks)
     ir.passes.Sequential(PadShortcutToConv(), UntieQuantised())(file.canonical)
     test_set = None if image is None or load is None else load(image)

@@ -49,6 +49,10 @@ def test_any_order_and_any_subset_is_found(model: list[str], draw: st.DataObject
         (("00", "01", "02"), ("0", "1", "2"), [0, 1, 2], "'00' is '0'"),
         (("2", "9"), NAMES, [2, 9], "numbers, which count as places"),
         (NAMES, tuple(map(str, range(10))), list(range(10)), "have no names"),
+        (("n02123045", "n01440764"), ("toilet tissue", "tench", "Tabby"), [2, 1], "n02123045 is 'tabby'; classes were"),
+        (("n01440764", "n15075141"), tuple(map(str, range(1000))), [0, 999], "they were taken for ImageNet's"),
+        (("n01440764", "n15075141"), ("1", "0"), [0, 1], "have no names"),
+        (("n01440764", "n00000001"), ("n00000001", "n01440764"), [1, 0], ""),
         (("a", "a"), ("a", "a"), [0, 1], ""),  # ImageNet has two cranes; a model and itself are in no doubt
     ],
 )
@@ -72,6 +76,8 @@ def test_what_is_meant(data: Sequence[str], model: Sequence[str], indices: list[
         (("1", "01"), NAMES, "would both be the model's class 'automobile'"),
         (("cat", "ship"), tuple("0123456789"), "numbers instead of names, so the 2 classes of the data set cannot"),
         (("cat", "3"), NAMES, "has no class '3'"),
+        (("n01440764", "n99999999"), NAMES, "'n99999999', a WordNet id that none of ImageNet's 1,000 classes has"),
+        (("n01440764",), NAMES, "the model has no class 'tench'"),
     ],
 )
 def test_what_is_refused(data: Sequence[str], model: Sequence[str], message: str) -> None:

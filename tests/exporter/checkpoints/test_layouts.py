@@ -1,5 +1,6 @@
 """Weights in the names of torchvision and timm: the net is read off them, and computes what plain functions do."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,35 @@ def test_a_net_is_read_off_its_weights(tmp_path: Path, name: str, prefix: str) -
     net = read(tmp_path / "net.pth", {prefix + key: value for key, value in tensors.items()}, net=name)
     assert net.architecture.name == name
     check(net, lambda images: run(tensors, images))
+
+
+HUGGING_FACE = (  # names as in transformers' models/resnet/modeling_resnet.py
+    (r"^conv1\.", "resnet.embedder.embedder.convolution."),
+    (r"^bn1\.", "resnet.embedder.embedder.normalization."),
+    (r"^layer(\d)\.(\d+)\.", lambda found: f"resnet.encoder.stages.{int(found[1]) - 1}.layers.{found[2]}."),
+    (r"\.conv(\d)\.", lambda found: f".layer.{int(found[1]) - 1}.convolution."),
+    (r"\.bn(\d)\.", lambda found: f".layer.{int(found[1]) - 1}.normalization."),
+    (r"\.downsample\.0\.", ".shortcut.convolution."),
+    (r"\.downsample\.1\.", ".shortcut.normalization."),
+    (r"^fc\.", "classifier.1."),
+)
+
+
+@pytest.mark.parametrize("name", ["resnet10", "resnet14"])
+def test_names_of_hugging_face(tmp_path: Path, name: str) -> None:
+    tensors, run = NETS[name]
+    renamed = {}
+    for key, value in tensors.items():
+        for pattern, replacement in HUGGING_FACE:
+            key = re.sub(pattern, replacement, key)
+        renamed[key] = value
+    net = read(tmp_path / "net.pth", renamed, net=name)
+    check(net, lambda images: run(tensors, images))
+
+
+def test_filters_against_aliasing_are_refused_by_the_name_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"resnetblur14\.pth is called like a net with filters against aliasing"):
+        read(tmp_path / "resnetblur14.pth", NETS["resnet14"][0])
 
 
 def test_what_weights_do_not_tell_is_an_option(tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ def test_a_net_for_imagenet_learns_small_pictures_of_a_folder(run: Run, tmp_path
         (["build", "--net", "resnet18", "--groups", "2"], "2 groups of 64 channels: basic blocks have 1 of 64"),
         (["build", "--net", "resnet50", "--family", "plain"], "plain nets have basic blocks, and resnet50 bottlenecks"),
         (["build", "--depth", "21"], "depth 21 is not 6n+2; the nearest that are: 20 and 26"),
+        (["build", "--depth", "8", "--mirror", "--no-mirror"], "--mirror and --no-mirror contradict each other"),
+        (["convert", "x.pt"], "give --preprocess imagenet, or --mean and --std"),
         (["build", "--depth", "8", "--epochs", "-1"], "--epochs -1: expected 0 or more"),
         (["build", "--depth", "8", "--dataset", "cifar10"], "--dataset cifar10 needs --data DIR"),
         (["build", "--depth", "8", "--name", "../x"], "model name '../x': expected letters"),

@@ -81,5 +81,5 @@ def test_a_graph_of_tensors_is_refused_before_it_is_written(net: Path, run: Run)
     export(make(), net / "tensors.onnx")
     code, _, error = run("exporter", "probe", "tensors.onnx", "--precision", "float16")  # torch prints too
     assert code == 1
-    assert error.splitlines()[-1].endswith("--precision needs a graph that takes images: give --mean and --std")
+    assert error.splitlines()[-1].endswith("needs a graph that takes images: give --preprocess or --mean and --std")
     assert not list(net.glob("models/*/*"))

@@ -1,6 +1,5 @@
 """Transformers, mixers, ConvNeXts and MLPs: their blocks are found, and statistics and lesions are PyTorch's."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,23 +14,11 @@ from resprobe_exporter.versions import import_onnx
 from resprobe_protos import resprobe_pb2 as pb
 from torch import nn
 
-from tests.support.residual_nets import KINDS, SIZE, make, residuals
+from tests.support.residual_nets import KINDS, SIZE, export, make, residuals
 from tests.support.servers import Serve
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 OPTIONS = import_onnx.OnnxOptions(Preprocessing(MEAN, STD))
-
-
-def export(net: nn.Module, path: Path, is_new: bool) -> Path:
-    if is_new:
-        options = {"dynamo": True, "dynamic_shapes": ({0: torch.export.Dim("n")},), "verbose": False}
-    else:
-        options = {"dynamo": False, "opset_version": 17, "dynamic_axes": {"x": {0: "n"}}}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporters
-        example = torch.zeros(2, 3, SIZE, SIZE)
-        torch.onnx.export(net, (example,), path, input_names=["x"], output_names=["y"], **options)  # type: ignore[arg-type]
-    return path
 
 
 def in_pytorch(net: nn.Module, images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float64], ...]:

@@ -130,6 +130,12 @@ def test_a_quantised_version_is_not_quantised_again(int8: Path) -> None:
         source.read(int8)
 
 
+def test_versions_over_2_gb_are_refused(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "LARGEST", 1000)
+    with pytest.raises(ExporterError, match="only versions of at most 2 GB can be quantised"):
+        source.read(repository / "digits" / "1")
+
+
 def test_a_version_that_takes_tensors_is_refused(repository: Path, tmp_path: Path) -> None:
     shutil.copytree(repository / "digits" / "1", tmp_path / "1")
     model = metadata.read(tmp_path / "1")

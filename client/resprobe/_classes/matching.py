@@ -3,7 +3,8 @@
 A data set may hold some of the model's classes, in any order. First the exact name is searched; if the model does not
 have it, case, spaces, `_` and `-`, and zeros before a number are ignored. Where one side has numbers instead of names,
 its order counts, and a note says so: class 3 of a data set whose classes are numbers is the model's class 3, and the
-classes of a data set are those of a model without names, one for one, if there are equally many.
+classes of a data set are those of a model without names, one for one, if there are equally many. WordNet ids, as
+folders of ImageNet have, stand for ImageNet's names, and in a model of 1,000 numbers for their places.
 """
 
 import difflib
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from resprobe._classes import imagenet
 from resprobe.errors import InvalidRequest
 
 SHOWN = 5  # names in an error
@@ -52,6 +54,8 @@ def match(data: Sequence[str], model: Sequence[str], whose: str = "the data set"
     found = [_places(name, model) for name in data]
     if all(found):
         return _named(data, model, found, whose, of)
+    if imagenet.are_wordnet_ids(data) and (len(model) == len(imagenet.names()) or not all(map(_is_number, model))):
+        return _by_wordnet_id(data, model, whose, of)
     if all(map(_is_number, data)) and not all(map(_is_number, model)):
         return _numbered(data, model, whose, of)
     if all(map(_is_number, model)) and not any(map(_is_number, data)):
@@ -93,6 +97,22 @@ def _named(data: Sequence[str], model: Sequence[str], found: list[list[int]], wh
     changed = [name for name, place in zip(data, indices, strict=True) if model[place] != name]
     pairs = ", ".join(f"{name!r} is {model[indices[list(data).index(name)]]!r}" for name in changed[:SHOWN])
     return Match(indices, f"classes were matched without regard to case, spaces, _ and -: {pairs}" if changed else "")
+
+
+def _by_wordnet_id(data: Sequence[str], model: Sequence[str], whose: str, of: str) -> Match:
+    known = imagenet.names()
+    if unknown := [name for name in data if name not in known]:
+        raise InvalidRequest(
+            f"{whose} has the class {unknown[0]!r}, a WordNet id that none of ImageNet's 1,000 classes has, nor any of "
+            f"{of}'s; give that folder the name of a class"
+        )
+    if all(map(_is_number, model)) and len(model) == len(known):
+        places = {name: place for place, name in enumerate(known)}
+        note = f"{of}'s 1,000 classes have no names; they were taken for ImageNet's, whose WordNet ids {whose} has"
+        return Match(np.array([places[name] for name in data], np.int64), note)
+    found = match([known[name] for name in data], model, whose, of)
+    note = f"WordNet ids of {whose} stand for ImageNet's classes: {data[0]} is {known[data[0]]!r}"
+    return Match(found.indices, "; ".join(filter(None, (note, found.note))))
 
 
 def _numbered(data: Sequence[str], model: Sequence[str], whose: str, of: str) -> Match:
