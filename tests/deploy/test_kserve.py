@@ -121,7 +121,8 @@ def problems(value: Any, schema: Mapping[str, Any], where: str) -> Iterator[str]
         if not isinstance(value, int | str):
             yield f"{where} is {value!r}; expected a number or text"
         return
-    if not isinstance(value, TYPES[schema["type"]]) or isinstance(value, bool) is not (schema["type"] == "boolean"):
+    has_type = isinstance(value, TYPES[schema["type"]])
+    if not has_type or isinstance(value, bool) is not (schema["type"] == "boolean"):
         yield f"{where} is {value!r}; expected {schema['type']}"
         return
     if value not in schema.get("enum", [value]):
