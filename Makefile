@@ -40,7 +40,7 @@ $(ENVOY)/.installed: Makefile
 # Ray with the client, for the tests of sweeps on a cluster: see constraints-ray.txt.
 $(RAY)/.installed: pyproject.toml constraints-ray.txt
 	$(PYTHON) -m venv $(RAY)
-	$(RAY)/bin/pip install --quiet --disable-pip-version-check --constraint constraints-ray.txt --editable '.[ray,report,digits]' 'ray[serve]'
+	$(RAY)/bin/pip install --quiet --disable-pip-version-check --constraint constraints-ray.txt --editable '.[ray,report,digits]'
 	touch $@
 
 demo: install  ## Train, serve, classify, show block statistics and draw them

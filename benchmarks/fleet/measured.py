@@ -2,31 +2,34 @@
 
     cd benchmarks && python -m fleet.measured ../models resnet20
 
-The server has core 0, and this program the others. By turns, so that a noisy neighbour disturbs both: one caller and
-two full batches of callers calibrate the simulation; then come loads that it has not seen, random arrivals (Poisson)
-at shares of the maximum rate, and numbers of callers. Each load is a request of one image.
+The server has core 0, and this program the others. Two full batches of callers, random requests that seldom meet, and
+calls that ask nothing of the device calibrate the simulation. By turns with them come loads that it has not seen:
+random arrivals (Poisson) at shares of the maximum rate, and numbers of callers. Each request has one image. On a
+machine with other work, `chrt --rr 1` in front of the command leaves less of it to the scheduler.
 """
 
 import os
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import numpy as np
-import numpy.typing as npt
 import tyro
+from resprobe._wire import health
 from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
-from support.server_process import ServerProcess, start
+from support.server_process import start
 
 from fleet.shadow import request, turn
 from fleet.simulation import Outcome, Server, Simulation
 
 REQUESTS = 40_000  # of a simulation
-Found = tuple[float, npt.NDArray[np.float64]]  # answers a second, and seconds to each
+SPARSE = 0.05  # of the maximum rate: requests that seldom meet, but find caches that others have used
+EMPTY, FULL, ALONE = "nothing asked", "full batches", "seldom meet"
 
 
 @dataclass(frozen=True)
@@ -74,67 +77,87 @@ def call(stub: ResidualServiceStub, asked: pb.ClassifyRequest, callers: int, sec
     return found
 
 
-def calibrate(alone: list[float], busy: float, full: float, max_batch: int) -> tuple[Server, float]:
-    """Returns a server with the measured times, and the seconds that a request spends outside of it.
+def calibrate(alone: float, full: float, outside: float, max_batch: int) -> Server:
+    """Returns a server with the measured times.
 
     Args:
-        alone: Seconds to each answer of one caller.
-        busy: CPU seconds of the server for each request of one caller.
+        alone: Mean seconds to the answer of requests that seldom meet.
         full: Maximum answers a second, with full batches.
+        outside: Seconds of a call that asks nothing of the device.
         max_batch: Maximum images in a batch.
     """
-    batch = max_batch / full
-    outside = max(0.0, float(np.median(alone)) - busy)
-    fixed = max(0.0, (max_batch * busy - batch) / (max_batch - 1))
-    return Server(fixed, (batch - fixed) / max_batch, max_batch=max_batch), outside
+    one, batch = alone - outside, max_batch / full
+    fixed = max(0.0, (max_batch * one - batch) / (max_batch - 1))
+    return Server(fixed, (batch - fixed) / max_batch, max_batch=max_batch)
 
 
-def one_turn(
-    stub: ResidualServiceStub, asked: pb.ClassifyRequest, server: ServerProcess, options: Options
-) -> dict[str, tuple[Found, Found]]:
-    """Runs all loads once. Returns what was found and what the simulation says, by load."""
-    before = server.cpu_seconds()
-    one = call(stub, asked, 1, options.seconds)
-    busy = (server.cpu_seconds() - before) / len(one)
-    most = len(call(stub, asked, 2 * options.max_batch, options.seconds)) / options.seconds
-    simulated, outside = calibrate(one, busy, most, options.max_batch)
-    print(f"fixed {simulated.fixed * 1e3:.2f} ms, image {simulated.image * 1e3:.3f} ms, outside {outside * 1e3:.2f} ms")
-    found: dict[str, tuple[Found, Found]] = {}
+def empty_calls(channel: grpc.Channel) -> list[float]:
+    """Returns the seconds of each of many health checks."""
+    ask = channel.unary_unary(health.METHOD, health.Request.SerializeToString, health.Response.FromString)
+    times = []
+    for _ in range(200):
+        begin = time.monotonic()
+        ask(health.Request(), timeout=60)
+        times.append(time.monotonic() - begin)
+    return times
+
+
+def usual(times: Sequence[float]) -> float:
+    """Returns the mean without the slowest twentieth, in which other work on the machine shows."""
+    return float(np.sort(times)[: max(1, len(times) * 19 // 20)].mean())
+
+
+def observe(channel: grpc.Channel, asked: pb.ClassifyRequest, options: Options) -> Iterator[tuple[str, list[float]]]:
+    """Yields the seconds to each answer of every load of a turn, by its name."""
+    stub = ResidualServiceStub(channel)
+    yield EMPTY, empty_calls(channel)
+    full = call(stub, asked, 2 * options.max_batch, options.seconds)
+    most = len(full) / options.seconds
+    yield FULL, full
+    yield ALONE, turn(stub, asked, SPARSE * most, 2 * options.seconds)
     for load in options.loads:
-        seen = np.array(turn(stub, asked, load * most, options.seconds))
-        said = Simulation(simulated).open_loop(load * most, REQUESTS)
-        found[f"random, {load:.0%}"] = (len(seen) / options.seconds, seen), _said(said, outside)
+        yield f"random, {load:.0%}", turn(stub, asked, load * most, options.seconds)
     for callers in options.callers:
-        seen = np.array(call(stub, asked, callers, options.seconds))
-        said = Simulation(simulated).closed_loop(callers, REQUESTS, pause=outside)
-        found[f"{callers} callers"] = (len(seen) / options.seconds, seen), _said(said, outside)
+        yield f"{callers} callers", call(stub, asked, callers, options.seconds)
+
+
+def simulate(server: Server, outside: float, options: Options) -> dict[str, Outcome]:
+    """Returns what the simulation says of the loads that did not calibrate it."""
+    found = {
+        f"random, {load:.0%}": Simulation(server).open_loop(load * server.capacity, REQUESTS) for load in options.loads
+    }
+    for callers in options.callers:
+        found[f"{callers} callers"] = Simulation(server).closed_loop(callers, REQUESTS, pause=outside)
     return found
-
-
-def _said(outcome: Outcome, outside: float) -> Found:
-    return outcome.rate, outcome.latencies + outside
 
 
 def main(options: Options) -> None:
     """Measures, simulates and prints medians over the turns, with the ratio of simulated to measured."""
     os.sched_setaffinity(0, {0})  # the server's, which is started next
-    turns: dict[str, list[npt.NDArray[np.float64]]] = defaultdict(list)
+    turns: dict[str, list[list[float]]] = defaultdict(list)
     with (
-        start(options.repository, "--threads", "1", "--max-batch", str(options.max_batch)) as server,
-        grpc.insecure_channel(server.address) as channel,
+        start(options.repository, "--threads", "1", "--max-batch", str(options.max_batch)) as process,
+        grpc.insecure_channel(process.address) as channel,
     ):
         os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)) or {0})
-        stub = ResidualServiceStub(channel)
-        asked = request(stub, options.model)
-        call(stub, asked, 2 * options.max_batch, 1.0)
+        asked = request(ResidualServiceStub(channel), options.model)
+        call(ResidualServiceStub(channel), asked, 2 * options.max_batch, 1.0)
         for _ in range(options.turns):
-            for load, both in one_turn(stub, asked, server, options).items():
-                turns[load].append(np.array([[rate, *np.percentile(seen, (50, 90, 99)) * 1e3] for rate, seen in both]))
+            for load, times in observe(channel, asked, options):
+                turns[load].append(times)
+    outside, alone = (float(np.median([usual(times) for times in turns[load]])) for load in (EMPTY, ALONE))
+    server = calibrate(
+        alone, float(np.median(list(map(len, turns[FULL])))) / options.seconds, outside, options.max_batch
+    )
+    print(
+        f"a batch: {server.fixed * 1e3:.2f} ms, an image: {server.image * 1e3:.2f} ms, outside: {outside * 1e3:.2f} ms"
+    )
     print(f"{'load':<12} {'':<10} {'answers/s':>9} {'p50 ms':>8} {'p90 ms':>8} {'p99 ms':>8}")
-    for load, values in turns.items():
-        seen, said = np.median(values, axis=0)
-        ratios = np.median([one[1] / one[0] for one in values], axis=0)
-        for name, row in (("measured", seen), ("simulated", said), ("ratio", ratios)):
+    for load, outcome in simulate(server, outside, options).items():
+        rows = [[len(times) / options.seconds, *np.percentile(times, (50, 90, 99)) * 1e3] for times in turns[load]]
+        seen = np.median(rows, axis=0)
+        said = np.array([outcome.rate, *(np.percentile(outcome.latencies, (50, 90, 99)) + outside) * 1e3])
+        for name, row in (("measured", seen), ("simulated", said), ("ratio", said / seen)):
             print(f"{load:<12} {name:<10} {row[0]:9.2f} {row[1]:8.2f} {row[2]:8.2f} {row[3]:8.2f}")
 
 
