@@ -41,7 +41,7 @@ class Options:
     version: tyro.conf.Positional[Path]
     """Directory of a version: model.onnx and model.json."""
     port: int = 50061
-    """Port of the gRPC proxy."""
+    """Port of the gRPC proxy; the next one is that of Ray's HTTP proxy, which comes with it."""
     replicas: int = 1
     """Number of replicas, each with a CPU."""
 
@@ -94,11 +94,12 @@ class Classifier:
 def main(options: Options) -> None:
     """Serves until Ctrl-C."""
     ray.init(include_dashboard=False, object_store_memory=128 << 20, log_to_driver=False)
-    serve.start(grpc_options=gRPCOptions(port=options.port, grpc_servicer_functions=[SERVICE]))
+    proxy = gRPCOptions(port=options.port, grpc_servicer_functions=[SERVICE])
+    serve.start(grpc_options=proxy, http_options={"host": "127.0.0.1", "port": options.port + 1})
     application = Classifier.options(  # type: ignore[attr-defined]  # a class for type checkers that do not see Ray
         num_replicas=options.replicas
     ).bind(str(options.version.absolute()))
-    serve.run(application, name="resprobe", route_prefix=None, blocking=True)
+    serve.run(application, name="resprobe", blocking=True)
 
 
 if __name__ == "__main__":

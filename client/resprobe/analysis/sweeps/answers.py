@@ -105,7 +105,7 @@ class Answers:
                 sizes = tuple((height, width) if height else None for height, width in arrays["sizes"].tolist())
                 statistics = BlockStatistics(names["blocks"], *arrays["statistics"])
                 return cls(arrays["predicted"], arrays["probability"], statistics, sizes, early)
-        except (KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f"not the answers of a model: {error!r}") from error
 
 
