@@ -71,26 +71,21 @@ def main() -> dict[str, Any]:
     nodes: set[int] = set()
     killed: list[int] = []
 
-    def kill(done: int, total: int) -> None:
+    def on_progress(done: int, total: int) -> None:
+        progress.append([done, total])
         nodes.update(actors().values())
         if 0 < done < total and not killed:
             killed.append(next(iter(actors())))
             os.kill(killed[0], signal.SIGKILL)
 
     with two_nodes(), Client(ADDRESS) as client:
-
-        def sweep(name: str, *arguments: Any, **options: Any) -> analysis.Frame:
-            frame = analysis.sweep(client, *arguments, engine=ENGINE, **options)
-            analysis.write(frame, FOLDER / f"{name}.parquet")
-            return frame
-
-        early = sweep("images", images, "digits", readouts=True, progress=lambda *said: progress.append([*said])).early
-        assert early is not None
-        np.save(FOLDER / "early.npy", early.classes)
-        sweep("pictures", pictures, "colour")
-        sweep("killed", images, "digits", progress=kill)
+        frame = analysis.sweep(client, images, "digits", engine=ENGINE, readouts=True, progress=on_progress)
+        assert frame.early is not None
+        np.save(FOLDER / "early.npy", frame.early.classes)
+        analysis.write(frame, FOLDER / "images.parquet")
+        analysis.write(analysis.sweep(client, pictures, "colour", engine=ENGINE), FOLDER / "pictures.parquet")
         try:
-            sweep("failed", [*pictures, FOLDER / "none.png"], "colour")
+            analysis.sweep(client, [*pictures[:9], FOLDER / "none.png"], "colour", engine=ENGINE)
         except Error as failure:
             error = f"{type(failure).__name__}: {failure}"
     return {"progress": progress, "nodes": len(nodes), "killed": len(killed), "error": error}

@@ -21,7 +21,7 @@ from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[3]
 PYTHON = str(ROOT / ".venv-ray" / "bin" / "python")
-SECONDS = 300  # maximum for a program: Ray starts slowly on a busy machine
+SECONDS = 220  # maximum for a program: Ray starts slowly on a busy machine
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("protos", "client"))}
 IMAGES, PICTURES = 20_000, 1_500  # several parts of each
 pytestmark = [
@@ -59,14 +59,14 @@ def reported(address: str, folder: Path) -> Iterator[dict[str, Any]]:
     yield json.loads(done.stdout.splitlines()[-1])  # Ray prints that an actor died
 
 
-def test_two_nodes_give_the_frame_of_one_process(
+def test_two_nodes_give_the_frame_of_one_process_though_an_actor_is_killed(
     reported: dict[str, Any], client: resprobe.Client, folder: Path, images: Dataset
 ) -> None:
     expected = analysis.sweep(client, images, "digits", readouts=True)
     assert_same(analysis.read(folder / "images.parquet"), expected)
     assert expected.early is not None
     assert np.array_equal(np.load(folder / "early.npy"), expected.early.classes)
-    assert reported["nodes"] == 2
+    assert (reported["nodes"], reported["killed"]) == (2, 1)
     done, totals = zip(*reported["progress"], strict=True)
     assert (done[0], done[-1], set(totals)) == (0, IMAGES, {IMAGES})
     assert list(done) == sorted(done)
@@ -75,13 +75,6 @@ def test_two_nodes_give_the_frame_of_one_process(
 def test_pictures_are_read_by_the_actors(reported: dict[str, Any], client: resprobe.Client, folder: Path) -> None:
     pictures = sorted((folder / "pictures").rglob("*.png"))
     assert_same(analysis.read(folder / "pictures.parquet"), analysis.sweep(client, pictures, "colour"))
-
-
-def test_a_killed_actor_loses_nothing(
-    reported: dict[str, Any], client: resprobe.Client, folder: Path, images: Dataset
-) -> None:
-    assert reported["killed"] == 1
-    assert_same(analysis.read(folder / "killed.parquet"), analysis.sweep(client, images, "digits"))
 
 
 def test_what_an_actor_cannot_read_is_named(reported: dict[str, Any], folder: Path) -> None:
