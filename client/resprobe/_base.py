@@ -95,7 +95,8 @@ class BaseClient(ABC, Generic[Channel]):
             ServerUnavailable: No host of a list has an address.
         """
         self._address = default() if address is None else address
-        self._channel: Channel = self._open(Endpoint(self._address, tls, ca, certificate, token))
+        self._endpoint = Endpoint(self._address, tls, ca, certificate, token)
+        self._channel: Channel = self._open(self._endpoint)
         self._closed = False
         self._descriptions: dict[tuple[str, str, str], Model] = {}
 

@@ -1,8 +1,10 @@
 """Block statistics, models and data-set results that no server made."""
 
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import resprobe
 from resprobe._results.model import Baseline, Block, Model
 from resprobe._results.statistics import STATISTICS
@@ -32,3 +34,17 @@ def frame(per_stage: int, images: int = 40) -> Frame:
     labels = np.arange(images) % 2
     ones = np.ones(images, np.float32)
     return Frame(model, "digits", np.arange(images), None, labels, np.zeros(images, np.int64), ones, blocks)
+
+
+def assert_same(found: Frame, expected: Frame) -> None:
+    """Fails unless two frames are equal to the last bit."""
+    assert (found.model, found.dataset, found.notes) == (expected.model, expected.dataset, expected.notes)
+    assert (found.files, found.blocks.names) == (expected.files, expected.blocks.names)
+    for name in ("index", "labels", "predicted", "probability", "depth"):
+        assert _bits(getattr(found, name)) == _bits(getattr(expected, name)), name
+    for name in STATISTICS:
+        assert _bits(getattr(found.blocks, name)) == _bits(getattr(expected.blocks, name)), name
+
+
+def _bits(values: npt.NDArray[Any] | None) -> tuple[str, bytes] | None:
+    return None if values is None else (str(values.dtype), values.tobytes())

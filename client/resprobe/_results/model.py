@@ -184,6 +184,7 @@ class Model(Tabular):
         mean: Mean of each channel that its graph subtracts from pixels in [0, 1]; empty if unknown.
         std: Standard deviation of each channel that its graph divides by; empty if unknown.
         views: Names of what can be requested: blocks, maps, channels, readouts and cam.
+        digest: Digest of the description, by which servers of the same version are known; empty if unknown.
     """
 
     name: str
@@ -211,6 +212,7 @@ class Model(Tabular):
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     views: tuple[str, ...] = ()
+    digest: str = ""
 
     def __repr__(self) -> str:
         """Returns one line: blocks with their baselines, and thousands of classes, would fill a notebook."""

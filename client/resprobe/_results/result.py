@@ -97,6 +97,7 @@ class Result(Tabular):
         timings: Timings of the request.
         batch_size: Images in the largest batch that a part of the request was run in.
         inspection: What else was requested of the inside of the net. If None, nothing was.
+        digest: Digest of the description of the version that answered, as in Model; empty if unknown.
     """
 
     labels: list[str]
@@ -112,6 +113,7 @@ class Result(Tabular):
     timings: Timings
     batch_size: int
     inspection: Inspection | None = None
+    digest: str = ""
 
     @property
     def maps(self) -> Maps | None:

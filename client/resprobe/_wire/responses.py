@@ -46,6 +46,7 @@ def read_model(message: pb.Model) -> Model:
         mean=tuple(message.image.mean),
         std=tuple(message.image.std),
         views=_read_views(message.serving),
+        digest=message.serving.digest,
     )
 
 
@@ -137,6 +138,7 @@ def read_result(response: pb.ClassifyResponse, model: Model | None, parts: Colle
         precision=response.precision,
         timings=Timings(timings.queue.ToNanoseconds() / 1e9, timings.inference.ToNanoseconds() / 1e9),
         batch_size=response.batch_size,
+        digest=response.digest,
         inspection=None if model is None else read_inspection(results, model, parts),
     )
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from resprobe._results.statistics import Summary, summarise
 from resprobe.analysis.collect import sweep
 from resprobe.analysis.dataset_result import Frame
+from resprobe.analysis.sweeps.ray_options import Ray
 
-__all__ = ["Frame", "Summary", "read", "summarise", "sweep", "write"]
+__all__ = ["Frame", "Ray", "Summary", "read", "summarise", "sweep", "write"]
 
 
 def read(path: str | PathLike[str]) -> Frame:

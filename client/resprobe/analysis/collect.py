@@ -1,27 +1,27 @@
 """Asks a model about many images: classes and block statistics of every one, at the server's full speed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from resprobe._classes import match
 from resprobe._client import Client
-from resprobe._pictures.batches import BATCH, batches
 from resprobe._progress import shown
 from resprobe._results.inspection import View
 from resprobe._results.model import Model
-from resprobe._results.result import ProbedResult
-from resprobe._results.statistics import BlockStatistics
 from resprobe.analysis import resized
 from resprobe.analysis.dataset_result import Frame
-from resprobe.analysis.early_answers import EarlyAnswers
+from resprobe.analysis.sweeps.answers import Answers, Images, ask
+from resprobe.analysis.sweeps.ray_options import Ray
 from resprobe.datasets import Dataset
 from resprobe.errors import InvalidRequest
 
 FILES = "picture files"  # name of images that belong to no data set
+READOUTS: tuple[View] = ("readouts",)
 
 
 def sweep(
@@ -33,6 +33,7 @@ def sweep(
     resize: bool = False,
     readouts: bool = False,
     labels: bool = True,
+    engine: Literal["process", "ray"] | Ray = "process",
 ) -> Frame:
     """Sends all images of a data set, or picture files.
 
@@ -47,6 +48,8 @@ def sweep(
         readouts: Whether to ask for the best class after each block too, as Frame.early and Frame.depth.
         labels: Whether to match the classes of a data set with the model's. If not, they may be others, and
             Frame.labels is None.
+        engine: Place where the images are read and sent: "process", this one; "ray", actors on a Ray cluster, or a Ray
+            with options. Both give the same frame, to the last bit.
 
     Raises:
         InvalidRequest: There are no images, or the images or classes of the data set do not fit the model.
@@ -54,17 +57,18 @@ def sweep(
     """
     if not len(source):
         raise InvalidRequest("no images were given; expected at least one")
+    if engine not in ("process", "ray") and not isinstance(engine, Ray):
+        raise InvalidRequest(f"engine {engine!r}: expected 'process', 'ray' or a resprobe.analysis.Ray")
     if isinstance(model, str):
         model = client.model(model)
     known, notes = _labels_and_notes(source, model, resize, labels)
     images = source.images if isinstance(source, Dataset) else source
-    results = _ask(client, images, model, progress, ["readouts"] if readouts else [])
+    answers = _ask(client, images, model, progress, readouts, engine)
     files = None if isinstance(images, np.ndarray) else tuple(str(path) for path in images)
     if files is not None:
-        sizes = [size for result in results for size in result.resized_from]
-        notes += resized.notes(files, sizes, model)
+        notes += resized.notes(files, answers.sizes, model)
     name, index = (source.name, source.index) if isinstance(source, Dataset) else (FILES, np.arange(len(source)))
-    return _frame(results, model, name, index, files, known, notes)
+    return _frame(answers, model, name, index, files, known, notes)
 
 
 def _labels_and_notes(
@@ -77,27 +81,24 @@ def _labels_and_notes(
 
 def _ask(
     client: Client,
-    images: npt.NDArray[np.uint8] | Sequence[Path],
+    images: Images,
     model: Model,
     progress: bool | Callable[[int, int], object],
-    views: Sequence[View],
-) -> list[ProbedResult]:
-    """Sends the images in parts and returns the results in their order."""
-    results: list[ProbedResult] = []
-    done = 0
+    readouts: bool,
+    engine: Literal["process", "ray"] | Ray,
+) -> Answers:
+    """Sends the images with an engine."""
     with shown(progress, f"{model.name} version {model.version}") as report:
-        name, version = model.name, model.version
-        for result in client.stream(
-            parts(images, model), model=name, version=version, blocks=True, top_k=1, views=views
-        ):
-            results.append(result)
-            done += len(result)
-            report(done, len(images))
-    return results
+        if engine == "process":
+            return ask(client, images, model, READOUTS if readouts else (), report)
+        from resprobe.analysis.sweeps import on_ray
+
+        options = engine if isinstance(engine, Ray) else Ray()
+        return on_ray.ask(client, images, model, READOUTS if readouts else (), report, options)
 
 
 def _frame(
-    results: Sequence[ProbedResult],
+    answers: Answers,
     model: Model,
     name: str,
     index: npt.NDArray[np.int64],
@@ -105,28 +106,20 @@ def _frame(
     labels: npt.NDArray[np.int64] | None,
     notes: tuple[str, ...],
 ) -> Frame:
-    early = _early(results, labels)
+    early = None if answers.early is None else replace(answers.early, labels=labels)
     return Frame(
         model=model,
         dataset=name,
         index=index,
         files=files,
         labels=labels,
-        predicted=np.concatenate([result.classes[:, 0] for result in results]),
-        probability=np.concatenate([result.probabilities[:, 0] for result in results]),
-        blocks=BlockStatistics.concatenate([result.blocks for result in results]),
+        predicted=answers.predicted,
+        probability=answers.probability,
+        blocks=answers.blocks,
         notes=notes,
         early=early,
         depth=None if early is None else early.depth,
     )
-
-
-def _early(results: Sequence[ProbedResult], labels: npt.NDArray[np.int64] | None) -> EarlyAnswers | None:
-    found = [result.readouts for result in results if result.readouts is not None]
-    if not found:
-        return None
-    first, classes = found[0], np.concatenate([one.classes for one in found])
-    return EarlyAnswers(first.names, first.places, first.heads, classes, labels)
 
 
 def fitted(source: Dataset, model: Model, resize: bool = False) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
@@ -157,23 +150,6 @@ def _check_size(source: Dataset, model: Model, resize: bool) -> list[str]:
             )
         notes.append(f"{sizes} and were resized to {_times(wanted)}")
     return notes
-
-
-def as_sent(images: npt.NDArray[np.uint8], model: Model) -> npt.NDArray[np.uint8] | list[Image.Image]:
-    """Returns arrays of another size than a model's as pictures if it declares how to resize them, else as they are."""
-    if model.preprocessing is None or images.shape[1:3] == (model.height, model.width):
-        return images
-    return [Image.fromarray(one[..., 0] if one.shape[-1] == 1 else one) for one in images]
-
-
-def parts(
-    images: npt.NDArray[np.uint8] | Sequence[Path], model: Model
-) -> Iterator[npt.NDArray[np.uint8] | list[Path] | list[Image.Image]]:
-    """Yields the images of each request: arrays as they are or as pictures (`as_sent`), and picture files."""
-    if isinstance(images, np.ndarray):
-        yield from (as_sent(images[start : start + BATCH], model) for start in range(0, len(images), BATCH))
-    else:
-        yield from map(list, batches(images))
 
 
 def _times(shape: Sequence[int]) -> str:

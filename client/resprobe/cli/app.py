@@ -27,6 +27,7 @@ EXTRAS = {
     "opentelemetry": "trace",
     "prometheus_client": "server",
     "pyarrow": "report",
+    "ray": "ray",
     "safetensors": "exporter",
     "scipy": "report",
     "sklearn": "digits",

@@ -1,9 +1,10 @@
 """`resprobe blocks`."""
 
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -13,6 +14,7 @@ from resprobe._results.model import Model
 from resprobe._results.statistics import BlockStatistics
 from resprobe.analysis.collect import sweep
 from resprobe.analysis.dataset_result import Frame
+from resprobe.analysis.sweeps.ray_options import Ray
 from resprobe.cli import pictures, tables
 from resprobe.cli.options import Files, Preprocessed, console, print_notes
 from resprobe.cli.source import Source
@@ -34,6 +36,7 @@ class Blocks(Source, Preprocessed):
       resprobe blocks --dataset cifar10 --data ~/cifar --limit 1000 --plot blocks.png
       resprobe blocks --dataset cifar10 --data ~/cifar --out stats.parquet
       resprobe blocks --dataset cifar10 --data ~/cifar --out stats.parquet --with depth,influence
+      resprobe blocks --dataset folder --data /shared/photos --out stats.parquet --engine ray --actors 16
     """
 
     images: Files = ()
@@ -43,6 +46,14 @@ class Blocks(Source, Preprocessed):
     more: Annotated[str, tyro.conf.arg(name="with", metavar="depth,influence")] = ""
     """Columns to add to --out: depth, the block from which on the answer stays, and influence, 1 − cos(s, s + F) of
     each block. For both: depth,influence."""
+    engine: Literal["process", "ray"] = "process"
+    """Place where the images of --dataset are read and sent. process: this one. ray: actors on a Ray cluster; with
+    --out, a command that is repeated after it ended goes on where it was."""
+    ray_address: str | None = None
+    """HOST:PORT of the head of the Ray cluster, or ray://HOST:PORT. Default: the environment variable RAY_ADDRESS, or a
+    cluster on this machine for the time of the command."""
+    actors: int = 4
+    """Maximum actors with --engine ray; each needs a CPU of the cluster."""
     plot: Path | None = None
     """File to draw the ratio of every block to, .svg or .png."""
 
@@ -62,6 +73,10 @@ class Blocks(Source, Preprocessed):
             raise InvalidRequest("--out needs --dataset; for picture files use --json")
         if self._more() and self.out is None:
             raise InvalidRequest("--with adds columns to --out: give both")
+        if self.engine == "ray" and self.dataset is None:
+            raise InvalidRequest("--engine ray needs --dataset")
+        if self.engine != "ray" and self.ray_address is not None:
+            raise InvalidRequest("--ray-address needs --engine ray")
         _files.check(self.out)
         if self.plot is not None:
             from resprobe import plots
@@ -98,7 +113,10 @@ class Blocks(Source, Preprocessed):
         model = client.model(self.model, self.version)
         begin = time.perf_counter()
         more = self._more()
-        frame = sweep(client, dataset, model, progress=True, resize=self.resize, readouts="depth" in more)
+        engine, parts = self._engine()
+        frame = sweep(
+            client, dataset, model, progress=True, resize=self.resize, readouts="depth" in more, engine=engine
+        )
         seconds = time.perf_counter() - begin
         try:
             self._draw(frame.blocks, model, f"{len(dataset):,} images of {dataset.name}")
@@ -106,11 +124,21 @@ class Blocks(Source, Preprocessed):
                 from resprobe.analysis import arrow
 
                 arrow.write(frame, self.out, influence="influence" in more)
+                if parts is not None:
+                    shutil.rmtree(parts)
         finally:
             if self.json:
                 self.show(tables.frame_json(frame, seconds))
             else:
                 self._print(frame, seconds)
+
+    def _engine(self) -> tuple[Literal["process"] | Ray, Path | None]:
+        """Returns the engine, and the directory that keeps the parts until --out is written."""
+        if self.engine == "process":
+            return "process", None
+        named = self.out is not None and (self.out.is_file() or not self.out.exists())  # and is not a device
+        parts = self.out.with_name(f"{self.out.name}.parts") if self.out is not None and named else None
+        return Ray(self.ray_address, self.actors, parts), parts
 
     def _print(self, frame: Frame, seconds: float) -> None:
         model = frame.model

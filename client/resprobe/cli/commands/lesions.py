@@ -13,7 +13,8 @@ from resprobe._results import lesions as results
 from resprobe._results.model import Model
 from resprobe._results.statistics import summarise
 from resprobe.analysis import resized
-from resprobe.analysis.collect import as_sent, fitted, sweep
+from resprobe.analysis.collect import fitted, sweep
+from resprobe.analysis.sweeps.answers import as_sent
 from resprobe.cli import tables
 from resprobe.cli.options import Selection, console, print_notes
 from resprobe.cli.source import check_limit

@@ -10,7 +10,7 @@ from resprobe._classes import match
 from resprobe._pictures.formats import NAMES, SUFFIXES
 from resprobe._results.inspection import Maps
 from resprobe.analysis import Frame, sweep
-from resprobe.analysis.collect import parts
+from resprobe.analysis.sweeps.answers import requests
 from resprobe.datasets import Dataset
 from resprobe.errors import DatasetError, InvalidRequest
 
@@ -149,7 +149,7 @@ def _tokens(client: Client, model: Model, source: Dataset | Sequence[Path]) -> M
         return None
     images = source.images if isinstance(source, Dataset) else source
     results = client.stream(
-        parts(images[:TOKEN_IMAGES], model), model=model.name, version=model.version, blocks=True, views=["maps"]
+        requests(images[:TOKEN_IMAGES], model), model=model.name, version=model.version, blocks=True, views=["maps"]
     )
     return Maps.concatenate([result.maps for result in results if result.maps is not None])
 
