@@ -6,6 +6,7 @@ from typing import Protocol
 
 from resprobe._pictures.resize_and_crop import ResizeAndCrop
 from resprobe._results import html
+from resprobe._results.exits import EarlyExits
 from resprobe._results.tabular import Column, Tabular
 
 
@@ -184,6 +185,7 @@ class Model(Tabular):
         mean: Mean of each channel that its graph subtracts from pixels in [0, 1]; empty if unknown.
         std: Standard deviation of each channel that its graph divides by; empty if unknown.
         views: Names of what can be requested: blocks, maps, channels, readouts and cam.
+        exits: Where images may leave the net early. If None, nowhere.
     """
 
     name: str
@@ -211,6 +213,7 @@ class Model(Tabular):
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     views: tuple[str, ...] = ()
+    exits: EarlyExits | None = None
 
     def __repr__(self) -> str:
         """Returns one line: blocks with their baselines, and thousands of classes, would fill a notebook."""
