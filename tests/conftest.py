@@ -74,7 +74,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory, digits: data.Data) -> Path:
     root = tmp_path_factory.mktemp("cut")
     images = digits.train.images.permute(0, 2, 3, 1).contiguous().numpy()[:200]
     training = TrainingImages("digits", images, digits.train.labels.numpy()[:200], digits.classes, 0)
-    publish_cut(root, "cut", training)
+    publish_cut(root, "cut", training, ["stage2.block0", "stage2.block1"])
     publish_net(small_net(), root, "whole")
     return root
 

@@ -1,6 +1,7 @@
 """Small nets with weights that tell blocks apart, and how one is published."""
 
 import resprobe_server  # isort: skip  # noqa: F401  # first: it says how gRPC reads from connections
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -41,8 +42,8 @@ def publish_net(net: ResNet, root: Path, name: str, test_set: LabelledImages | N
     return write_version(candidate, root, name).directory
 
 
-def publish_cut(root: Path, name: str, training: TrainingImages, blocks: tuple[str, ...] = ()) -> Path:
-    """Writes a net of six blocks as a version that is cut for early exits after two of them."""
+def publish_cut(root: Path, name: str, training: TrainingImages, blocks: Sequence[str]) -> Path:
+    """Writes a net of six blocks as a version that is cut for early exits after some of them."""
     net = small_net(depth=14)
     labels = tuple(map(str, range(10)))
     candidate = net_candidate(net, Preprocessing((0.4,), (0.3,)), labels, Origin("test"))

@@ -33,8 +33,8 @@ class ExitCommand:
     """Data set on whose training images heads are fitted in the middle of the net, where images may leave it early. Its
     files are in --data. The weights of the net stay as they are. Default: the net is not cut."""
     exit_blocks: tuple[str, ...] = ()
-    """Blocks after which images may leave early, for example stage2.block4. Default: the middle and the end of the
-    stage before the last."""
+    """Blocks after which images may leave early, for example stage2.block4. Default: the last one in the first
+    half of the stage before the last."""
     exit_epochs: int = 12
     """Passes over the training images that the heads of early exits are fitted in."""
     exit_loss: float = 0.003

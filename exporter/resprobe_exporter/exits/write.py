@@ -33,7 +33,8 @@ class ExitOptions:
 
     Attributes:
         training: Training images.
-        blocks: Names of the blocks that parts end with. If empty, the middle and the end of the next-to-last stage.
+        blocks: Names of the blocks that parts end with. If empty, the last one in the first half of the stage before
+            the last.
         epochs: Passes over the training images.
         maximum_loss: Accuracy that the recommended threshold may lose, on training images.
         seconds: How long to measure the time of the parts.
@@ -98,7 +99,7 @@ def choose_blocks(model: pb.Model, names: Sequence[str]) -> list[int]:
     if not names:
         stage = stages[max(0, len(stages) - 2)]
         own = [place for place, block in enumerate(model.blocks) if block.stage == stage and place < len(blocks) - 1]
-        return sorted({own[(len(own) - 1) // 2], own[-1]})
+        return [own[max(0, len(own) // 2 - 1)]]
     if unknown := [name for name in names if name not in blocks[:-1]]:
         raise ExporterError(f"--exit-blocks: {unknown[0]} is none of {', '.join(blocks[:-1])}")
     places = sorted({blocks.index(name) for name in names})

@@ -57,7 +57,7 @@ def test_the_parts_together_are_the_whole_net(
     lean = onnxruntime.InferenceSession(version / "model.onnx", providers=["CPUExecutionProvider"])
     whole = lean.run(["logits"], {"image": test_images[:20]})[0]
     np.testing.assert_allclose(scores[-1], whole, rtol=1e-4, atol=1e-4 * np.abs(whole).max())
-    names = list(blocks) or ["stage2.block0", "stage2.block1"]
+    names = list(blocks) or ["stage2.block0"]
     parts = metadata.read(version).exits.parts
     assert [part.block for part in parts] == [*names, "stage3.block1"]
     assert all(part.cost > 0 for part in parts)
@@ -73,7 +73,7 @@ def test_the_curve_is_that_of_the_parts(tmp_path: Path, training: TrainingImages
     for point in exits.measured:
         parts, probabilities = expected(scores, point.threshold)
         assert point.accuracy == pytest.approx((probabilities.argmax(axis=1) == training.labels).mean(), abs=0.011)
-        np.testing.assert_allclose(point.shares, [(parts == part).mean() for part in range(3)], atol=0.011)
+        np.testing.assert_allclose(point.shares, [(parts == part).mean() for part in range(2)], atol=0.011)
         assert point.speedup == pytest.approx(1 / costs[parts].mean(), rel=0.02)
     for part, one in zip(exits.parts, scores, strict=True):
         assert part.evaluation.accuracy == pytest.approx((one.argmax(axis=1) == training.labels).mean(), abs=0.011)
