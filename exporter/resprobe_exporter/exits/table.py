@@ -20,7 +20,7 @@ def lines(model: pb.Model) -> list[str]:
     return [
         f"early exits after {'; '.join(parts)}",
         f"heads fitted on {exits.fitted_images:,} training images of {exits.dataset}; on {exits.calibration_images:,} "
-        f"others {chosen} loses at most {exits.maximum_loss:.2%} points of accuracy".replace("% points", " points"),
+        f"others {chosen} loses at most {100 * exits.maximum_loss:g} points of accuracy",
     ]
 
 
