@@ -15,6 +15,7 @@ from resprobe_protos import resprobe_pb2 as pb
 from resprobe_protos.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from resprobe_protos.resprobe_pb2_grpc import ResidualServiceStub
 
+from tests.support.access import write_tokens
 from tests.support.calls import raw
 from tests.support.early_exits import PLACES, all_scores, expected, far_from_confidences
 from tests.support.servers import Serve
@@ -167,3 +168,13 @@ def test_lesion_models_and_models_without_parts_say_so(exiting: grpc.Channel, te
         with pytest.raises(grpc.RpcError) as caught:
             infer(exiting, test_images[:1], ["logits"], oip.InferParameter(double_param=0.5), model)
         assert caught.value.code().name in ("FAILED_PRECONDITION", "INVALID_ARGUMENT")
+
+
+def test_no_right_to_analyse_is_needed(start: Serve, cut: Path, tmp_path: Path, test_images: Images) -> None:
+    with (
+        start(cut, tokens=write_tokens(tmp_path / "tokens.toml")) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        request = pb.ClassifyRequest(model="cut", images=raw(test_images[:1]), exit_threshold=0.01)
+        token = (("authorization", "Bearer a-classifier"),)
+        assert ResidualServiceStub(channel).Classify(request, metadata=token).results[0].exit_block == PLACES[0]
