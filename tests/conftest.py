@@ -18,6 +18,7 @@ import torch
 from hypothesis import settings
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture, ResNet
+from resprobe_exporter.readouts.images import TrainingImages
 from resprobe_exporter.training import data, trainer
 from resprobe_exporter.versions.candidate import Origin
 from resprobe_exporter.versions.net_candidate import net_candidate
@@ -27,7 +28,7 @@ from resprobe_server.app import serve
 from resprobe_server.config import Config
 
 from tests.support.commands import COMMANDS, Run
-from tests.support.nets import publish_int8, publish_net, small_net
+from tests.support.nets import publish_cut, publish_int8, publish_net, small_net
 from tests.support.servers import Loop, Serve
 
 settings.register_profile("untimed", deadline=None)  # timing decides nothing
@@ -64,6 +65,17 @@ def quantised(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     root = tmp_path_factory.mktemp("quantised")
     shutil.copytree(repository / "digits" / "1", root / "digits" / "1")
     publish_int8(root, "digits")
+    return root
+
+
+@pytest.fixture(scope="session")
+def cut(tmp_path_factory: pytest.TempPathFactory, digits: data.Data) -> Path:
+    """A repository with two models: `cut`, where images may leave early after two of its six blocks, and `whole`."""
+    root = tmp_path_factory.mktemp("cut")
+    images = digits.train.images.permute(0, 2, 3, 1).contiguous().numpy()[:200]
+    training = TrainingImages("digits", images, digits.train.labels.numpy()[:200], digits.classes, 0)
+    publish_cut(root, "cut", training, ["stage2.block0", "stage2.block1"])
+    publish_net(small_net(), root, "whole")
     return root
 
 

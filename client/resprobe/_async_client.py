@@ -108,6 +108,7 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         top_k: int = 5,
         block_scale: BlockScale | None = None,
         views: Sequence[View] = (),
+        exit: float | None = None,
         layout: Layout = "nhwc",
         preprocess: Place = "server",
         request_id: str = "",
@@ -116,7 +117,7 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         """Classifies images, as Client.classify does."""
         deadline = Deadline(timeout)
         options = RequestOptions(
-            model, version, blocks, top_k, block_scale, layout, preprocess, views=views, request_id=request_id
+            model, version, blocks, top_k, block_scale, layout, preprocess, None, views, request_id, exit
         )
         request = (await self._resolve(options, timeout)).prepare(images)
         return await self._ask(request, deadline.left())
@@ -147,6 +148,7 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         top_k: int = 5,
         block_scale: BlockScale | None = None,
         views: Sequence[View] = (),
+        exit: float | None = None,
         layout: Layout = "nhwc",
         preprocess: Place = "server",
         timeout: float | None = TIMEOUT,
@@ -156,7 +158,9 @@ class AsyncClient(BaseClient[grpc.aio.Channel]):
         """Classifies many batches, as Client.stream does; they may come from an asynchronous iterable."""
 
         async def requests() -> AsyncIterator[PreparedRequest]:
-            options = RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess, views=views)
+            options = RequestOptions(
+                model, version, blocks, top_k, block_scale, layout, preprocess, views=views, exit=exit
+            )
             options = await self._resolve(options, timeout)
             async for images in _iterate(batches):
                 yield options.prepare(images)

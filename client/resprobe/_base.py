@@ -36,6 +36,7 @@ class Options(TypedDict, total=False):
     top_k: int
     block_scale: BlockScale | None
     views: Sequence[View]
+    exit: float | None
     layout: Layout
     preprocess: Place
     timeout: float | None

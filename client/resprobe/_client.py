@@ -126,6 +126,7 @@ class Client(BaseClient[grpc.Channel]):
         top_k: int = 5,
         block_scale: BlockScale | None = None,
         views: Sequence[View] = (),
+        exit: float | None = None,
         layout: Layout = "nhwc",
         preprocess: Place = "server",
         request_id: str = "",
@@ -146,6 +147,8 @@ class Client(BaseClient[grpc.Channel]):
                 such as {"stage1.block0": 0} of the factors of some blocks by their names, the others being intact.
             views: What else to return: "maps", norms of every block at each position; "channels", norms in each
                 channel; "readouts", scores as if the net ended after a block; "cam", class activation maps.
+            exit: Threshold of an early exit, above 0, at most 1: an image leaves the net where the probability of its
+                best class is over it (Result.exits), which saves time. If None, the whole net answers.
             layout: Order of the axes of arrays and tensors: "nhwc", or "nchw" if channels come first.
             preprocess: Place where pictures are preprocessed: "server", or "client" to send only the pixels that the
                 model takes. Both give the same pixels.
@@ -158,7 +161,7 @@ class Client(BaseClient[grpc.Channel]):
         """
         deadline = Deadline(timeout)
         options = RequestOptions(
-            model, version, blocks, top_k, block_scale, layout, preprocess, views=views, request_id=request_id
+            model, version, blocks, top_k, block_scale, layout, preprocess, None, views, request_id, exit
         )
         request = self._resolve(options, timeout).prepare(images)
         return self._receive(self._send(request, deadline.left()), request)
@@ -181,6 +184,7 @@ class Client(BaseClient[grpc.Channel]):
         top_k: int = 5,
         block_scale: BlockScale | None = None,
         views: Sequence[View] = (),
+        exit: float | None = None,
         layout: Layout = "nhwc",
         preprocess: Place = "server",
         timeout: float | None = TIMEOUT,
@@ -200,6 +204,7 @@ class Client(BaseClient[grpc.Channel]):
             top_k: Number of classes to return for each image.
             block_scale: Factors on the branches of blocks.
             views: What else to return.
+            exit: Threshold of an early exit.
             layout: Order of the axes of arrays and tensors.
             preprocess: Place where pictures are preprocessed.
             timeout: Seconds for each request. If None, no limit.
@@ -207,7 +212,7 @@ class Client(BaseClient[grpc.Channel]):
             progress: If True, a bar on standard error; or a function that is called after each response with the number
                 of images that are done and of all images, None if `batches` is not a sequence.
         """
-        options = RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess, views=views)
+        options = RequestOptions(model, version, blocks, top_k, block_scale, layout, preprocess, views=views, exit=exit)
         options = self._resolve(options, timeout)
         return self._stream(map(options.prepare, batches), timeout, in_flight, progress, total(batches))
 

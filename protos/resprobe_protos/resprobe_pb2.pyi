@@ -173,6 +173,7 @@ class ClassifyRequest(_message.Message):
     BLOCK_SCALE_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     VIEWS_FIELD_NUMBER: _builtins.int
+    EXIT_THRESHOLD_FIELD_NUMBER: _builtins.int
     DESCRIBE_FIELD_NUMBER: _builtins.int
     KNOWN_DIGESTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
@@ -186,6 +187,11 @@ class ClassifyRequest(_message.Message):
     view: Global___View.ValueType
     id: _builtins.str
     """Comes back in the response and in the server's log."""
+    exit_threshold: _builtins.float
+    """Early exit: an image leaves the net at the first of Model.exits.parts whose probability for its best class is over
+    this, in (0, 1], and the answer is read there. 1: none leaves early. Not together with views or block_scale, which
+    are of the whole net. Unset: the whole net answers.
+    """
     describe: _builtins.bool
     """Whether the response carries the description of the version that answers, unless its digest is a known one. Behind
     a proxy, a call of GetModel may reach a server that does not have this version.
@@ -217,15 +223,21 @@ class ClassifyRequest(_message.Message):
         block_scale: _abc.Iterable[_builtins.float] | None = ...,
         id: _builtins.str = ...,
         views: _abc.Iterable[Global___View.ValueType] | None = ...,
+        exit_threshold: _builtins.float | None = ...,
         describe: _builtins.bool = ...,
         known_digests: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "top_k", b"top_k"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_threshold", b"_exit_threshold", "_top_k", b"_top_k", "exit_threshold", b"exit_threshold", "top_k", b"top_k"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "block_scale", b"block_scale", "describe", b"describe", "id", b"id", "images", b"images", "known_digests", b"known_digests", "model", b"model", "top_k", b"top_k", "version", b"version", "view", b"view", "views", b"views"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_threshold", b"_exit_threshold", "_top_k", b"_top_k", "block_scale", b"block_scale", "describe", b"describe", "exit_threshold", b"exit_threshold", "id", b"id", "images", b"images", "known_digests", b"known_digests", "model", b"model", "top_k", b"top_k", "version", b"version", "view", b"view", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__exit_threshold: _TypeAlias = _typing.Literal["exit_threshold"]  # noqa: Y015
+    _WhichOneofArgType__exit_threshold: _TypeAlias = _typing.Literal["_exit_threshold", b"_exit_threshold"]  # noqa: Y015
     _WhichOneofReturnType__top_k: _TypeAlias = _typing.Literal["top_k"]  # noqa: Y015
     _WhichOneofArgType__top_k: _TypeAlias = _typing.Literal["_top_k", b"_top_k"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_threshold) -> _WhichOneofReturnType__exit_threshold | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top_k) -> _WhichOneofReturnType__top_k | None: ...
 
 Global___ClassifyRequest: _TypeAlias = ClassifyRequest  # noqa: Y015
@@ -375,6 +387,9 @@ class ImageResult(_message.Message):
     MAPS_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
     READOUTS_FIELD_NUMBER: _builtins.int
+    EXIT_BLOCK_FIELD_NUMBER: _builtins.int
+    exit_block: _builtins.int
+    """Only with exit_threshold: place in Model.blocks, from 0, of the block after which the image left the net."""
     @_builtins.property
     def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScoredClass]:
         """Best first."""
@@ -416,12 +431,15 @@ class ImageResult(_message.Message):
         maps: Global___BlockNorms | None = ...,
         channels: Global___BlockNorms | None = ...,
         readouts: _abc.Iterable[_builtins.float] | None = ...,
+        exit_block: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "maps", b"maps", "resized_from", b"resized_from"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_block", b"_exit_block", "channels", b"channels", "exit_block", b"exit_block", "maps", b"maps", "resized_from", b"resized_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "classes", b"classes", "maps", b"maps", "readouts", b"readouts", "resized_from", b"resized_from", "statistics", b"statistics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_block", b"_exit_block", "channels", b"channels", "classes", b"classes", "exit_block", b"exit_block", "maps", b"maps", "readouts", b"readouts", "resized_from", b"resized_from", "statistics", b"statistics"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__exit_block: _TypeAlias = _typing.Literal["exit_block"]  # noqa: Y015
+    _WhichOneofArgType__exit_block: _TypeAlias = _typing.Literal["_exit_block", b"_exit_block"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_block) -> _WhichOneofReturnType__exit_block | None: ...
 
 Global___ImageResult: _TypeAlias = ImageResult  # noqa: Y015
 
@@ -645,6 +663,7 @@ class Model(_message.Message):
     SERVING_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     QUANTIZATION_FIELD_NUMBER: _builtins.int
+    EXITS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
     family: _builtins.str
@@ -683,6 +702,10 @@ class Model(_message.Message):
     def quantization(self) -> Global___Quantization:
         """Unset: the version was not made of another one with fewer bits."""
 
+    @_builtins.property
+    def exits(self) -> Global___EarlyExits:
+        """Where images may leave the net early. Unset: nowhere."""
+
     def __init__(
         self,
         *,
@@ -701,14 +724,146 @@ class Model(_message.Message):
         serving: Global___Serving | None = ...,
         precision: _builtins.str = ...,
         quantization: Global___Quantization | None = ...,
+        exits: Global___EarlyExits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "evaluation", b"evaluation", "image", b"image", "provenance", b"provenance", "quantization", b"quantization", "serving", b"serving"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "evaluation", b"evaluation", "exits", b"exits", "image", b"image", "provenance", b"provenance", "quantization", b"quantization", "serving", b"serving"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "blocks", b"blocks", "classes", b"classes", "depth", b"depth", "evaluation", b"evaluation", "family", b"family", "image", b"image", "name", b"name", "parameter_count", b"parameter_count", "precision", b"precision", "provenance", b"provenance", "quantization", b"quantization", "serving", b"serving", "statistics", b"statistics", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "blocks", b"blocks", "classes", b"classes", "depth", b"depth", "evaluation", b"evaluation", "exits", b"exits", "family", b"family", "image", b"image", "name", b"name", "parameter_count", b"parameter_count", "precision", b"precision", "provenance", b"provenance", "quantization", b"quantization", "serving", b"serving", "statistics", b"statistics", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class EarlyExits(_message.Message):
+    """A net that is cut into parts, with a head at the end of each but the last that was fitted when the version was
+    written; its weights are the net's own.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTS_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    FITTED_IMAGES_FIELD_NUMBER: _builtins.int
+    CALIBRATION_IMAGES_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    MEASURED_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    MAXIMUM_LOSS_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """Data set whose training images the heads were fitted on."""
+    fitted_images: _builtins.int
+    """Number of training images that they were fitted on, and of others that `calibration` was measured on."""
+    calibration_images: _builtins.int
+    seed: _builtins.int
+    epochs: _builtins.int
+    """Passes over the training images."""
+    threshold: _builtins.float
+    """The lowest threshold of `calibration` whose accuracy is at most `maximum_loss` below the net's, if there is one."""
+    maximum_loss: _builtins.float
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExitPart]:
+        """From input to output; the last ends in the net's own answer."""
+
+    @_builtins.property
+    def calibration(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExitPoint]:
+        """On training images, which the heads have not seen, but the net may have."""
+
+    @_builtins.property
+    def measured(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExitPoint]:
+        """On the test images of Model.evaluation. Empty: not measured."""
+
+    def __init__(
+        self,
+        *,
+        parts: _abc.Iterable[Global___ExitPart] | None = ...,
+        dataset: _builtins.str = ...,
+        fitted_images: _builtins.int = ...,
+        calibration_images: _builtins.int = ...,
+        seed: _builtins.int = ...,
+        epochs: _builtins.int = ...,
+        calibration: _abc.Iterable[Global___ExitPoint] | None = ...,
+        measured: _abc.Iterable[Global___ExitPoint] | None = ...,
+        threshold: _builtins.float | None = ...,
+        maximum_loss: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "calibration", b"calibration", "calibration_images", b"calibration_images", "dataset", b"dataset", "epochs", b"epochs", "fitted_images", b"fitted_images", "maximum_loss", b"maximum_loss", "measured", b"measured", "parts", b"parts", "seed", b"seed", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+
+Global___EarlyExits: _TypeAlias = EarlyExits  # noqa: Y015
+
+@_typing.final
+class ExitPart(_message.Message):
+    """A part of a net that is cut for early exits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    EVALUATION_FIELD_NUMBER: _builtins.int
+    block: _builtins.str
+    """Name of the block that it ends with."""
+    cost: _builtins.float
+    """Time of this part, head included, over that of the whole net: on the CPU, one thread, by turns."""
+    @_builtins.property
+    def evaluation(self) -> Global___Evaluation:
+        """Accuracy and loss of the answers that are read there, for all test images. Unset: not measured."""
+
+    def __init__(
+        self,
+        *,
+        block: _builtins.str = ...,
+        cost: _builtins.float = ...,
+        evaluation: Global___Evaluation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evaluation", b"evaluation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "cost", b"cost", "evaluation", b"evaluation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExitPart: _TypeAlias = ExitPart  # noqa: Y015
+
+@_typing.final
+class ExitPoint(_message.Message):
+    """What a threshold does."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    SPEEDUP_FIELD_NUMBER: _builtins.int
+    threshold: _builtins.float
+    accuracy: _builtins.float
+    speedup: _builtins.float
+    """Images a second over those of the whole net, as the costs of the parts give it."""
+    @_builtins.property
+    def shares(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Share of the images that leave at the end of each part, in their order."""
+
+    def __init__(
+        self,
+        *,
+        threshold: _builtins.float = ...,
+        accuracy: _builtins.float = ...,
+        shares: _abc.Iterable[_builtins.float] | None = ...,
+        speedup: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "shares", b"shares", "speedup", b"speedup", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExitPoint: _TypeAlias = ExitPoint  # noqa: Y015
 
 @_typing.final
 class Quantization(_message.Message):

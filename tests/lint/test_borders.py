@@ -115,6 +115,10 @@ def exporter(*modules: str) -> set[str]:
             exporter("errors", "progress", "nets", "training", "graph", "verification"),
         ),
         (
+            "exporter/resprobe_exporter/exits",
+            exporter("errors", "progress", "nets", "training", "graph", "readouts", "verification"),
+        ),
+        (
             "exporter/resprobe_exporter/versions",
             exporter(
                 *(
@@ -128,6 +132,7 @@ def exporter(*modules: str) -> set[str]:
                     "importing",
                     "classes",
                     "readouts",
+                    "exits",
                 )
             ),
         ),

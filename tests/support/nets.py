@@ -1,17 +1,20 @@
 """Small nets with weights that tell blocks apart, and how one is published."""
 
 import resprobe_server  # isort: skip  # noqa: F401  # first: it says how gRPC reads from connections
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from resprobe_exporter.exits.write import ExitOptions
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture, ResNet
 from resprobe_exporter.quantization import calibration, quantize, source
 from resprobe_exporter.quantization.settings import Settings
+from resprobe_exporter.readouts.images import TrainingImages
 from resprobe_exporter.versions.candidate import Origin
 from resprobe_exporter.versions.net_candidate import net_candidate
 from resprobe_exporter.versions.test_set import LabelledImages
-from resprobe_exporter.versions.writer import write_version
+from resprobe_exporter.versions.writer import with_exits, write_version
 
 
 def small_net(family: str = "resnet", shortcut: str = "A", size: int = 8, channels: int = 1, depth: int = 8) -> ResNet:
@@ -37,6 +40,15 @@ def publish_net(net: ResNet, root: Path, name: str, test_set: LabelledImages | N
     labels = tuple(f"class{index}" for index in range(net.architecture.classes))
     candidate = net_candidate(net, preprocessing, labels, Origin("test"), test_set)
     return write_version(candidate, root, name).directory
+
+
+def publish_cut(root: Path, name: str, training: TrainingImages, blocks: Sequence[str]) -> Path:
+    """Writes a net of six blocks as a version that is cut for early exits after some of them."""
+    net = small_net(depth=14)
+    labels = tuple(map(str, range(10)))
+    candidate = net_candidate(net, Preprocessing((0.4,), (0.3,)), labels, Origin("test"))
+    exits = ExitOptions(training, blocks, epochs=1, maximum_loss=0.1, seconds=0)
+    return write_version(candidate, root, name, with_exits(exits, None)).directory
 
 
 def publish_int8(root: Path, name: str) -> Path:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from resprobe._pictures.resize_and_crop import ResizeAndCrop
 from resprobe._results import html
+from resprobe._results.exits import EarlyExits
 from resprobe._results.tabular import Column, Tabular
 
 
@@ -185,6 +186,7 @@ class Model(Tabular):
         std: Standard deviation of each channel that its graph divides by; empty if unknown.
         views: Names of what can be requested: blocks, maps, channels, readouts and cam.
         digest: Digest of the description, by which servers of the same version are known; empty if unknown.
+        exits: Where images may leave the net early. If None, nowhere.
     """
 
     name: str
@@ -213,6 +215,7 @@ class Model(Tabular):
     std: tuple[float, ...] = ()
     views: tuple[str, ...] = ()
     digest: str = ""
+    exits: EarlyExits | None = None
 
     def __repr__(self) -> str:
         """Returns one line: blocks with their baselines, and thousands of classes, would fill a notebook."""

@@ -98,6 +98,8 @@ class Result(Tabular):
         batch_size: Images in the largest batch that a part of the request was run in.
         inspection: What else was requested of the inside of the net. If None, nothing was.
         digest: Digest of the description of the version that answered, as in Model; empty if unknown.
+        exits: Place among the model's blocks, from 0, of the one after which each image left the net, int64 [n]. If
+            None, no early exit was requested.
     """
 
     labels: list[str]
@@ -114,6 +116,7 @@ class Result(Tabular):
     batch_size: int
     inspection: Inspection | None = None
     digest: str = ""
+    exits: npt.NDArray[np.int64] | None = None
 
     @property
     def maps(self) -> Maps | None:
@@ -165,6 +168,7 @@ class Result(Tabular):
             blocks=None if self.blocks is None else self.blocks.take(rows),
             resized_from=[self.resized_from[row] for row in rows],
             inspection=None if self.inspection is None else self.inspection.take(rows),
+            exits=None if self.exits is None else self.exits[rows],
         )
 
     def __iter__(self) -> Iterator[Prediction]:
@@ -234,6 +238,7 @@ def join(results: Sequence[AnyResult]) -> AnyResult:
     first = results[0]
     blocks = [one.blocks for one in results if one.blocks is not None]
     inspections = [one.inspection for one in results if one.inspection is not None]
+    exits = [one.exits for one in results if one.exits is not None]
     return replace(
         first,
         labels=[label for result in results for label in result.labels],
@@ -243,6 +248,7 @@ def join(results: Sequence[AnyResult]) -> AnyResult:
         blocks=BlockStatistics.concatenate(blocks) if blocks else None,
         resized_from=[size for result in results for size in result.resized_from],
         inspection=Inspection.concatenate(inspections) if inspections else None,
+        exits=np.concatenate(exits) if exits else None,
         timings=Timings(sum(one.timings.queue for one in results), sum(one.timings.inference for one in results)),
         batch_size=max(result.batch_size for result in results),
     )

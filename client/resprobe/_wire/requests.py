@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import SupportsFloat, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +70,7 @@ class RequestOptions:
     description: Model | None = None
     views: Sequence[View] = ()
     request_id: str = ""
+    exit: float | None = None
 
     @property
     def needs_description(self) -> bool:
@@ -109,6 +110,7 @@ class RequestOptions:
                 views=[VIEWS[name] for name in VIEWS if name in parts and name != "blocks"],
                 block_scale=_flat(self.block_scale),
                 id=_checked(self.request_id),
+                exit_threshold=_threshold(self.exit),
             )
         except (TypeError, ValueError) as error:
             raise InvalidRequest(f"top_k {self.top_k!r}: expected a whole number from 1 to 2147483647") from error
@@ -119,6 +121,15 @@ def _checked(request_id: str) -> str:
     if not isinstance(request_id, str) or request_id.encode(errors="replace").decode() != request_id:
         raise InvalidRequest(f"request_id {request_id!r}: expected text")
     return request_id
+
+
+def _threshold(exit: float | None) -> float | None:
+    """Checks the threshold of an early exit. Raises InvalidRequest if it is not a number above 0, at most 1."""
+    if exit is None:
+        return None
+    if isinstance(exit, bool) or not isinstance(exit, SupportsFloat) or not 0 < float(exit) <= 1:
+        raise InvalidRequest(f"exit {exit!r}: expected a number above 0, at most 1")
+    return float(exit)
 
 
 def _parts(blocks: bool, views: Sequence[View]) -> frozenset[str]:

@@ -9,6 +9,7 @@ from resprobe_protos.contract import BRANCH_L2, BRANCH_MEAN, DOT, SHORTCUT_L2
 
 from resprobe._pictures.images import Size
 from resprobe._pictures.resize_and_crop import ResizeAndCrop
+from resprobe._results.exits import EarlyExits, ExitPoint
 from resprobe._results.model import Baseline, Block, Model, Noise, Quantization, Readout
 from resprobe._results.result import ProbedResult, Result, Timings
 from resprobe._results.statistics import BlockStatistics
@@ -47,6 +48,19 @@ def read_model(message: pb.Model) -> Model:
         std=tuple(message.image.std),
         views=_read_views(message.serving),
         digest=message.serving.digest,
+        exits=_read_early_exits(message.exits) if message.HasField("exits") else None,
+    )
+
+
+def _read_early_exits(message: pb.EarlyExits) -> EarlyExits:
+    points = message.measured or message.calibration
+    return EarlyExits(
+        blocks=tuple(part.block for part in message.parts),
+        costs=tuple(part.cost for part in message.parts),
+        threshold=message.threshold if message.HasField("threshold") else None,
+        maximum_loss=message.maximum_loss,
+        images="test" if message.measured else "training",
+        points=tuple(ExitPoint(one.threshold, one.accuracy, tuple(one.shares), one.speedup) for one in points),
     )
 
 
@@ -140,7 +154,15 @@ def read_result(response: pb.ClassifyResponse, model: Model | None, parts: Colle
         batch_size=response.batch_size,
         digest=response.digest,
         inspection=None if model is None else read_inspection(results, model, parts),
+        exits=_read_exits(results),
     )
+
+
+def _read_exits(results: Sequence[pb.ImageResult]) -> npt.NDArray[np.int64] | None:
+    """Reads after which block each image left the net. If None, none could leave early."""
+    if not results or not results[0].HasField("exit_block"):
+        return None
+    return np.array([result.exit_block for result in results], np.int64)
 
 
 def _read_labels(results: Sequence[pb.ImageResult], classes: npt.NDArray[np.int64]) -> dict[int, str]:

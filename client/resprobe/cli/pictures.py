@@ -52,6 +52,7 @@ def ask(
     top_k: int,
     *,
     blocks: bool = False,
+    exit: float | None = None,
     preprocess: Place = "server",
 ) -> Answers:
     """Classifies picture files, of which some may be damaged.
@@ -63,6 +64,7 @@ def ask(
         version: Version of the model. If empty, the default; all files are then sent to that one version.
         top_k: Number of classes for each picture.
         blocks: Whether to ask for block statistics too.
+        exit: Threshold of an early exit. If None, the whole net answers.
         preprocess: Place where pictures are preprocessed.
 
     Raises:
@@ -77,7 +79,7 @@ def ask(
         which = (answered[0][1].model, answered[0][1].version) if answered else (name, version)
         images = [stdin if path == STDIN else path for path in part]
         return client.classify(
-            images, model=which[0], version=which[1], blocks=blocks, top_k=top_k, preprocess=preprocess
+            images, model=which[0], version=which[1], blocks=blocks, top_k=top_k, exit=exit, preprocess=preprocess
         )
 
     for part, found in _send(paths, send):

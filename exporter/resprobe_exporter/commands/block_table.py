@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 
 from resprobe_exporter.commands import quantisation
+from resprobe_exporter.exits import table
 from resprobe_exporter.versions import metadata
 from resprobe_exporter.versions.evaluation import Measurement
 
@@ -147,6 +148,8 @@ def as_json(
     }
     if model.HasField("quantization"):
         result["quantization"] = quantisation.as_json(model)
+    if model.HasField("exits"):
+        result["exits"] = table.as_json(model)
     if measured is not None:
         result["measured"] = {
             "images": measured.image_count,

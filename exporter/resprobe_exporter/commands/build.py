@@ -34,6 +34,7 @@ class Build(TrainingCommand):
       exporter build --net resnet50 --groups 32 --width-per-group 4 --dataset folder --data ~/pictures --size 224
       exporter build --depth 110 --recipe paper --dataset cifar10 --data ~/cifar --checkpoint run --resume
       exporter build --depth 20 --precision int8
+      exporter build --depth 20 --exits digits
       exporter build --depth 56 --log-file run.jsonl --record-every 50
       torchrun --standalone --nproc-per-node 2 -m resprobe_exporter build --depth 56 --dataset cifar10 --data ~/cifar
     """
@@ -77,7 +78,8 @@ class Build(TrainingCommand):
         training = self._training()
         net = training.architecture
         readouts = readout_images(self.readouts, self.data, (net.height, net.width, net.channels), self.seed)
-        version = build(training, self.running(), self.repository, self.name or net.name, readouts)
+        exits = self.exit_options(self.data, (net.height, net.width, net.channels), self.seed)
+        version = build(training, self.running(), self.repository, self.name or net.name, readouts, exits)
         if version is not None:
             second.finish(version, begin, self.repository, self.json)
 

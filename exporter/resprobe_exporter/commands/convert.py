@@ -7,14 +7,14 @@ from pathlib import Path
 
 import tyro
 
-from resprobe_exporter.commands.options import ImportCommand, readout_images
+from resprobe_exporter.commands.options import ExitCommand, ImportCommand, readout_images
 from resprobe_exporter.commands.precision import SecondModel
 from resprobe_exporter.nets.info import Family, Shortcut
 from resprobe_exporter.nets.layout import Activation, Pool, Strides
 
 
 @dataclass(frozen=True)
-class Convert(ImportCommand):
+class Convert(ExitCommand, ImportCommand):
     """Write the weights of a checkpoint as a new version.
 
     Reads .th, .pt, .pth, .ckpt and .tar (tensors only) and .safetensors. The net is read off names and shapes: ResNets,
@@ -29,6 +29,7 @@ class Convert(ImportCommand):
       exporter convert ema.pth --weights ema --shortcut A-append --mean 0.49 0.48 0.45 --std 0.25 0.24 0.26
       exporter convert net.safetensors --mean 0.5 --std 0.25 --height 28 --width 28
       exporter convert resnet56.th --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --precision float16
+      exporter convert resnet56.th --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --exits cifar10 --data ~/cifar
     """
 
     checkpoint: tyro.conf.Positional[Path]
@@ -86,7 +87,8 @@ class Convert(ImportCommand):
         net = reading.architecture_of(weights, options)
         shape = net.height, net.width, net.channels
         test_set, readouts = self.test_set(shape), readout_images(self.readouts, self.data, shape)
+        exits = self.exit_options(self.data, shape)
         version = convert.convert(
-            weights, net, preprocessing, self.labels(), test_set, self.repository, self.name, readouts
+            weights, net, preprocessing, self.labels(), test_set, self.repository, self.name, readouts, exits
         )
         second.finish(version, begin, self.repository, self.json)

@@ -41,6 +41,7 @@ class Inspect:
     def run(self) -> None:
         """Reads, measures with --dataset, and prints."""
         from resprobe_exporter.commands import block_table
+        from resprobe_exporter.exits import table
         from resprobe_exporter.versions import evaluation, metadata, repository, test_set
 
         directory = repository.newest_in(self.directory)
@@ -59,6 +60,9 @@ class Inspect:
             console.print(block_table.summary(model, measured, count), markup=False)
             if blocks:
                 console.print(block_table.block_table(blocks, measured))
+            if model.HasField("exits"):
+                console.print("\n".join(["", *table.lines(model)]), markup=False)
+                console.print(table.exit_table(model))
 
 
 def _multiply_adds(directory: Path, model: "Model") -> int | None:

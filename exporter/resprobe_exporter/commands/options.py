@@ -16,12 +16,49 @@ from resprobe_exporter.quantization.settings import Precision
 if TYPE_CHECKING:
     import torch
 
+    from resprobe_exporter.exits.write import ExitOptions
     from resprobe_exporter.readouts.images import TrainingImages
     from resprobe_exporter.versions.test_set import LabelledImages
     from resprobe_exporter.versions.writer import NewVersion
 
 Device = Literal["auto", "cpu", "cuda"]
 console = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExitCommand:
+    """Options of commands that can cut a net for early exits."""
+
+    exits: datasets.Name | None = None
+    """Data set on whose training images heads are fitted in the middle of the net, where images may leave it early. Its
+    files are in --data. The weights of the net stay as they are. Default: the net is not cut."""
+    exit_blocks: tuple[str, ...] = ()
+    """Blocks after which images may leave early, for example stage2.block4. Default: the last one in the first
+    half of the stage before the last."""
+    exit_epochs: int = 12
+    """Passes over the training images that the heads of early exits are fitted in."""
+    exit_loss: float = 0.003
+    """Accuracy that the recommended threshold for early exits may lose, on training images that the heads have not
+    seen."""
+
+    def exit_options(self, data: Path | None, shape: ImageShape, seed: int = 0) -> "ExitOptions | None":
+        """Reads the training images, of this height, width and channels. If None, the net is not to be cut.
+
+        Raises:
+            ExporterError: The images are of another size, or a number is out of its range.
+        """
+        if self.exits is None:
+            return None
+        from resprobe_exporter.errors import ExporterError
+        from resprobe_exporter.exits.write import ExitOptions
+        from resprobe_exporter.readouts import images
+
+        if self.exit_epochs < 0:
+            raise ExporterError(f"--exit-epochs {self.exit_epochs}: expected 0 or more")
+        if not 0 <= self.exit_loss < 1:
+            raise ExporterError(f"--exit-loss {self.exit_loss}: expected a share of the images, at least 0 and below 1")
+        found = images.load(self.exits, data, shape, seed, images.MOST_EXITS)
+        return ExitOptions(found, self.exit_blocks, self.exit_epochs, self.exit_loss)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from resprobe import datasets
 
-from resprobe_exporter.commands.options import Device, choose_device
+from resprobe_exporter.commands.options import Device, ExitCommand, choose_device
 from resprobe_exporter.commands.preprocess import Preset
 from resprobe_exporter.quantization.settings import Precision
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingCommand:
+class TrainingCommand(ExitCommand):
     """Options that decide data and training."""
 
     dataset: datasets.Name = "digits"

@@ -10,7 +10,7 @@ from resprobe import datasets
 from resprobe_exporter.errors import ExporterError
 from resprobe_exporter.nets.info import ImageShape
 
-MOST = 10_000  # images: heads have few weights
+MOST, MOST_EXITS = 10_000, 50_000  # images: linear heads have few weights, those of early exits more
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,9 @@ class TrainingImages:
     seed: int
 
 
-def load(dataset: datasets.Name, directory: Path | None, shape: ImageShape, seed: int = 0) -> TrainingImages:
+def load(
+    dataset: datasets.Name, directory: Path | None, shape: ImageShape, seed: int = 0, most: int = MOST
+) -> TrainingImages:
     """Reads training images of a data set, a sample if there are many.
 
     Args:
@@ -40,6 +42,7 @@ def load(dataset: datasets.Name, directory: Path | None, shape: ImageShape, seed
         directory: Directory of its files.
         shape: Height, width and channels of the model's images.
         seed: Seed of the sample, and of the split of a folder that has none.
+        most: Maximum number of images.
 
     Raises:
         ExporterError: The images are of another size.
@@ -52,7 +55,7 @@ def load(dataset: datasets.Name, directory: Path | None, shape: ImageShape, seed
     channels, height, width = read.shape
     if (height, width, channels) != shape:
         one, two = ("×".join(map(str, some)) for some in ((height, width, channels), shape))
-        raise ExporterError(f"--readouts {dataset}: its images are {one}; the model takes {two}")
-    rows = np.sort(np.random.default_rng(seed).permutation(len(part))[:MOST])
+        raise ExporterError(f"training images of {dataset} are {one}; the model takes {two}")
+    rows = np.sort(np.random.default_rng(seed).permutation(len(part))[:most])
     images = part.images.permute(0, 2, 3, 1).numpy()[rows]
     return TrainingImages(dataset, images, part.labels.numpy()[rows], read.classes, seed)

@@ -12,6 +12,7 @@ from resprobe import _files
 from resprobe_protos.contract import DESCRIPTION
 
 from resprobe_exporter import progress
+from resprobe_exporter.exits.write import ExitOptions
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import Architecture, ResNet
 from resprobe_exporter.readouts.images import TrainingImages
@@ -24,7 +25,7 @@ from resprobe_exporter.versions.candidate import Candidate, Origin
 from resprobe_exporter.versions.net_candidate import net_candidate
 from resprobe_exporter.versions.test_set import LabelledImages
 from resprobe_exporter.versions.training_reports import Logs
-from resprobe_exporter.versions.writer import NewVersion, write_version
+from resprobe_exporter.versions.writer import NewVersion, with_exits, write_version
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,12 @@ class Running:
 
 
 def build(
-    training: Training, running: Running, root: Path, name: str, readouts: TrainingImages | None = None
+    training: Training,
+    running: Running,
+    root: Path,
+    name: str,
+    readouts: TrainingImages | None = None,
+    exits: ExitOptions | None = None,
 ) -> NewVersion | None:
     """Trains a net and writes it as the next version of a model.
 
@@ -88,6 +94,7 @@ def build(
         root: Model repository.
         name: Name of the model.
         readouts: Training images to fit heads on, for readouts before the last stage. If None, there are no heads.
+        exits: How the net is cut for early exits. If None, it is not.
 
     Returns:
         The version. If None, this process only helped to train it under torchrun. For a finished run that is resumed
@@ -112,7 +119,8 @@ def build(
     if world.rank > 0:
         return None
     seconds = time.perf_counter() - begin
-    version = write_version(_candidate(net, training), root, name, readouts=readouts)
+    candidate = _candidate(net, training)
+    version = write_version(candidate, root, name, with_exits(exits, candidate.test_set), readouts)
     if checkpoints:
         checkpoints.mark(version.directory)
     return NewVersion(version.description, version.directory, seconds)

@@ -6,6 +6,7 @@ from pathlib import Path
 from resprobe_exporter import progress
 from resprobe_exporter.checkpoints import reading, state_dict
 from resprobe_exporter.classes import class_names
+from resprobe_exporter.exits.write import ExitOptions
 from resprobe_exporter.nets.architecture import Architecture
 from resprobe_exporter.nets.preprocessing import Preprocessing
 from resprobe_exporter.nets.resnet import ResNet
@@ -14,7 +15,7 @@ from resprobe_exporter.versions import succession
 from resprobe_exporter.versions.candidate import Candidate, Origin
 from resprobe_exporter.versions.net_candidate import net_candidate
 from resprobe_exporter.versions.test_set import LabelledImages
-from resprobe_exporter.versions.writer import NewVersion, write_version
+from resprobe_exporter.versions.writer import NewVersion, with_exits, write_version
 
 
 def convert(
@@ -26,6 +27,7 @@ def convert(
     root: Path,
     name: str | None = None,
     readouts: TrainingImages | None = None,
+    exits: ExitOptions | None = None,
 ) -> NewVersion:
     """Writes the weights of a checkpoint as the next version of a model.
 
@@ -38,6 +40,7 @@ def convert(
         root: Model repository.
         name: Name of the model. If None, that of the net.
         readouts: Training images to fit heads on, for readouts before the last stage. If None, there are no heads.
+        exits: How the net is cut for early exits. If None, it is not.
 
     Raises:
         CheckpointError: The weights do not fit; nothing is written.
@@ -52,7 +55,7 @@ def convert(
     shape = architecture.height, architecture.width, architecture.channels
     succession.check(root, name, shape, classes)  # before the time is spent
     candidate = _candidate(weights, architecture, preprocessing, classes, test_set)
-    return write_version(candidate, root, name, readouts=readouts)
+    return write_version(candidate, root, name, with_exits(exits, test_set), readouts)
 
 
 def _candidate(

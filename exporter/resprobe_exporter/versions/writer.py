@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from resprobe._classes import match
 from resprobe_protos.contract import LEAN
 
 from resprobe_exporter import progress
@@ -16,6 +18,10 @@ from resprobe_exporter.verification.rows import check_rows
 from resprobe_exporter.verification.verify import check
 from resprobe_exporter.versions import evaluation, metadata, repository, succession
 from resprobe_exporter.versions.candidate import Candidate
+from resprobe_exporter.versions.test_set import LabelledImages
+
+if TYPE_CHECKING:
+    from resprobe_exporter.exits.write import ExitOptions
 
 Annotate = Callable[[metadata.Model, Path], None]  # of a description and the directory of the files
 
@@ -81,6 +87,23 @@ def write_version(
     if test_set is not None and candidate.hints:
         evaluation.doubt(description, len(test_set.classes), candidate.hints)
     return NewVersion(description, draft.target)
+
+
+def with_exits(exits: "ExitOptions | None", test_set: LabelledImages | None) -> Annotate | None:
+    """Returns what adds early exits to a version. If None, it gets none."""
+    if exits is None:
+        return None
+
+    def annotate(description: metadata.Model, directory: Path) -> None:
+        from resprobe_exporter.exits.write import Labelled, add_exits  # not before it is needed: it imports torch
+
+        test = None
+        if test_set is not None:
+            classes = match(test_set.classes, description.classes, "the data set").indices
+            test = Labelled(test_set.images, classes[test_set.labels])
+        add_exits(description, directory, exits, test)
+
+    return annotate
 
 
 def _say_pictures(candidate: Candidate) -> None:

@@ -3,19 +3,21 @@
 import operator
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 from resprobe_protos import resprobe_pb2 as pb
-from resprobe_protos.contract import BLOCKS, INSPECT, LEAN, LESION, PROBE
+from resprobe_protos.contract import BLOCKS, EXITS, INSPECT, LEAN, LESION, PROBE
 
 from resprobe_server.config import Config
 from resprobe_server.execution.adapters import Padded, Whole
 from resprobe_server.execution.graph import Graph, Tensor
 from resprobe_server.execution.providers import CPU, batch_sizes, choose, padded_sizes
 from resprobe_server.execution.session import Session
-from resprobe_server.models import description, views
+from resprobe_server.models import description, exits, views
 from resprobe_server.models.repository import Found
 from resprobe_server.models.sampling.sampled import watch
-from resprobe_server.models.version import GRAPHS, INSPECTED, Times, Version
+from resprobe_server.models.version import EXIT, GRAPHS, INSPECTED, Times, Version
 from resprobe_server.scheduling.batcher import Batcher, BatchOptions
 from resprobe_server.scheduling.worker import Device
 from resprobe_server.validation import declarations, digests, independence, trial, triton_config
@@ -43,19 +45,21 @@ class Loader:
             Exception: Files made elsewhere can fail in any way.
         """
         read = description.read(found.directory)
-        files = [file for file in GRAPHS if (found.directory / file).is_file()]
+        files = [file for file in GRAPHS if file not in EXITS and (found.directory / file).is_file()]
         if LEAN not in files:
             raise trial.CheckFailed(f"{LEAN} is not a file")
-        digests.check(read, found.directory, files)
+        digests.check(read, found.directory, [*files, *exits.files(found.directory)])
         sessions, seconds = self._open(found, files)
         declarations.check(read, sessions)
+        parts = exits.open_parts(read, found.directory, self._provider)
         findings = self._try(found, sessions)
         classes = 0 if findings.scores is None else findings.scores.shape[1]
         model = description.complete(read, found, None if findings.unclassified else findings.images, classes)
         named = len(model.classes) if model.classes or not findings.unclassified else None
         trial.check(findings.trials, description.shapes(model, named), findings.batched)
         times = {file: Times(seconds[file], trial.seconds) for file, trial in findings.trials.items()}
-        return self._assemble(found, model, sessions, findings, times)
+        version = self._assemble(found, model, sessions, findings, times)
+        return version if parts is None else self._add_exits(version, found, parts, findings)
 
     def _open(self, found: Found, files: Sequence[str]) -> tuple[Sessions, Mapping[str, float]]:
         """Opens graphs. Returns their sessions, and the seconds that each one needed, both by file."""
@@ -116,6 +120,13 @@ class Loader:
             notes=tuple(findings.notes),
         )
 
+    def _add_exits(self, version: Version, found: Found, parts: exits.Parts, findings: Findings) -> Version:
+        """Returns the version with its parts as a graph of its own."""
+        joined = exits.join(parts, partial(self._batched, findings=findings), findings)
+        times = {**version.times, EXIT: Times(parts.seconds, joined.seconds)}
+        batcher = self._batcher(EXIT, found, joined.graph, parts.sessions[0], findings)
+        return replace(version, batchers={**version.batchers, EXIT: batcher}, times=times, cascade=joined.graph)
+
     def _batched(self, session: Session, findings: Findings) -> Graph:
         """Returns a graph that runs batches of any size up to the largest one."""
         if not findings.batched:
@@ -132,7 +143,7 @@ class Loader:
             findings.max_batch,
             config.max_queue,
             max_wait=config.max_wait / 1000,
-            urgent=file == LEAN,
+            urgent=file in (LEAN, EXIT),
             name=f"{found.name}/{found.number}/{GRAPHS[file]}",
             uniform=all(None not in tensor.shape[1:] for tensor in session.inputs),
         )

@@ -13,6 +13,8 @@ from resprobe_protos.contract import (
     BLOCKS,
     CAM,
     CHANNELS,
+    EXIT_THRESHOLD,
+    EXITS,
     INSPECT,
     LEAN,
     LESION,
@@ -23,6 +25,7 @@ from resprobe_protos.contract import (
 )
 
 from resprobe_server.errors import NotSupported
+from resprobe_server.execution.cascade import Cascade
 from resprobe_server.execution.dtypes import BY_ONNX
 from resprobe_server.execution.graph import Tensor
 from resprobe_server.images.format import Format
@@ -30,8 +33,16 @@ from resprobe_server.models.sampling.sampled import Sampled
 from resprobe_server.scheduling.batcher import Batcher
 
 LESION_SUFFIX = ".lesion"
+EXIT = EXITS[0]  # stands for all parts of a net that is cut for early exits, which are run as one graph
 # File to name.
-GRAPHS = {LEAN: "lean", PROBE: "probe", LESION: "lesion", LESION_PROBE: "lesion_probe", INSPECT: "inspect"}
+GRAPHS = {
+    LEAN: "lean",
+    PROBE: "probe",
+    LESION: "lesion",
+    LESION_PROBE: "lesion_probe",
+    INSPECT: "inspect",
+    EXIT: "exit",
+}
 INSPECTED = (MAPS, CHANNELS, READOUTS, CAM)  # outputs of inspect.onnx alone
 WHY_ABSENT = {
     READOUTS: "has no readouts: its scores are not computed of its last block alone",
@@ -89,6 +100,7 @@ class Version:
         inspected: Outputs that inspect.onnx alone has, by name; none if there is no such graph.
         sampled: What is sampled of its images.
         notes: What its operator should know.
+        cascade: Parts of the net, where images may leave early. If None, it is not cut.
     """
 
     description: pb.Model
@@ -104,6 +116,7 @@ class Version:
     inspected: Mapping[str, Tensor]
     sampled: Sampled
     notes: tuple[str, ...] = ()
+    cascade: Cascade | None = None
 
     @cached_property
     def name(self) -> str:
@@ -199,6 +212,13 @@ class Version:
                 raise NotSupported(f"model {self.description.name} {WHY_ABSENT[name]}; ask without them")
         return found
 
+    def exiting(self) -> Batcher:
+        """Returns the batcher of the net's parts. Raises NotSupported if it is not cut for early exits."""
+        found = self.batchers.get(EXIT)
+        if found is None:
+            raise self._lacks("has no early exits", EXIT, f"leave {EXIT_THRESHOLD} out")
+        return found
+
     def _lacks(self, lacks: str, file: str, hint: str) -> NotSupported:
         residual = self.description.blocks or not self.description.depth
         why = f"it comes without {file}" if residual else "it has no residual blocks"
@@ -229,4 +249,4 @@ class Version:
         lesions = {LEAN: LESION, PROBE: LESION_PROBE, INSPECT: INSPECT}
         batchers = {file: self.batchers[lesion] for file, lesion in lesions.items() if lesion in self.batchers}
         inputs = {**self.inputs, BLOCK_SCALE: scale}
-        return replace(self, description=description, inputs=inputs, batchers=batchers, sampled=Sampled())
+        return replace(self, description=description, inputs=inputs, batchers=batchers, sampled=Sampled(), cascade=None)

@@ -49,6 +49,7 @@ class ServerCollector(Collector):
         yield from _histograms(graphs)
         yield _ratios(versions)
         yield _depths(versions)
+        yield _exits(versions)
         yield from drift.metrics(versions)
         yield from candidate_metrics(self._candidates)
 
@@ -147,6 +148,20 @@ def _depths(versions: Sequence[Version]) -> Metric:
         if (found := version.sampled.depths) is not None:
             buckets = _buckets(found.bounds, found.counts.tolist())
             metric.add_metric([version.description.name, version.description.version], buckets, found.sum)
+    return metric
+
+
+def _exits(versions: Sequence[Version]) -> Metric:
+    metric = CounterMetricFamily(
+        "resprobe_exits",
+        "Images that left the net after a block, of requests with a threshold for early exit.",
+        labels=["model", "version", "block"],
+    )
+    for version in versions:
+        if (cascade := version.cascade) is not None:
+            model = version.description
+            for part, count in zip(model.exits.parts, cascade.counts, strict=True):
+                metric.add_metric([model.name, model.version, part.block], count)
     return metric
 
 

@@ -1,9 +1,10 @@
-"""Checks of request fields that both protocols have: number of images, block scales, finite numbers."""
+"""Checks of request fields that both protocols have: number of images, block scales, thresholds, finite numbers."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from resprobe_protos.contract import EXIT_THRESHOLD
 
 from resprobe_server.errors import InvalidRequest
 
@@ -39,6 +40,31 @@ def read_scale(values: Sequence[float], images: int, blocks: int) -> npt.NDArray
     scale = np.array(values, np.float32)
     check_finite(scale, "block_scale")
     return np.tile(scale, (images, 1)) if len(scale) == blocks else scale.reshape(images, blocks)
+
+
+def read_threshold(value: float, images: int, alone: bool) -> npt.NDArray[np.float32]:
+    """Reads the threshold of an early exit.
+
+    Args:
+        value: Threshold of the request.
+        images: Number of images in the request.
+        alone: Whether the request asks for classes only, and scales no block.
+
+    Returns:
+        float32 [images].
+
+    Raises:
+        InvalidRequest: It is not in (0, 1], or the request asks for something of the whole net.
+    """
+    if not 0 < value <= 1:
+        raise InvalidRequest(f"{EXIT_THRESHOLD} is {value:g}; expected a number above 0, at most 1", EXIT_THRESHOLD)
+    if not alone:
+        raise InvalidRequest(
+            f"{EXIT_THRESHOLD} does not go together with block_scale or with what is said of blocks: an image that "
+            "leaves early has not seen the rest of the net; send a request for each",
+            EXIT_THRESHOLD,
+        )
+    return np.full(images, value, np.float32)
 
 
 def intact(images: int, blocks: int) -> npt.NDArray[np.float32]:

@@ -93,11 +93,11 @@ def check(trials: Mapping[str, Trial], shapes: Mapping[str, Sequence[int]], batc
             if not np.isfinite(values.astype(np.float64)).all():
                 raise CheckFailed(f"{file} returns {name} that are not finite")
     for file in others:
-        _compare(lean, trials[lean].outputs, file, trials[file].outputs)
+        compare(lean, trials[lean].outputs, file, trials[file].outputs)
 
 
-def _compare(lean: str, expected: Arrays, file: str, found: Arrays) -> None:
-    """Compares the logits, or for an imported net all outputs of its lean graph."""
+def compare(lean: str, expected: Arrays, file: str, found: Arrays) -> None:
+    """Compares the logits, or for an imported net all outputs of its lean graph. Raises CheckFailed as `check` does."""
     if not expected or not expected.keys() <= found.keys():
         names = ", ".join(expected) or LOGITS
         raise CheckFailed(f"{lean} and {file} cannot be compared: both must take images and return {names}")

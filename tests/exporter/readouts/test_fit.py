@@ -85,6 +85,6 @@ def test_a_class_without_images_is_refused(written: Path, digits: data.Data, tmp
     part = replace(training, images=training.images[some], labels=training.labels[some])
     with pytest.raises(ExporterError, match="--readouts digits: no training image has the class '7'"):
         write_version(candidate, tmp_path, "digits", readouts=part)
-    with pytest.raises(ExporterError, match="its images are 8×8×1; the model takes 32×32×3"):
+    with pytest.raises(ExporterError, match="training images of digits are 8×8×1; the model takes 32×32×3"):
         training_images.load("digits", None, (32, 32, 3))
     shutil.rmtree(tmp_path, ignore_errors=True)

@@ -5,9 +5,10 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
+import numpy as np
 from google.rpc import status_pb2
 from resprobe_protos import open_inference_pb2 as pb
-from resprobe_protos.contract import BLOCK_SCALE, BLOCKS
+from resprobe_protos.contract import BLOCK_SCALE, BLOCKS, EXIT_BLOCK, EXIT_THRESHOLD
 
 from resprobe_server.errors import InvalidRequest, Unloaded
 from resprobe_server.execution.graph import Arrays
@@ -17,7 +18,7 @@ from resprobe_server.principal import require
 from resprobe_server.rpc.context import CallContext, RequestContext
 from resprobe_server.rpc.status import deadline_of
 from resprobe_server.services.endpoint import Absent, Prepared
-from resprobe_server.services.fields import check_response, intact
+from resprobe_server.services.fields import check_response, intact, read_threshold
 from resprobe_server.services.open_inference import served_models
 from resprobe_server.services.open_inference.inputs import InputReader
 from resprobe_server.services.open_inference.response import Outputs, ResponseWriter, Wrap, unwrapped
@@ -49,6 +50,7 @@ class InferPlan:
         "_places",
         "_reader",
         "_scales",
+        "_threshold",
         "_timeout",
         "batcher",
         "identifier",
@@ -82,11 +84,13 @@ class InferPlan:
             Forbidden: The caller may not use shared memory.
             NotSupported: The version has no graph that answers the request.
         """
-        outputs, analyses = read_outputs(request, version)
+        threshold = threshold_of(request.parameters)
+        outputs, analyses = read_outputs(request, version, leaves=threshold is not None)
         self._timeout, self._reader, self._max_bytes = timeout_of(request.parameters), reader, max_bytes
         self._analyses = bool(analyses) or version.is_lesioned
         self.identifier, self.version = request.id, version
-        self.batcher = version.batcher(analyses, with_scale=False)
+        self._threshold = None if threshold is None else read_threshold(threshold, 1, not self._analyses)
+        self.batcher = version.batcher(analyses, with_scale=False) if threshold is None else version.exiting()
         inspects = not analyses.isdisjoint(INSPECTED)
         self._scales = inspects and not version.is_lesioned
         self.row_bytes = VALUE_BYTES * version.row_values(analyses) if inspects else 0
@@ -113,14 +117,16 @@ class InferPlan:
         return self.complete(await self._reader.read(message, self.version, deadline, self._places))
 
     def complete(self, inputs: Arrays) -> Arrays:
-        """Adds the block scale that inspect.onnx needs, if the request has none: every block is intact.
+        """Adds the threshold of an early exit, or the block scale that inspect.onnx needs: every block is intact.
 
         Raises:
             InvalidRequest: The response would be too large.
         """
-        if not self.row_bytes:
+        if not self.row_bytes and self._threshold is None:
             return inputs
         rows = len(next(iter(inputs.values())))
+        if self._threshold is not None:
+            return {**inputs, EXIT_THRESHOLD: np.repeat(self._threshold, rows)}
         check_response(rows, self.row_bytes, self._max_bytes)
         if not self._scales:
             return inputs
@@ -214,8 +220,15 @@ def raw_contents(data: bytes) -> list[bytes]:
     return list(pb.ModelInferRequest.FromString(data).raw_input_contents)
 
 
-def read_outputs(request: pb.ModelInferRequest, version: Version) -> tuple[Outputs, frozenset[str]]:
+def read_outputs(
+    request: pb.ModelInferRequest, version: Version, leaves: bool = False
+) -> tuple[Outputs, frozenset[str]]:
     """Returns the outputs that a request asks for, in its order, and those among them that are analyses.
+
+    Args:
+        request: Request.
+        version: Version that it names.
+        leaves: Whether images may leave the net early; then it also returns after which block.
 
     Raises:
         InvalidRequest: The model has no such output, or the output's parameters are wrong.
@@ -226,11 +239,12 @@ def read_outputs(request: pb.ModelInferRequest, version: Version) -> tuple[Outpu
     for output in request.outputs:
         if output.name in found:
             raise InvalidRequest(f"output {output.name} is requested twice; expected each output once", "outputs")
-        if output.name not in version.outputs and output.name not in ANALYSES:
-            name, known = version.description.name, ", ".join(version.outputs)
-            raise InvalidRequest(f"output {output.name!r} is unknown to model {name}; its outputs: {known}", "outputs")
+        known = [*version.outputs, *([EXIT_BLOCK] if leaves else [])]
+        if output.name not in (*known, *ANALYSES):
+            name, listed = version.description.name, ", ".join(known)
+            raise InvalidRequest(f"output {output.name!r} is unknown to model {name}; its outputs: {listed}", "outputs")
         found[output.name] = _class_count(output)
-    return list(found.items()), frozenset(name for name in found if name not in version.outputs)
+    return list(found.items()), frozenset(found.keys() & set(ANALYSES) - version.outputs.keys())
 
 
 def _class_count(output: pb.ModelInferRequest.InferRequestedOutputTensor) -> int:
@@ -245,6 +259,20 @@ def _class_count(output: pb.ModelInferRequest.InferRequestedOutputTensor) -> int
             f"the classification of output {output.name} is {count}; expected int64_param of at least 1", output.name
         )
     return count
+
+
+def threshold_of(parameters: Parameters) -> float | None:
+    """Returns the threshold of an early exit. If None, the request has no such parameter.
+
+    Raises:
+        InvalidRequest: It is not a number of double precision.
+    """
+    if not parameters or EXIT_THRESHOLD not in parameters:
+        return None
+    found = parameters[EXIT_THRESHOLD]
+    if found.WhichOneof("parameter_choice") != "double_param":
+        raise InvalidRequest(f"the parameter {EXIT_THRESHOLD} must be a double_param above 0, at most 1", "parameters")
+    return found.double_param
 
 
 def timeout_of(parameters: Parameters) -> float | None:

@@ -1,7 +1,7 @@
 """Triton's statistics of a version, from the counters of its graphs."""
 
 from resprobe_protos import open_inference_pb2 as pb
-from resprobe_protos.contract import INSPECT, LEAN, PROBE
+from resprobe_protos.contract import EXITS, INSPECT, LEAN, PROBE
 
 from resprobe_server.models.version import Version
 
@@ -13,7 +13,7 @@ def statistics(version: Version) -> pb.ModelStatistics:
     run, compute_output to hand the rows back. For a request that was split, its last batch counts. Refused and expired
     requests count as failed.
     """
-    files = (LEAN, PROBE) if version.is_lesioned else (LEAN, PROBE, INSPECT)  # the graph is counted once
+    files = (LEAN, PROBE) if version.is_lesioned else (LEAN, PROBE, INSPECT, EXITS[0])  # a graph is counted once
     batchers = [version.batchers[file] for file in files if file in version.batchers]
     counters = [batcher.counters for batcher in batchers]
     served, waited = sum(one.served for one in counters), sum(one.queue.sum for one in counters)

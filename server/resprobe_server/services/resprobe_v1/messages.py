@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from resprobe._pictures.images import Encoded, Pixels, Size
 from resprobe_protos import resprobe_pb2 as pb
-from resprobe_protos.contract import BLOCKS, CAM, CHANNELS, MAPS, READOUTS
+from resprobe_protos.contract import BLOCKS, CAM, CHANNELS, EXIT_BLOCK, MAPS, READOUTS
 
 from resprobe_server.errors import InvalidRequest
 from resprobe_server.execution.graph import Arrays
@@ -96,6 +96,7 @@ def response(wish: Wish, version: Version, outcome: Outcome) -> pb.ClassifyRespo
     arrays, analyses = outcome.results.arrays, wish.analyses
     blocks = arrays[BLOCKS] if BLOCKS in analyses else None
     inspects = len(analyses) > (blocks is not None)
+    exits = arrays[EXIT_BLOCK].tolist() if EXIT_BLOCK in arrays else None
     for row in range(outcome.start, outcome.stop):
         result = made.results.add()
         add = result.classes.add
@@ -105,6 +106,8 @@ def response(wish: Wish, version: Version, outcome: Outcome) -> pb.ClassifyRespo
         if blocks is not None:
             for name, values in zip(version.description.statistics, blocks[row].T.tolist(), strict=True):
                 result.statistics.add(name=name, values=values)
+        if exits is not None:
+            result.exit_block = exits[row]
         if inspects:
             _add_inspection(result, {name: arrays[name][row] for name in analyses}, indices[row])
     return made

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from google.rpc import status_pb2
 from resprobe._pictures.images import Size
 from resprobe_protos import resprobe_pb2 as pb
-from resprobe_protos.contract import BLOCK_SCALE, BLOCKS, IMAGE
+from resprobe_protos.contract import BLOCK_SCALE, BLOCKS, EXIT_THRESHOLD, IMAGE
 
 from resprobe_server.config import Config
 from resprobe_server.errors import InvalidRequest, Unloaded
@@ -22,7 +22,7 @@ from resprobe_server.rpc.status import deadline_of
 from resprobe_server.scheduling.batcher import Batcher
 from resprobe_server.scheduling.request import Outcome
 from resprobe_server.services.endpoint import Absent, Prepared
-from resprobe_server.services.fields import MIB, check_images, check_response, intact, read_scale
+from resprobe_server.services.fields import MIB, check_images, check_response, intact, read_scale, read_threshold
 from resprobe_server.services.resprobe_v1.messages import Wish, response, set_sizes, sources, stack
 from resprobe_server.tracer import Tracer
 
@@ -90,9 +90,13 @@ class ClassifyPlanner:
         analyses, with_scale, count = _analyses(request), bool(request.block_scale), len(request.images)
         if analyses or with_scale:
             require("analyse", call)
-        batcher, inspects = version.batcher(analyses, with_scale), not analyses.isdisjoint(INSPECTED)
+        leaves, inspects = request.HasField("exit_threshold"), not analyses.isdisjoint(INSPECTED)
+        batcher = version.exiting() if leaves else version.batcher(analyses, with_scale)
         scale = {}
-        if with_scale:
+        if leaves:
+            alone = not (analyses or with_scale)
+            scale = {EXIT_THRESHOLD: read_threshold(request.exit_threshold, count, alone)}
+        elif with_scale:
             scale = {BLOCK_SCALE: read_scale(request.block_scale, count, len(version.description.blocks))}
         elif inspects:
             scale = {BLOCK_SCALE: intact(count, len(version.description.blocks))}
@@ -138,7 +142,7 @@ class ClassifyPlan:
         batcher: Batcher of the graph that answers it.
         is_slow: Whether the response holds so many values that it is made on a thread of its own.
         row_bytes: Bytes of the response for each image, beside classes and statistics.
-        scale: Input `block_scale` by its name, if the request has one.
+        scale: Input beside the images by its name, if the graph has one: `block_scale` or `exit_threshold`.
         wanted: Format of the images that the model takes.
         decoders: Decode pictures.
         tracer: Tracer of requests.
