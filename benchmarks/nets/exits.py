@@ -1,6 +1,6 @@
 """Early exit: accuracy and images a second at several thresholds against the whole net, by turns in one run.
 
-    taskset -c 0 python benchmarks/exits.py models/resnet56/1 --data ~/cifar
+    taskset -c 0 python benchmarks/nets/exits.py models/resnet56/1 --data ~/cifar
 
 One thread; what the server does for a batch, without the network: parts, regrouping and all. `pooled` waits until the
 images that stay fill a batch, as a queue for each part would. Times are of the CPU: a busy machine matters less.

@@ -1,6 +1,6 @@
 """Trains a small ViT on CIFAR-10 and writes it as ONNX: a trained transformer to compare with the published ResNets.
 
-    python benchmarks/small_vit.py --data DIR --epochs 12 --out vit.onnx
+    python benchmarks/nets/small_vit.py --data DIR --epochs 12 --out vit.onnx
     exporter probe vit.onnx --mean … --std … --dataset cifar10 --data DIR --name vit    # it prints both
 
 Layers as in Dosovitskiy et al. 2021 (arXiv 2010.11929): square patches, a class token, LayerNorm before each branch.
