@@ -36,5 +36,5 @@ async def main(root: Path) -> list[int]:
 
 
 if __name__ == "__main__":
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(sys.stderr))
     print(json.dumps(asyncio.run(main(Path(sys.argv[1])))))

@@ -9,7 +9,10 @@ import structlog
 
 
 def configure(*first: structlog.typing.Processor) -> None:
-    """Writes the log to standard error: lines for people in a terminal, JSON elsewhere. `first` adds to each event."""
+    """Writes the log to standard error: lines for people in a terminal, JSON elsewhere. `first` adds to each event.
+
+    A line is one write, even with PYTHONUNBUFFERED=1, where `print` makes two: lines of several workers do not mix.
+    """
     in_terminal = sys.stderr.isatty()
     structlog.configure(
         processors=[
@@ -20,7 +23,7 @@ def configure(*first: structlog.typing.Processor) -> None:
             *([] if in_terminal else [structlog.processors.JSONRenderer()]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
 

@@ -12,6 +12,8 @@ from resprobe_exporter.quantization.settings import Settings
 from resprobe_exporter.versions import metadata
 from resprobe_server.models.repository import scan
 
+pytestmark = pytest.mark.long
+
 # Kills or interrupts itself where a function of the exporter is called.
 PROGRAM = """
 import os, signal, sys
