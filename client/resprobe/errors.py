@@ -3,7 +3,7 @@
     ├── InvalidRequest          INVALID_ARGUMENT
     │   └── InvalidImage        INVALID_ARGUMENT that names an image; also raised before anything is sent
     ├── ModelNotFound           NOT_FOUND
-    ├── StatisticsUnavailable   FAILED_PRECONDITION: the model has no graph that answers this
+    ├── StatisticsUnavailable   FAILED_PRECONDITION: the model has no graph that answers this, or cannot be loaded
     ├── ServerBusy              RESOURCE_EXHAUSTED with a time to wait
     ├── RequestTooLarge         RESOURCE_EXHAUSTED for a message over the limit
     ├── DeadlineExceeded        DEADLINE_EXCEEDED
@@ -42,7 +42,7 @@ class ModelNotFound(Error):
 
 
 class StatisticsUnavailable(Error):
-    """The model is served without the graph that answers this: no block statistics, or no block scale."""
+    """The model has no graph that answers this (no block statistics, no block scale), or it cannot be loaded."""
 
 
 class ServerBusy(Error):

@@ -131,6 +131,6 @@ def test_a_model_that_is_too_large_is_refused_in_words(start: Serve, models: Pat
     with start(models, max_memory="100KiB") as where, grpc.insecure_channel(where) as channel:
         with pytest.raises(grpc.RpcError, match="--max-memory is too small") as caught:
             ResidualServiceStub(channel).Classify(pb.ClassifyRequest(model="two", images=raw(test_images[:1])))
-        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
         stub: Any = GRPCInferenceServiceStub(channel)
         assert not stub.ModelReady(oip.ModelReadyRequest(name="two")).ready
