@@ -92,6 +92,7 @@ def test_a_build_with_nowhere_to_write(tmp_path: Path, words: list[str], redirec
     assert not any(".draft" in name or ".part" in name for name in left(tmp_path))
 
 
+@pytest.mark.long
 @needs_full
 @pytest.mark.parametrize("redirect", ["2> /dev/full", "2>&-"])
 def test_nobody_reads_the_progress(tmp_path: Path, redirect: str) -> None:
@@ -119,6 +120,7 @@ def test_a_checkpoint_that_does_not_fit(tmp_path: Path) -> None:
     assert left(tmp_path) == []
 
 
+@pytest.mark.long
 def test_a_study_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     words = ["study", "--depths", "8", "--seeds", "1", "--epochs", "1", "--out"]

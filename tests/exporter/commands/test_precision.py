@@ -37,6 +37,7 @@ def test_build_writes_both(net: Path, run: Run) -> None:
     assert known.before.accuracy == written["accuracy"]
 
 
+@pytest.mark.long
 def test_convert_and_probe_write_both(net: Path, run: Run) -> None:
     code, out, error = run("exporter", *CONVERT, "--name", "net", "--precision", "float16")
     assert code == 0, error
