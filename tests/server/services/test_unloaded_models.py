@@ -39,7 +39,7 @@ def models(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["off", "otlp"])
 def address(start: Serve, models: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """Of a server with room for one of them, with and without traces."""
+    """Address of a server with room for one of them, with and without traces."""
     with start(models, max_models=1, max_batch=4, traces=request.param) as where:
         yield where
 
