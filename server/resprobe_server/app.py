@@ -156,7 +156,7 @@ async def _assemble(config: Config, stack: AsyncExitStack, siblings: Siblings | 
     decoders = stack.enter_context(_decoders(config))
     registry = prometheus.registry(prometheus.ServerCollector(models, calls, candidates))
     stack.enter_context(listener.listen(config.metrics_address if siblings is None else "", registry))
-    if siblings is not None:  # the supervisor answers scrapes
+    if siblings is not None:
         siblings.shared |= {"models": LoadedModels(models, config.mode == "explicit"), "rollouts": candidates}
     gates: list[Gate] = [] if config.tokens is None else [Authorization(config.tokens)]
     fatal, reader = _Fatal(health), message_limits.Readers(config.max_images)

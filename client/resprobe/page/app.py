@@ -155,7 +155,7 @@ class Page:
         data = self._pictures.get(question.picture)
         pixels = None if question.scale is None and not question.views else await self._fitted.get(question, data)
         result = await self._send(data if pixels is None else pixels, question, blocks)
-        if pixels is not None and result.resized_from[0] is not None:  # another version answered, which resizes them
+        if pixels is not None and result.resized_from[0] is not None:  # by another version
             return await self._send(data, question, blocks)
         self._fitted.add_answered(question.picture)
         return result

@@ -79,7 +79,7 @@ def _multiply_adds(directory: Path, model: "Model") -> int | None:
         return None
     graph = ir.load(path)
     found = multiply_adds(graph.graph, selecting)
-    if found is None:  # a quantised graph has no shapes yet
+    if found is None:  # as of a quantised graph, whose shapes are not known yet
         ShapeInferencePass(check_type=False, strict_mode=False)(graph)
         found = multiply_adds(graph.graph, selecting)
     return found

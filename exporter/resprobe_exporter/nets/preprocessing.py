@@ -34,7 +34,7 @@ class Pictures:
         if not 0 < self.crop_fraction <= 1:
             raise ExporterError(f"--crop-fraction {self.crop_fraction:g}: expected a number above 0, at most 1")
         resize = self.resize
-        if resize is None:  # timm computes it so (transforms_factory)
+        if resize is None:  # as in transforms_factory of timm
             resize = math.floor(min(height, width) / self.crop_fraction)
         if resize < 1:
             raise ExporterError(f"--resize {resize}: expected 1 pixel or more")

@@ -12,6 +12,7 @@ from resprobe_exporter.study.evidence import Answer, Evidence, Number, Outcome, 
 from resprobe_exporter.study.inside import Inside
 from resprobe_exporter.study.inside.summary import accuracy, combine, decided, last_stage, stage, stage_ends
 from resprobe_exporter.study.questions.proxies import in_random_order
+from resprobe_exporter.study.questions.residual import of_deepest
 from resprobe_exporter.study.record import Record
 from resprobe_exporter.study.statistics import Estimate, over_nets
 from resprobe_exporter.study.verdict import Claim, conclude, rises
@@ -45,14 +46,7 @@ QUESTION = Question(
 
 def answer(evidence: Evidence) -> Answer:
     """Answers from the readouts of the deepest residual nets."""
-    depths = evidence.depths("resnet")
-    if not depths:
-        return QUESTION.answered("unanswered", "This cannot be answered: there are no residual nets.", (), ())
-    outcome, verdict = _verdict(evidence.select("resnet", depths[-1]))
-    numbers = [
-        number for depth in evidence.compared_depths("resnet") for number in _numbers(evidence.select("resnet", depth))
-    ]
-    return QUESTION.answered(outcome, verdict, numbers, _rows(evidence))
+    return of_deepest(QUESTION, evidence, _verdict, _numbers, _rows)
 
 
 def _numbers(records: Sequence[Record]) -> Iterator[Number]:

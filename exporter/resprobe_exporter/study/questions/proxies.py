@@ -11,6 +11,7 @@ from resprobe_exporter.study.evidence import Answer, Evidence, Number, Outcome, 
 from resprobe_exporter.study.inside import Correlation
 from resprobe_exporter.study.inside.findings import COSTS, STATISTICS, Cost, Statistic
 from resprobe_exporter.study.questions.lesions import changes_shape, lost
+from resprobe_exporter.study.questions.residual import of_deepest
 from resprobe_exporter.study.record import Record
 from resprobe_exporter.study.statistics import Estimate, over_nets, rank_correlation_by_chance
 from resprobe_exporter.study.verdict import Claim, conclude, rises
@@ -75,14 +76,7 @@ def _above_influence(one: Correlation) -> Estimate:
 
 def answer(evidence: Evidence) -> Answer:
     """Answers from the lesions and the statistics of the deepest residual nets."""
-    depths = evidence.depths("resnet")
-    if not depths:
-        return QUESTION.answered("unanswered", "This cannot be answered: there are no residual nets.", (), ())
-    outcome, verdict = _verdict(evidence.select("resnet", depths[-1]))
-    numbers = [
-        number for depth in evidence.compared_depths("resnet") for number in _numbers(evidence.select("resnet", depth))
-    ]
-    return QUESTION.answered(outcome, verdict, numbers, _rows(evidence))
+    return of_deepest(QUESTION, evidence, _verdict, _numbers, _rows)
 
 
 def _numbers(records: Sequence[Record]) -> Iterator[Number]:
