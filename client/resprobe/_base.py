@@ -136,7 +136,8 @@ class BaseClient(ABC, Generic[Channel]):
         message = request.message
         if request.parts:
             message.describe = True
-            message.known_digests[:] = {digest for _, _, digest in list(self._descriptions)}
+            known = list(self._descriptions)
+            message.known_digests[:] = {digest for name, _, digest in known if message.model in ("", name)}
         return message
 
     def _read(self, response: pb.ClassifyResponse, request: PreparedRequest) -> Result:
